@@ -1,0 +1,93 @@
+//! Jobs: what should run, when, with which limits.
+//!
+//! Values and the formats they are read from; nothing here starts anything.
+
+pub mod schedule;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use indexmap::IndexMap;
+
+use self::schedule::Schedule;
+use crate::settings::HealthGate;
+use crate::source::Source;
+
+/// What should run, when, with which limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Unique name: letters, digits, `.`, `_`, `-`; also the name of its log file.
+    pub name: String,
+    /// File and line it was read from, for messages, e.g. `jobs/web.yml:3`.
+    pub origin: String,
+    /// When it runs.
+    pub schedule: Schedule,
+    /// Time zone of the schedule.
+    pub timezone: Tz,
+    /// Longest time one run may take.
+    pub timeout: Duration,
+    /// What it does.
+    pub work: Work,
+}
+
+/// What a job does: exactly one kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// Keeps a Compose project equal to its sources.
+    Deploy(Deploy),
+    /// Runs a container to completion.
+    Run(RunContainer),
+}
+
+impl Work {
+    /// The word in lists: `deploy` or `run`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Deploy(_) => "deploy",
+            Self::Run(_) => "run",
+        }
+    }
+}
+
+/// Keeps a Compose project equal to its sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deploy {
+    /// Checkouts it is made from; the first one's commit names the revision.
+    pub sources: Vec<Source>,
+    /// Directory of the Compose project, as we see it.
+    pub directory: PathBuf,
+    /// Compose files relative to `directory`; empty means found by name.
+    pub files: Vec<PathBuf>,
+    /// Active profiles.
+    pub profiles: Vec<String>,
+    /// Files of variables for interpolation, relative to `directory`; empty means `.env`.
+    pub env_files: Vec<PathBuf>,
+    /// Project name; `None` follows Compose's rules.
+    pub project_name: Option<String>,
+    /// Removes containers of services that are gone.
+    pub remove_orphans: bool,
+    /// How long to wait for new containers.
+    pub health: HealthGate,
+}
+
+/// Runs a container to completion.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunContainer {
+    /// Image reference; pulled if missing.
+    pub image: String,
+    /// Arguments; `None` is the image's own.
+    pub command: Option<Vec<String>>,
+    /// Entry point; `None` is the image's own.
+    pub entrypoint: Option<Vec<String>>,
+    /// Environment; a value of `None` is inherited from ours when the file was read.
+    pub environment: IndexMap<String, String>,
+    /// Mounts in the short form `source:target[:options]`.
+    pub volumes: Vec<String>,
+    /// Networks to join; the first is the primary one.
+    pub networks: Vec<String>,
+    /// User, as `docker run --user`.
+    pub user: Option<String>,
+    /// Working directory in the container.
+    pub working_dir: Option<String>,
+}

@@ -1,0 +1,20 @@
+//! Roadstead keeps a Docker host's Compose projects equal to what its git checkouts say, and runs jobs
+//! on a clock.
+//!
+//! A module uses its own layer and those above it in this table, never a lower one; adapters do not
+//! know each other. `tests/layers.rs` keeps this true.
+//!
+//! | layer | modules | what they are |
+//! |---|---|---|
+//! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`compose`] [`job`] | no I/O, no clock, no async |
+//! | 1 decisions | `clock` `queue` `plan` | pure functions over values |
+//! | 2 adapters | `git` `docker` `store` `logs` `control` | one outside system each, no policy |
+//! | 3 orchestration | `observe` `apply` `reconcile` `execute` `daemon` | the flow of a run |
+//! | 4 faces | `config` `cli` | thin |
+
+pub mod compose;
+pub mod job;
+pub mod problem;
+pub mod run;
+pub mod settings;
+pub mod source;

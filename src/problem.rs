@@ -1,0 +1,115 @@
+//! Problems in what a person wrote: each with its place, what was expected, and what to do.
+//!
+//! Readers collect all problems of a file or an environment and return them together.
+
+use std::fmt;
+
+/// One problem in a file, a variable or a command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// File, as the person knows it; `environment` for the process environment.
+    pub file: String,
+    /// Line, from 1.
+    pub line: Option<usize>,
+    /// Column, from 1.
+    pub column: Option<usize>,
+    /// What is wrong and what was expected, with the variable or key in backticks.
+    pub message: String,
+    /// What to do, where that is known.
+    pub hint: Option<String>,
+    /// The source line it is about; never set where it may hold a secret.
+    pub excerpt: Option<String>,
+}
+
+impl Problem {
+    /// A problem with a whole file.
+    pub fn in_file(file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            file: file.into(),
+            line: None,
+            column: None,
+            message: message.into(),
+            hint: None,
+            excerpt: None,
+        }
+    }
+
+    /// Sets the line.
+    #[must_use]
+    pub fn at_line(mut self, line: usize) -> Self {
+        self.line = Some(line);
+        self
+    }
+
+    /// Sets what to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// `file:line:column: message`, then the source line with a caret, then the hint.
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(formatter, ":{line}")?;
+            if let Some(column) = self.column {
+                write!(formatter, ":{column}")?;
+            }
+        }
+        write!(formatter, ": {}", self.message)?;
+        if let (Some(line), Some(excerpt)) = (self.line, &self.excerpt) {
+            let gutter = line.to_string();
+            let blank = " ".repeat(gutter.len());
+            write!(formatter, "\n  {blank} |\n  {gutter} | {excerpt}")?;
+            if let Some(column) = self.column {
+                let indent = " ".repeat(column.saturating_sub(1));
+                write!(formatter, "\n  {blank} | {indent}^")?;
+            }
+        }
+        if let Some(hint) = &self.hint {
+            write!(formatter, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// All problems found by one reader; an error where there is at least one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    /// `Ok` when there are none.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The known name most like `word`, when it is near enough to be what was meant.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|name| (strsim::damerau_levenshtein(word, name), name));
+    let (distance, name) = scored.min_by_key(|(distance, _)| *distance)?;
+    (distance <= (word.len() / 3).max(1)).then_some(name)
+}

@@ -1,0 +1,279 @@
+//! A run: one execution of one job, why it started and how it ended.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::source::Revision;
+
+/// Row number of a run in the store; 0 before it is stored.
+pub type RunId = i64;
+
+/// What said "look now". Nothing is decided from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A slot of the job's schedule.
+    Schedule,
+    /// The daemon started.
+    Startup,
+    /// A person asked; also lifts a quarantine.
+    Manual,
+    /// The run before asked for another try.
+    Retry,
+}
+
+impl Trigger {
+    /// The word in logs, in the store and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Startup => "startup",
+            Self::Manual => "manual",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// How a run stands or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Still going on.
+    Running,
+    /// Did what was asked: converged and healthy, or the container ended with 0.
+    Succeeded,
+    /// Looked, and there was nothing to do.
+    Unchanged,
+    /// Did not look: see the reason.
+    Skipped,
+    /// A person must act before another try makes sense; nothing was touched.
+    Blocked,
+    /// Tried and failed. Where something had been touched, it is as before.
+    Failed,
+    /// Stopped by a person or by shutdown at a step boundary.
+    Cancelled,
+    /// We died in the middle; the next run of the job repairs.
+    Lost,
+}
+
+impl Outcome {
+    /// The word in logs, in the store and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Unchanged => "unchanged",
+            Self::Skipped => "skipped",
+            Self::Blocked => "blocked",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// The outcome written as `word`, for the store.
+    pub fn parse(word: &str) -> Option<Self> {
+        const ALL: [Outcome; 8] = [
+            Outcome::Running,
+            Outcome::Succeeded,
+            Outcome::Unchanged,
+            Outcome::Skipped,
+            Outcome::Blocked,
+            Outcome::Failed,
+            Outcome::Cancelled,
+            Outcome::Lost,
+        ];
+        ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
+    /// Exit code of a command that waited for the run: 0 done or nothing to do, 1 otherwise.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Running | Self::Succeeded | Self::Unchanged | Self::Skipped => 0,
+            Self::Blocked | Self::Failed | Self::Cancelled | Self::Lost => 1,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Why a run ended as it did: the closed list that people grep for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Converged before we looked.
+    Converged,
+    /// The plan was carried out.
+    Applied,
+    /// A container ended with exit code 0.
+    ExitedZero,
+    /// A container ended with another exit code.
+    ExitedNonZero,
+    /// The source's directory is missing.
+    DirectoryMissing,
+    /// The source's directory is no git repository.
+    NotARepository,
+    /// Local and remote both have commits the other lacks.
+    Diverged,
+    /// Uncommitted changes stand in the way of a fast-forward.
+    Dirty,
+    /// HEAD is not on a branch.
+    Detached,
+    /// The branch follows no upstream.
+    NoUpstream,
+    /// The upstream branch was deleted at the remote.
+    UpstreamGone,
+    /// The remote did not answer, refused, or did not let us in.
+    RemoteUnreachable,
+    /// The ssh server's key is not in `known_hosts`, or differs from it.
+    HostKeyRejected,
+    /// The remote rejected our key or token.
+    AuthenticationFailed,
+    /// The checkout could not be moved to the new commit.
+    FastForwardFailed,
+    /// `env.local` could not be read.
+    ConfigurationInvalid,
+    /// A Compose file could not be loaded.
+    ComposeInvalid,
+    /// The plan asks for something only a person may decide.
+    NeedsPerson,
+    /// This revision failed before and no newer one has come.
+    Quarantined,
+    /// The Docker Engine did not answer.
+    EngineUnreachable,
+    /// An image could neither be found nor pulled.
+    ImageUnavailable,
+    /// Preparing failed: nothing that ran was touched.
+    PrepareFailed,
+    /// A new container did not start, stay up or become healthy; the old ones run again.
+    RolledBack,
+    /// As [`Reason::RolledBack`], but not everything could be put back.
+    RollbackIncomplete,
+    /// The time allowed for the run ran out.
+    TimedOut,
+    /// A run of this job was still going on.
+    Overlap,
+    /// Roadstead was stopped.
+    Shutdown,
+    /// Roadstead died while the run was going on.
+    Crashed,
+    /// None of the above: a fault of ours or of the machine; the message tells.
+    Internal,
+}
+
+impl Reason {
+    /// The word in logs, in the store and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Converged => "converged",
+            Self::Applied => "applied",
+            Self::ExitedZero => "exited_zero",
+            Self::ExitedNonZero => "exited_non_zero",
+            Self::DirectoryMissing => "directory_missing",
+            Self::NotARepository => "not_a_repository",
+            Self::Diverged => "diverged",
+            Self::Dirty => "dirty",
+            Self::Detached => "detached",
+            Self::NoUpstream => "no_upstream",
+            Self::UpstreamGone => "upstream_gone",
+            Self::RemoteUnreachable => "remote_unreachable",
+            Self::HostKeyRejected => "host_key_rejected",
+            Self::AuthenticationFailed => "authentication_failed",
+            Self::FastForwardFailed => "fast_forward_failed",
+            Self::ConfigurationInvalid => "configuration_invalid",
+            Self::ComposeInvalid => "compose_invalid",
+            Self::NeedsPerson => "needs_person",
+            Self::Quarantined => "quarantined",
+            Self::EngineUnreachable => "engine_unreachable",
+            Self::ImageUnavailable => "image_unavailable",
+            Self::PrepareFailed => "prepare_failed",
+            Self::RolledBack => "rolled_back",
+            Self::RollbackIncomplete => "rollback_incomplete",
+            Self::TimedOut => "timed_out",
+            Self::Overlap => "overlap",
+            Self::Shutdown => "shutdown",
+            Self::Crashed => "crashed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// How a run ended: outcome, reason, and one sentence for people that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The reason from the closed list.
+    pub reason: Reason,
+    /// One sentence: what happened, where, what to do.
+    pub message: String,
+    /// Exit code of the container of a `run:` job.
+    pub exit_code: Option<i64>,
+}
+
+impl Ending {
+    /// An ending without a container's exit code.
+    pub fn new(outcome: Outcome, reason: Reason, message: impl Into<String>) -> Self {
+        Self { outcome, reason, message: message.into(), exit_code: None }
+    }
+}
+
+/// One execution of one job, as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// Row number.
+    pub id: RunId,
+    /// Name of the job.
+    pub job: String,
+    /// What said "look now".
+    pub trigger: Trigger,
+    /// The scheduled time this run stands for; unique with `job`.
+    pub slot: Option<DateTime<Utc>>,
+    /// When it started.
+    pub started: DateTime<Utc>,
+    /// When it ended.
+    pub ended: Option<DateTime<Utc>>,
+    /// The revision it was made from, once known.
+    pub revision: Option<Revision>,
+    /// How it stands or ended.
+    pub outcome: Outcome,
+    /// Why; `None` while running.
+    pub reason: Option<Reason>,
+    /// One sentence for people; empty while running.
+    pub message: String,
+    /// Exit code of the container of a `run:` job.
+    pub exit_code: Option<i64>,
+}
+
+/// One step of a run's plan, as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepRecord {
+    /// Position in the run, from 0.
+    pub index: usize,
+    /// What the step makes true, e.g. `start container web-web-1`.
+    pub name: String,
+    /// When it started.
+    pub started: DateTime<Utc>,
+    /// When it ended; `None` if we died in it.
+    pub ended: Option<DateTime<Utc>>,
+    /// The error it ended with.
+    pub error: Option<String>,
+}

@@ -12,8 +12,11 @@
 //! | 3 orchestration | `observe` `apply` `reconcile` `execute` `daemon` | the flow of a run |
 //! | 4 faces | `config` `cli` | thin |
 
+pub mod apply;
 pub mod compose;
+pub mod docker;
 pub mod job;
+pub mod plan;
 pub mod problem;
 pub mod run;
 pub mod settings;

@@ -1,0 +1,82 @@
+//! The Engine's event stream, reduced to what a deploy waits for.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use bollard::models::EventMessage;
+use bollard::query_parameters::EventsOptions;
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, StreamExt};
+
+use super::Engine;
+
+/// Something happened to a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerEvent {
+    /// Full id.
+    pub id: String,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened to a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Its process runs.
+    Started,
+    /// Its process ended with this exit code.
+    Died(i64),
+    /// Its health check says well.
+    Healthy,
+    /// Its health check gave up.
+    Unhealthy,
+    /// It was removed.
+    Destroyed,
+}
+
+impl Engine {
+    /// Events of the containers that carry a label, written `name=value`, since a time.
+    ///
+    /// The Engine replays what happened since then, so that nothing falls between a look and the
+    /// stream. Ends when the Engine closes the stream; the caller then looks at the containers afresh.
+    ///
+    /// # Errors
+    ///
+    /// When the stream cannot be opened.
+    pub fn events(
+        &self,
+        label: &str,
+        since: DateTime<Utc>,
+    ) -> Result<impl Stream<Item = Result<ContainerEvent>> + Send + use<>> {
+        let filters = HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            ("label".to_owned(), vec![label.to_owned()]),
+        ]);
+        let options = EventsOptions {
+            since: Some(since.timestamp().to_string()),
+            filters: Some(filters),
+            until: None,
+        };
+        let stream = self.docker()?.clone().events(Some(options));
+        Ok(stream.filter_map(|message| async move {
+            message.context("read the Engine's events").map(event).transpose()
+        }))
+    }
+}
+
+fn event(message: EventMessage) -> Option<ContainerEvent> {
+    let actor = message.actor?;
+    let action = message.action?;
+    let what = match action.as_str() {
+        "start" => What::Started,
+        "destroy" => What::Destroyed,
+        "health_status: healthy" => What::Healthy,
+        "health_status: unhealthy" => What::Unhealthy,
+        "die" => {
+            let attributes = actor.attributes.unwrap_or_default();
+            What::Died(attributes.get("exitCode").and_then(|it| it.parse().ok()).unwrap_or(-1))
+        }
+        _ => return None,
+    };
+    Some(ContainerEvent { id: actor.id?, what })
+}

@@ -1,0 +1,39 @@
+//! Images: pulling.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bollard::query_parameters::CreateImageOptions;
+use futures_util::StreamExt;
+
+use super::Engine;
+
+/// Longest silence in the middle of a pull before it counts as dead.
+const PULL_SILENCE: Duration = Duration::from_secs(120);
+
+impl Engine {
+    /// Pulls an image. A reference without a tag means `latest`.
+    ///
+    /// # Errors
+    ///
+    /// When the registry does not have it, does not let us in, or falls silent.
+    pub async fn pull(&self, reference: &str) -> Result<()> {
+        let tagged = crate::plan::observed::familiar(reference);
+        let options = CreateImageOptions { from_image: Some(tagged), ..Default::default() };
+        let mut stream = Box::pin(self.docker()?.create_image(Some(options), None, None));
+        loop {
+            let next = tokio::time::timeout(PULL_SILENCE, stream.next());
+            let Some(progress) = next
+                .await
+                .with_context(|| format!("pull image `{reference}`: the registry fell silent"))?
+            else {
+                return Ok(());
+            };
+            let progress = progress.with_context(|| format!("pull image `{reference}`"))?;
+            // Failures come inside a stream that began with 200 OK.
+            if let Some(error) = progress.error_detail.and_then(|detail| detail.message) {
+                bail!("pull image `{reference}`: {error}");
+            }
+        }
+    }
+}

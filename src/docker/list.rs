@@ -1,0 +1,137 @@
+//! The four list calls that observe a project.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context, Result};
+use bollard::models::{ContainerSummary, MountPoint, PortSummary};
+use bollard::query_parameters::{
+    ListContainersOptions, ListImagesOptions, ListNetworksOptions, ListVolumesOptions,
+};
+
+use super::Engine;
+use crate::plan::labels;
+use crate::plan::observed::{
+    Container, Health, Observed, Resource, State, exit_code_from_status, familiar,
+};
+
+impl Engine {
+    /// Observes one project: its containers, and all networks, volumes and images.
+    ///
+    /// # Errors
+    ///
+    /// When one of the four calls fails.
+    pub async fn observe(&self, project: &str) -> Result<Observed> {
+        let (containers, networks, volumes, images) = tokio::try_join!(
+            self.containers_of(project),
+            self.networks(),
+            self.volumes(),
+            self.images()
+        )?;
+        Ok(Observed { containers, networks, volumes, images })
+    }
+
+    /// Containers of one project, in every state.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails.
+    pub async fn containers_of(&self, project: &str) -> Result<Vec<Container>> {
+        self.containers_with(&format!("{}={project}", labels::PROJECT)).await
+    }
+
+    /// Containers that carry a label, written `name` or `name=value`, in every state.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails.
+    pub async fn containers_with(&self, label: &str) -> Result<Vec<Container>> {
+        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+        let options =
+            ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
+        let listed = self.docker()?.list_containers(Some(options)).await;
+        let listed = listed.context("list containers")?;
+        Ok(listed.into_iter().map(container).collect())
+    }
+
+    async fn networks(&self) -> Result<Vec<Resource>> {
+        let listed = self.docker()?.list_networks(None::<ListNetworksOptions>).await;
+        let resource = |network: bollard::models::Network| Resource {
+            id: network.id.unwrap_or_default(),
+            name: network.name.unwrap_or_default(),
+            labels: network.labels.unwrap_or_default().into_iter().collect(),
+        };
+        Ok(listed.context("list networks")?.into_iter().map(resource).collect())
+    }
+
+    async fn volumes(&self) -> Result<Vec<Resource>> {
+        let listed = self.docker()?.list_volumes(None::<ListVolumesOptions>).await;
+        let resource = |volume: bollard::models::Volume| Resource {
+            id: volume.name.clone(),
+            name: volume.name,
+            labels: volume.labels.into_iter().collect(),
+        };
+        let volumes = listed.context("list volumes")?.volumes.unwrap_or_default();
+        Ok(volumes.into_iter().map(resource).collect())
+    }
+
+    /// Image id by every reference that names it.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails.
+    pub async fn images(&self) -> Result<BTreeMap<String, String>> {
+        let listed = self.docker()?.list_images(None::<ListImagesOptions>).await;
+        let mut images = BTreeMap::new();
+        for image in listed.context("list images")? {
+            for reference in image.repo_tags.iter().chain(&image.repo_digests) {
+                images.insert(familiar(reference), image.id.clone());
+            }
+            images.insert(image.id.clone(), image.id);
+        }
+        Ok(images)
+    }
+}
+
+fn container(summary: ContainerSummary) -> Container {
+    let status = summary.status.unwrap_or_default();
+    let state = summary.state.map(|state| state.to_string()).unwrap_or_default();
+    let networks = summary.network_settings.and_then(|it| it.networks).unwrap_or_default();
+    let names = summary.names.unwrap_or_default();
+    let name = names.iter().map(|name| name.trim_start_matches('/')).find(|it| !it.contains('/'));
+    let mounts = summary.mounts.unwrap_or_default();
+    let ports = summary.ports.unwrap_or_default();
+    Container {
+        id: summary.id.unwrap_or_default(),
+        name: name.unwrap_or_default().to_owned(),
+        image_id: summary.image_id.unwrap_or_default(),
+        state: State::parse(&state).unwrap_or_default(),
+        health: Health::from_status(&status),
+        exit_code: exit_code_from_status(&status),
+        created: summary.created.unwrap_or_default(),
+        labels: summary.labels.unwrap_or_default().into_iter().collect(),
+        networks: networks
+            .into_iter()
+            .map(|(name, endpoint)| (name, endpoint.network_id.unwrap_or_default()))
+            .collect(),
+        anonymous_volumes: mounts.iter().filter_map(anonymous_volume).collect(),
+        volumes: mounts.into_iter().filter_map(|mount| mount.name).collect(),
+        ports: ports.iter().map(port).collect(),
+        status,
+    }
+}
+
+/// The Engine names anonymous volumes by 64 hexadecimal digits.
+fn anonymous_volume(mount: &MountPoint) -> Option<(String, String)> {
+    let name = mount.name.as_ref()?;
+    let is_anonymous = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_anonymous.then(|| Some((mount.destination.clone()?, name.clone())))?
+}
+
+fn port(port: &PortSummary) -> String {
+    let protocol = port.typ.map(|typ| typ.to_string()).unwrap_or_default();
+    match (&port.ip, port.public_port) {
+        (Some(ip), Some(public)) => format!("{ip}:{public}->{}/{protocol}", port.private_port),
+        (None, Some(public)) => format!("{public}->{}/{protocol}", port.private_port),
+        _ => format!("{}/{protocol}", port.private_port),
+    }
+}

@@ -1,0 +1,149 @@
+//! The Docker Engine, through its API: lists, changes, events. No policy.
+//!
+//! Every call has a deadline. Works on API 1.41 (Engine 20.10) and newer; [`Engine::api_version`] is
+//! the one place that knows which.
+
+mod containers;
+mod create;
+mod events;
+mod images;
+mod list;
+mod own;
+
+pub use self::containers::{ContainerState, OutputLine, Stream};
+pub use self::create::Attachment;
+pub use self::events::{ContainerEvent, What};
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bollard::Docker;
+use bollard::errors::Error as BollardError;
+
+/// Longest wait for the answer to an ordinary call.
+const CALL_DEADLINE: Duration = Duration::from_secs(120);
+/// Longest wait for the answer to a ping.
+const PING_DEADLINE: Duration = Duration::from_secs(5);
+/// Where the Engine listens unless `DOCKER_HOST` says otherwise.
+const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// One Docker Engine. Cheap to clone; connects at the first call, so that it may start after us.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    host: String,
+    docker: Arc<OnceLock<Docker>>,
+    api_version: Arc<OnceLock<ApiVersion>>,
+}
+
+/// A version of the Engine API, e.g. 1.41.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiVersion(pub u32, pub u32);
+
+impl Engine {
+    /// The Engine at `host`, a `unix://` or `tcp://` address as in `DOCKER_HOST`.
+    ///
+    /// # Errors
+    ///
+    /// When the address is of a form we do not speak.
+    pub fn new(host: Option<&str>) -> Result<Self> {
+        let host = host.unwrap_or(DEFAULT_HOST).to_owned();
+        let known = ["unix://", "tcp://", "http://"].iter().any(|scheme| host.starts_with(scheme));
+        anyhow::ensure!(known, "DOCKER_HOST `{host}`: expected unix://PATH or tcp://HOST:PORT");
+        Ok(Self { host, docker: Arc::default(), api_version: Arc::default() })
+    }
+
+    /// The address, for messages.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path of the socket where the Engine is a local one.
+    pub fn socket(&self) -> Option<&str> {
+        self.host.strip_prefix("unix://")
+    }
+
+    fn docker(&self) -> Result<&Docker> {
+        if let Some(docker) = self.docker.get() {
+            return Ok(docker);
+        }
+        let seconds = CALL_DEADLINE.as_secs();
+        let version = bollard::API_DEFAULT_VERSION;
+        let connected = match self.socket() {
+            Some(path) => Docker::connect_with_unix(path, seconds, version),
+            None => Docker::connect_with_http(&self.host, seconds, version),
+        };
+        let docker = connected.with_context(|| self.advice())?;
+        Ok(self.docker.get_or_init(|| docker))
+    }
+
+    fn advice(&self) -> String {
+        format!(
+            "reach the Docker Engine at `{}` (is it running, is its socket mounted, may we use it?)",
+            self.host
+        )
+    }
+
+    /// Asks whether the Engine answers.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, with what to check.
+    pub async fn ping(&self) -> Result<()> {
+        let answer = tokio::time::timeout(PING_DEADLINE, self.docker()?.ping()).await;
+        answer
+            .map_err(anyhow::Error::from)
+            .and_then(|it| Ok(it?))
+            .with_context(|| self.advice())?;
+        Ok(())
+    }
+
+    /// The newest API version the Engine speaks; asked once.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine does not answer, or with something that is no version.
+    pub async fn api_version(&self) -> Result<ApiVersion> {
+        if let Some(version) = self.api_version.get() {
+            return Ok(*version);
+        }
+        let version = self.docker()?.version().await.context("ask the Engine for its version")?;
+        let text = version.api_version.unwrap_or_default();
+        let parsed = text
+            .split_once('.')
+            .and_then(|(major, minor)| Some(ApiVersion(major.parse().ok()?, minor.parse().ok()?)));
+        let parsed = parsed.with_context(|| format!("understand the API version `{text}`"))?;
+        Ok(*self.api_version.get_or_init(|| parsed))
+    }
+}
+
+/// True when the Engine said "no such object".
+pub fn is_not_found(error: &anyhow::Error) -> bool {
+    status_of(error) == Some(404)
+}
+
+/// True when no connection to the Engine could be made or it broke off.
+pub fn is_unreachable(error: &anyhow::Error) -> bool {
+    let is_transport = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<tokio::time::error::Elapsed>()
+            || matches!(
+                cause.downcast_ref::<BollardError>(),
+                Some(
+                    BollardError::HyperLegacyError { .. }
+                        | BollardError::HyperResponseError { .. }
+                        | BollardError::IOError { .. }
+                        | BollardError::RequestTimeoutError
+                        | BollardError::SocketNotFoundError(_)
+                )
+            )
+    };
+    error.chain().any(is_transport)
+}
+
+/// The HTTP status of the Engine's refusal, if it was one.
+fn status_of(error: &anyhow::Error) -> Option<u16> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<BollardError>() {
+        Some(BollardError::DockerResponseServerError { status_code, .. }) => Some(*status_code),
+        _ => None,
+    })
+}

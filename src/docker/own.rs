@@ -1,0 +1,76 @@
+//! Our own container, if we run in one: its mounts tell which of our paths the host knows.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Engine, is_not_found};
+use crate::plan::host_paths::HostPaths;
+
+/// Lists the mounts of our own mount namespace.
+const MOUNT_INFO: &str = "/proc/self/mountinfo";
+
+impl Engine {
+    /// Reads our own mounts from the Engine; no translation where we run on the host, or where this
+    /// Engine does not know our container.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine does not answer.
+    pub async fn host_paths(&self) -> Result<HostPaths> {
+        let Some(id) = own_container_id(Path::new(MOUNT_INFO)) else {
+            return Ok(HostPaths::default());
+        };
+        let inspected = self.docker()?.inspect_container(&id, None).await;
+        let container = match inspected.context("inspect our own container") {
+            Ok(container) => container,
+            // With a remote DOCKER_HOST our paths mean nothing there.
+            Err(error) if is_not_found(&error) => return Ok(HostPaths::default()),
+            Err(error) => return Err(error),
+        };
+        let pairs = container.mounts.unwrap_or_default().into_iter().filter_map(|mount| {
+            Some((PathBuf::from(mount.destination?), PathBuf::from(mount.source?)))
+        });
+        Ok(HostPaths::new(pairs.collect()))
+    }
+}
+
+/// The Engine bind-mounts `/etc/hostname` from `…/containers/<id>/hostname`; cgroup paths tell less
+/// since cgroup namespaces.
+fn own_container_id(mount_info: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(mount_info).ok()?;
+    text.lines().find_map(container_id_in)
+}
+
+fn container_id_in(line: &str) -> Option<String> {
+    // Fields are separated by blanks: id, parent, device, root, mount point, … (proc(5)).
+    let mut fields = line.split(' ').skip(3);
+    let (root, mount_point) = (fields.next()?, fields.next()?);
+    if !matches!(mount_point, "/etc/hostname" | "/etc/hosts" | "/etc/resolv.conf") {
+        return None;
+    }
+    let (_, rest) = root.split_once("/containers/")?;
+    let id = rest.split('/').next()?;
+    (id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_id_is_read_from_the_hostname_mount() {
+        let id = "ab".repeat(32);
+        let ours = format!(
+            "713 700 254:0 /lib/docker/containers/{id}/hostname /etc/hostname rw - ext4 /dev/vda rw"
+        );
+        for (line, expected) in [
+            (ours.as_str(), Some(id.clone())),
+            ("22 1 254:0 / / rw,relatime - ext4 /dev/vda rw", None),
+            ("713 700 254:0 /containers/short/hostname /etc/hostname rw - ext4 /dev/vda rw", None),
+            ("", None),
+        ] {
+            assert_eq!(container_id_in(line), expected, "{line}");
+        }
+    }
+}

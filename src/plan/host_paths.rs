@@ -1,0 +1,85 @@
+//! Host paths: where a path of ours lies on the Docker host.
+//!
+//! The Engine resolves bind sources on the host. When we run in a container, our own mounts tell
+//! which of our paths the host knows, and under which name.
+
+use std::path::{Path, PathBuf};
+
+use crate::compose::model::{MountKind, Project};
+
+/// Our own mounts; empty when we run on the host itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostPaths {
+    /// Pairs of (path in our container, path on the host).
+    mounts: Vec<(PathBuf, PathBuf)>,
+}
+
+impl HostPaths {
+    /// Takes pairs of (path in our container, path on the host).
+    pub fn new(mounts: Vec<(PathBuf, PathBuf)>) -> Self {
+        Self { mounts }
+    }
+
+    /// The host's path for one of ours: the longest mount that holds it wins. A path under no mount
+    /// is taken to be a host path already.
+    pub fn on_host(&self, path: &Path) -> PathBuf {
+        let holding = self.mounts.iter().filter(|(ours, _)| path.starts_with(ours));
+        let longest = holding.max_by_key(|(ours, _)| ours.components().count());
+        match longest.and_then(|(ours, host)| Some((host, path.strip_prefix(ours).ok()?))) {
+            Some((host, rest)) if rest.as_os_str().is_empty() => host.clone(),
+            Some((host, rest)) => host.join(rest),
+            None => path.to_owned(),
+        }
+    }
+
+    /// The project as the host sees it: bind sources, project directory and files.
+    #[must_use]
+    pub fn translate(&self, mut project: Project) -> Project {
+        if self.mounts.is_empty() {
+            return project;
+        }
+        project.working_dir = self.on_host(&project.working_dir);
+        for file in &mut project.files {
+            *file = self.on_host(file);
+        }
+        let mounts = project.services.values_mut().flat_map(|service| &mut service.volumes);
+        for mount in mounts {
+            if let (MountKind::Bind { .. }, Some(source)) = (&mount.kind, &mut mount.source) {
+                *source = self.on_host(Path::new(source)).display().to_string();
+            }
+        }
+        for volume in project.volumes.values_mut() {
+            let is_bind =
+                volume.driver_opts.get("o").is_some_and(|o| o.split(',').any(|o| o == "bind"));
+            if let (true, Some(device)) = (is_bind, volume.driver_opts.get_mut("device")) {
+                *device = self.on_host(Path::new(device)).display().to_string();
+            }
+        }
+        project
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_mount_wins() {
+        let pairs = [
+            ("/srv/stack", "/home/ops/stack"),
+            ("/srv/stack/data", "/mnt/big/data"),
+            ("/var/lib/roadstead", "/var/lib/docker/volumes/roadstead/_data"),
+        ];
+        let paths = HostPaths::new(pairs.map(|(a, b)| (a.into(), b.into())).to_vec());
+        for (ours, expected) in [
+            ("/srv/stack", "/home/ops/stack"),
+            ("/srv/stack/www/a", "/home/ops/stack/www/a"),
+            ("/srv/stack/data/x", "/mnt/big/data/x"),
+            ("/srv/stackless", "/srv/stackless"),
+            ("/var/lib/roadstead/sources/a", "/var/lib/docker/volumes/roadstead/_data/sources/a"),
+            ("/etc/hosts", "/etc/hosts"),
+        ] {
+            assert_eq!(paths.on_host(Path::new(ours)), Path::new(expected), "{ours}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Labels: docker compose's, so that both tools see the same containers, and our own beside them.
+//!
+//! The set and the spelling are those of docker compose 2.40 (`pkg/api/labels.go`).
+
+use std::collections::BTreeMap;
+
+use crate::compose::model::{Project, Service};
+
+/// Project name.
+pub const PROJECT: &str = "com.docker.compose.project";
+/// Service name.
+pub const SERVICE: &str = "com.docker.compose.service";
+/// Hash of the service's, network's or volume's definition.
+pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+/// `True` for containers of `compose run`.
+pub const ONEOFF: &str = "com.docker.compose.oneoff";
+/// Number in the service, from 1.
+pub const CONTAINER_NUMBER: &str = "com.docker.compose.container-number";
+/// Id of the image.
+pub const IMAGE: &str = "com.docker.compose.image";
+/// `service:condition:restart`, separated by commas.
+pub const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+/// Project directory on the host.
+pub const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
+/// Compose files on the host, separated by commas.
+pub const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
+/// Version of the tool.
+pub const VERSION: &str = "com.docker.compose.version";
+/// Key of a network.
+pub const NETWORK: &str = "com.docker.compose.network";
+/// Key of a volume.
+pub const VOLUME: &str = "com.docker.compose.volume";
+/// Name of the container that this one was made to replace.
+pub const REPLACE: &str = "com.docker.compose.replace";
+/// Ours: id of the container that this one was made to replace. While both exist, a switch is unfinished.
+pub const REPLACES: &str = "dev.roadstead.replaces";
+/// Ours: the revision a container was made from.
+pub const REVISION: &str = "dev.roadstead.revision";
+/// Ours: number of the run that made it.
+pub const RUN: &str = "dev.roadstead.run";
+/// Ours: job of a container made by a `run:` job.
+pub const JOB: &str = "dev.roadstead.job";
+
+/// Labels common to everything of a project.
+fn common(project: &Project, hash: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (PROJECT.to_owned(), project.name.clone()),
+        (CONFIG_HASH.to_owned(), hash.to_owned()),
+        (VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ])
+}
+
+/// Labels of a network of the project; the user's come first, ours win.
+pub fn of_network(project: &Project, key: &str, hash: &str) -> BTreeMap<String, String> {
+    let mut labels = project.networks.get(key).map(|it| it.labels.clone()).unwrap_or_default();
+    labels.extend(common(project, hash));
+    labels.insert(NETWORK.to_owned(), key.to_owned());
+    labels
+}
+
+/// Labels of a volume of the project; the user's come first, ours win.
+pub fn of_volume(project: &Project, key: &str, hash: &str) -> BTreeMap<String, String> {
+    let mut labels = project.volumes.get(key).map(|it| it.labels.clone()).unwrap_or_default();
+    labels.extend(common(project, hash));
+    labels.insert(VOLUME.to_owned(), key.to_owned());
+    labels
+}
+
+/// What a container's labels say beyond its service's definition.
+#[derive(Clone, Debug)]
+pub struct Provenance<'a> {
+    /// Hash of the service.
+    pub hash: &'a str,
+    /// Number in the service, from 1.
+    pub number: u32,
+    /// Id of the image.
+    pub image_id: &'a str,
+    /// Id and name of the container to be replaced.
+    pub replaces: Option<(&'a str, &'a str)>,
+    /// Revision the project was loaded at; empty outside of git.
+    pub revision: &'a str,
+    /// The run that makes it; 0 outside of a run.
+    pub run: i64,
+}
+
+/// Labels of a service's container; the user's come first, ours win.
+pub fn of_container(
+    project: &Project,
+    service: &Service,
+    provenance: &Provenance<'_>,
+) -> BTreeMap<String, String> {
+    let mut labels = service.labels.clone();
+    labels.extend(common(project, provenance.hash));
+    let depends_on = service.depends_on.iter().map(|(name, dependency)| {
+        format!("{name}:{}:{}", dependency.condition.as_str(), dependency.restart)
+    });
+    let files = project.files.iter().map(|file| file.display().to_string());
+    for (name, value) in [
+        (SERVICE, service.name.clone()),
+        (ONEOFF, "False".to_owned()),
+        (CONTAINER_NUMBER, provenance.number.to_string()),
+        (IMAGE, provenance.image_id.to_owned()),
+        (DEPENDS_ON, depends_on.collect::<Vec<_>>().join(",")),
+        (WORKING_DIR, project.working_dir.display().to_string()),
+        (CONFIG_FILES, files.collect::<Vec<_>>().join(",")),
+    ] {
+        labels.insert(name.to_owned(), value);
+    }
+    if let Some((id, name)) = provenance.replaces {
+        labels.insert(REPLACES.to_owned(), id.to_owned());
+        labels.insert(REPLACE.to_owned(), name.to_owned());
+    }
+    if !provenance.revision.is_empty() {
+        labels.insert(REVISION.to_owned(), provenance.revision.to_owned());
+    }
+    if provenance.run != 0 {
+        labels.insert(RUN.to_owned(), provenance.run.to_string());
+    }
+    labels
+}

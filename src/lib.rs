@@ -21,3 +21,4 @@ pub mod problem;
 pub mod run;
 pub mod settings;
 pub mod source;
+pub mod store;

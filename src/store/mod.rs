@@ -1,0 +1,389 @@
+//! The store: runs, their steps, applied revisions and quarantines, in one `SQLite` file.
+//!
+//! One connection behind a lock, used under `spawn_blocking` by readers as well. Only the daemon opens
+//! it for writing; everyone else uses [`Store::open_read_only`]. It holds no clock and decides nothing.
+
+mod rows;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, params_from_iter};
+use serde::Serialize;
+
+use crate::run::{Ending, Outcome, Reason, Run, RunId, StepRecord, Trigger};
+use crate::source::Revision;
+pub use crate::store::schema::FILE;
+
+/// The store; clones share one connection.
+#[derive(Clone, Debug)]
+pub struct Store {
+    connection: Arc<Mutex<Connection>>,
+    path: Arc<PathBuf>,
+}
+
+/// What is known of a run when it starts.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Name of the job.
+    pub job: String,
+    /// What said "look now".
+    pub trigger: Trigger,
+    /// The scheduled time it stands for; one run for each.
+    pub slot: Option<DateTime<Utc>>,
+    /// When it starts.
+    pub started: DateTime<Utc>,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this job; `None` is all jobs.
+    pub job: Option<String>,
+    /// With one of these outcomes; empty is all.
+    pub outcomes: Vec<Outcome>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The revision of a job that is known to run: what "behind" is measured from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// Name of the Compose project.
+    pub project: String,
+    /// The revision.
+    pub revision: Revision,
+    /// The run that applied it.
+    pub run: RunId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A revision of a job that failed and is not tried again by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Quarantine {
+    /// The revision.
+    pub revision: Revision,
+    /// The run that failed.
+    pub run: RunId,
+    /// Why it failed.
+    pub reason: Reason,
+    /// One sentence for people.
+    pub message: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+impl Store {
+    /// Opens the store of `state_dir` for writing; makes what is missing.
+    pub async fn open(state_dir: &Path) -> Result<Self> {
+        let directory = state_dir.to_path_buf();
+        let connection = blocking(move || schema::open(&directory)).await?;
+        Ok(Self::new(connection, state_dir))
+    }
+
+    /// Opens the store of `state_dir` for reading; `None` when there is none yet.
+    pub async fn open_read_only(state_dir: &Path) -> Result<Option<Self>> {
+        let directory = state_dir.to_path_buf();
+        let connection = blocking(move || schema::open_read_only(&directory)).await?;
+        Ok(connection.map(|connection| Self::new(connection, state_dir)))
+    }
+
+    /// Records that a run starts; `None` when this slot of the job was already run.
+    pub async fn start_run(&self, run: NewRun) -> Result<Option<RunId>> {
+        const SQL: &str = "INSERT INTO runs (job, trigger, slot, started, outcome) \
+                           VALUES (?1, ?2, ?3, ?4, ?5) \
+                           ON CONFLICT (job, slot) DO NOTHING RETURNING id";
+        self.with(move |connection| {
+            let slot = run.slot.map(|slot| slot.timestamp_millis());
+            let trigger = run.trigger.as_str();
+            let started = run.started.timestamp_millis();
+            let values = params![run.job, trigger, slot, started, Outcome::Running.as_str()];
+            connection.prepare_cached(SQL)?.query_row(values, |row| row.get(0)).optional()
+        })
+        .await
+    }
+
+    /// Records the revision a run is made from.
+    pub async fn set_revision(&self, run: RunId, revision: &Revision) -> Result<()> {
+        const SQL: &str = "UPDATE runs SET revision = ?2 WHERE id = ?1";
+        let revision = revision.clone();
+        self.change_one(format!("run {run} in the store"), move |connection| {
+            connection.prepare_cached(SQL)?.execute(params![run, rows::revision_text(&revision)?])
+        })
+        .await
+    }
+
+    /// Records that a step starts, before it is taken.
+    pub async fn begin_step(
+        &self,
+        run: RunId,
+        index: usize,
+        name: &str,
+        at: DateTime<Utc>,
+    ) -> Result<()> {
+        const SQL: &str = "INSERT INTO steps (run, position, name, started) VALUES (?1, ?2, ?3, ?4) \
+                           ON CONFLICT (run, position) DO UPDATE SET name = excluded.name, \
+                           started = excluded.started, ended = NULL, error = NULL";
+        let name = name.to_owned();
+        self.with(move |connection| {
+            let values = params![run, position(index), name, at.timestamp_millis()];
+            connection.prepare_cached(SQL)?.execute(values).map(drop)
+        })
+        .await
+    }
+
+    /// Records that a step ended.
+    pub async fn end_step(
+        &self,
+        run: RunId,
+        index: usize,
+        at: DateTime<Utc>,
+        error: Option<&str>,
+    ) -> Result<()> {
+        const SQL: &str =
+            "UPDATE steps SET ended = ?3, error = ?4 WHERE run = ?1 AND position = ?2";
+        let error = error.map(str::to_owned);
+        self.change_one(format!("step {index} of run {run} in the store"), move |connection| {
+            let values = params![run, position(index), at.timestamp_millis(), error];
+            connection.prepare_cached(SQL)?.execute(values)
+        })
+        .await
+    }
+
+    /// Records how a run ended; the first ending counts.
+    pub async fn finish_run(&self, run: RunId, at: DateTime<Utc>, ending: &Ending) -> Result<()> {
+        let ending = ending.clone();
+        self.change_one(format!("run {run} in the store, still running,"), move |connection| {
+            end_run(connection, run, at, &ending)
+        })
+        .await
+    }
+
+    /// One run.
+    pub async fn run(&self, run: RunId) -> Result<Option<Run>> {
+        self.with(move |connection| {
+            let sql = format!("SELECT {} FROM runs WHERE id = ?1", rows::RUN);
+            connection.prepare_cached(&sql)?.query_row([run], rows::run).optional()
+        })
+        .await
+    }
+
+    /// Runs, newest first.
+    pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
+        let filter = filter.clone();
+        self.with(move |connection| select_runs(connection, &filter)).await
+    }
+
+    /// The steps of a run, in order.
+    pub async fn steps(&self, run: RunId) -> Result<Vec<StepRecord>> {
+        self.with(move |connection| {
+            let columns = rows::STEP;
+            let sql = format!("SELECT {columns} FROM steps WHERE run = ?1 ORDER BY position");
+            connection.prepare_cached(&sql)?.query_map([run], rows::step)?.collect()
+        })
+        .await
+    }
+
+    /// The newest run of a job.
+    pub async fn last_run(&self, job: &str) -> Result<Option<Run>> {
+        let filter = RunFilter { job: Some(job.to_owned()), limit: 1, ..RunFilter::default() };
+        Ok(self.runs(&filter).await?.pop())
+    }
+
+    /// The newest slot of a job that has a run.
+    pub async fn last_slot(&self, job: &str) -> Result<Option<DateTime<Utc>>> {
+        let job = job.to_owned();
+        self.with(move |connection| {
+            connection
+                .prepare_cached("SELECT max(slot) FROM runs WHERE job = ?1")?
+                .query_row([job], |row| rows::optional_time(row, 0))
+        })
+        .await
+    }
+
+    /// Records what a job's project is known to run.
+    pub async fn set_applied(&self, job: &str, applied: &Applied) -> Result<()> {
+        const SQL: &str = "INSERT OR REPLACE INTO applied (job, project, revision, run, at) \
+                           VALUES (?1, ?2, ?3, ?4, ?5)";
+        let (job, applied) = (job.to_owned(), applied.clone());
+        self.with(move |connection| {
+            let revision = rows::revision_text(&applied.revision)?;
+            let at = applied.at.timestamp_millis();
+            let values = params![job, applied.project, revision, applied.run, at];
+            connection.prepare_cached(SQL)?.execute(values).map(drop)
+        })
+        .await
+    }
+
+    /// What a job's project is known to run.
+    pub async fn applied(&self, job: &str) -> Result<Option<Applied>> {
+        let job = job.to_owned();
+        self.with(move |connection| {
+            let sql = format!("SELECT {} FROM applied WHERE job = ?1", rows::APPLIED);
+            connection.prepare_cached(&sql)?.query_row([job], rows::applied).optional()
+        })
+        .await
+    }
+
+    /// Records that a revision of a job is not to be tried again by itself.
+    pub async fn quarantine(&self, job: &str, quarantine: &Quarantine) -> Result<()> {
+        const SQL: &str = "INSERT OR REPLACE INTO quarantines \
+                           (job, revision, run, reason, message, since) \
+                           VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let (job, quarantine) = (job.to_owned(), quarantine.clone());
+        self.with(move |connection| {
+            let revision = rows::revision_text(&quarantine.revision)?;
+            let since = quarantine.since.timestamp_millis();
+            let reason = quarantine.reason.as_str();
+            let values = params![job, revision, quarantine.run, reason, quarantine.message, since];
+            connection.prepare_cached(SQL)?.execute(values).map(drop)
+        })
+        .await
+    }
+
+    /// The quarantined revision of a job.
+    pub async fn quarantined(&self, job: &str) -> Result<Option<Quarantine>> {
+        let job = job.to_owned();
+        self.with(move |connection| {
+            let sql = format!("SELECT {} FROM quarantines WHERE job = ?1", rows::QUARANTINE);
+            connection.prepare_cached(&sql)?.query_row([job], rows::quarantine).optional()
+        })
+        .await
+    }
+
+    /// Forgets the quarantined revision of a job.
+    pub async fn lift_quarantine(&self, job: &str) -> Result<()> {
+        let job = job.to_owned();
+        self.with(move |connection| {
+            let sql = "DELETE FROM quarantines WHERE job = ?1";
+            connection.prepare_cached(sql)?.execute([job]).map(drop)
+        })
+        .await
+    }
+
+    /// Ends every run still open as lost, and returns them, oldest first. For the daemon's start.
+    pub async fn lose_open_runs(&self, at: DateTime<Utc>) -> Result<Vec<Run>> {
+        const MESSAGE: &str = "roadstead died during this run; the next run of the job repairs";
+        self.with(move |connection| {
+            let behaviour = TransactionBehavior::Immediate;
+            let transaction = connection.transaction_with_behavior(behaviour)?;
+            let outcomes = vec![Outcome::Running];
+            let filter = RunFilter { outcomes, limit: usize::MAX, ..RunFilter::default() };
+            let ending = Ending::new(Outcome::Lost, Reason::Crashed, MESSAGE);
+            let mut lost = select_runs(&transaction, &filter)?;
+            lost.reverse();
+            for run in &mut lost {
+                end_run(&transaction, run.id, at, &ending)?;
+                run.ended = Some(at);
+                run.outcome = ending.outcome;
+                run.reason = Some(ending.reason);
+                run.message.clone_from(&ending.message);
+            }
+            transaction.commit()?;
+            Ok(lost)
+        })
+        .await
+    }
+
+    /// Deletes all but the newest runs of each job, with their steps.
+    ///
+    /// Kept besides: open runs, the run of a job's newest slot, and runs named by an applied or a
+    /// quarantined revision, because decisions still rest on them.
+    pub async fn prune_runs(&self, keep_per_job: usize) -> Result<()> {
+        const SQL: &str = "DELETE FROM runs WHERE outcome <> 'running' AND id IN (
+                SELECT id FROM (
+                    SELECT id, row_number() OVER (PARTITION BY job ORDER BY id DESC) AS age FROM runs
+                ) WHERE age > ?1
+            )
+            AND id NOT IN (SELECT run FROM applied)
+            AND id NOT IN (SELECT run FROM quarantines)
+            AND (slot IS NULL OR slot < (SELECT max(slot) FROM runs newer WHERE newer.job = runs.job))";
+        self.with(move |connection| {
+            let keep = i64::try_from(keep_per_job).unwrap_or(i64::MAX);
+            connection.execute(SQL, [keep]).map(drop)
+        })
+        .await
+    }
+
+    fn new(connection: Connection, state_dir: &Path) -> Self {
+        let path = Arc::new(state_dir.join(FILE));
+        Self { connection: Arc::new(Mutex::new(connection)), path }
+    }
+
+    /// Works with the connection on a thread that may block.
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.clone();
+        blocking(move || {
+            // A panic in here cannot leave a transaction open: dropping it rolls back.
+            let mut connection = store.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut connection).map_err(|error| schema::explain(error, &store.path))
+        })
+        .await
+    }
+
+    /// As [`Self::with`], for a statement that must find its row.
+    async fn change_one(
+        &self,
+        row: String,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<usize> + Send + 'static,
+    ) -> Result<()> {
+        match self.with(work).await? {
+            0 => bail!("there is no {row} to change"),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.context("use the store")?
+}
+
+fn position(index: usize) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}
+
+fn end_run(
+    connection: &Connection,
+    run: RunId,
+    at: DateTime<Utc>,
+    ending: &Ending,
+) -> rusqlite::Result<usize> {
+    const SQL: &str = "UPDATE runs SET ended = ?2, outcome = ?3, reason = ?4, message = ?5, \
+                       exit_code = ?6 WHERE id = ?1 AND outcome = 'running'";
+    let (outcome, reason) = (ending.outcome.as_str(), ending.reason.as_str());
+    let at = at.timestamp_millis();
+    let values = params![run, at, outcome, reason, ending.message, ending.exit_code];
+    connection.prepare_cached(SQL)?.execute(values)
+}
+
+fn select_runs(connection: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
+    let mut conditions = Vec::new();
+    let mut values: Vec<&str> = Vec::new();
+    if let Some(job) = &filter.job {
+        conditions.push("job = ?".to_owned());
+        values.push(job);
+    }
+    if !filter.outcomes.is_empty() {
+        let marks = vec!["?"; filter.outcomes.len()].join(", ");
+        conditions.push(format!("outcome IN ({marks})"));
+        values.extend(filter.outcomes.iter().map(|outcome| outcome.as_str()));
+    }
+    let condition = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") };
+    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+    let columns = rows::RUN;
+    let sql =
+        format!("SELECT {columns} FROM runs WHERE {condition} ORDER BY id DESC LIMIT {limit}");
+    connection.prepare(&sql)?.query_map(params_from_iter(values), rows::run)?.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::source::{Commit, SourceRevision};
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_237_200 + second, 0).unwrap()
+}
+
+fn new_run(job: &str, slot: Option<i64>) -> NewRun {
+    NewRun { job: job.to_owned(), trigger: Trigger::Schedule, slot: slot.map(at), started: at(0) }
+}
+
+fn revision(commit: &str) -> Revision {
+    Revision(vec![SourceRevision {
+        source: "stack".to_owned(),
+        reference: "main".to_owned(),
+        commit: Commit(commit.to_owned()),
+    }])
+}
+
+async fn open(directory: &TempDir) -> Store {
+    Store::open(directory.path()).await.unwrap()
+}
+
+async fn ended(store: &Store, run: NewRun, outcome: Outcome) -> RunId {
+    let id = store.start_run(run).await.unwrap().unwrap();
+    let ending = Ending::new(outcome, Reason::Internal, "as told");
+    store.finish_run(id, at(9), &ending).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn a_run_is_read_back_as_it_was_written() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let id = store.start_run(new_run("web", Some(60))).await.unwrap().unwrap();
+    store.set_revision(id, &revision("1a2b3c4d")).await.unwrap();
+    store.begin_step(id, 0, "pull `web`", at(1)).await.unwrap();
+    store.end_step(id, 0, at(2), None).await.unwrap();
+    store.begin_step(id, 1, "start `web`", at(2)).await.unwrap();
+    store.end_step(id, 1, at(3), Some("no such image")).await.unwrap();
+    let ending = Ending {
+        outcome: Outcome::Failed,
+        reason: Reason::ExitedNonZero,
+        message: "it ended with 7".to_owned(),
+        exit_code: Some(7),
+    };
+    store.finish_run(id, at(5), &ending).await.unwrap();
+
+    let run = store.run(id).await.unwrap().unwrap();
+    let wanted = Run {
+        id,
+        job: "web".to_owned(),
+        trigger: Trigger::Schedule,
+        slot: Some(at(60)),
+        started: at(0),
+        ended: Some(at(5)),
+        revision: Some(revision("1a2b3c4d")),
+        outcome: Outcome::Failed,
+        reason: Some(Reason::ExitedNonZero),
+        message: "it ended with 7".to_owned(),
+        exit_code: Some(7),
+    };
+    assert_eq!(run, wanted);
+    assert_eq!(store.last_run("web").await.unwrap(), Some(wanted));
+    let steps = store.steps(id).await.unwrap();
+    let told: Vec<_> = steps.iter().map(|step| (step.index, step.error.as_deref())).collect();
+    assert_eq!(told, [(0, None), (1, Some("no such image"))]);
+}
+
+#[tokio::test]
+async fn every_trigger_and_reason_is_read_back() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    for trigger in [Trigger::Schedule, Trigger::Startup, Trigger::Manual, Trigger::Retry] {
+        let run = NewRun { trigger, ..new_run("web", None) };
+        let id = store.start_run(run).await.unwrap().unwrap();
+        assert_eq!(store.run(id).await.unwrap().unwrap().trigger, trigger);
+    }
+    for reason in [Reason::Converged, Reason::NotARepository, Reason::ExitedZero, Reason::TimedOut]
+    {
+        let id = store.start_run(new_run("web", None)).await.unwrap().unwrap();
+        let ending = Ending::new(Outcome::Succeeded, reason, "");
+        store.finish_run(id, at(1), &ending).await.unwrap();
+        assert_eq!(store.run(id).await.unwrap().unwrap().reason, Some(reason));
+    }
+}
+
+#[tokio::test]
+async fn a_slot_of_a_job_is_run_once() {
+    // (job, slot, is it started)
+    let rows = [
+        ("web", Some(0), true),
+        ("web", Some(0), false),
+        ("api", Some(0), true),
+        ("web", Some(60), true),
+        ("web", None, true),
+        ("web", None, true),
+    ];
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    for (job, slot, started) in rows {
+        let id = store.start_run(new_run(job, slot)).await.unwrap();
+        assert_eq!(id.is_some(), started, "{job} at {slot:?}");
+    }
+    assert_eq!(store.last_slot("web").await.unwrap(), Some(at(60)));
+    assert_eq!(store.last_slot("none").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn two_processes_cannot_both_run_a_slot() {
+    let directory = TempDir::new().unwrap();
+    let stores = [open(&directory).await, open(&directory).await];
+    let mut started = 0;
+    for slot in 0..50 {
+        let runs = stores.iter().map(|store| store.start_run(new_run("web", Some(slot))));
+        let ids = futures_util::future::join_all(runs).await;
+        started += ids.into_iter().filter_map(|id| id.unwrap()).count();
+    }
+    assert_eq!(started, 50);
+}
+
+#[tokio::test]
+async fn a_run_cut_off_by_a_crash_is_lost_after_reopening() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    ended(&store, new_run("web", Some(0)), Outcome::Succeeded).await;
+    let cut_off = store.start_run(new_run("web", Some(60))).await.unwrap().unwrap();
+    store.begin_step(cut_off, 0, "stop `web`", at(61)).await.unwrap();
+    drop(store);
+
+    let store = open(&directory).await;
+    let lost = store.lose_open_runs(at(90)).await.unwrap();
+    assert_eq!(lost.iter().map(|run| run.id).collect::<Vec<_>>(), [cut_off]);
+    let run = store.run(cut_off).await.unwrap().unwrap();
+    assert_eq!(lost, [run.clone()]);
+    assert_eq!((run.outcome, run.reason), (Outcome::Lost, Some(Reason::Crashed)));
+    assert_eq!(run.ended, Some(at(90)));
+    assert_eq!(store.steps(cut_off).await.unwrap().first().unwrap().ended, None);
+    assert_eq!(store.lose_open_runs(at(91)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_first_ending_of_a_run_counts() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let id = ended(&store, new_run("web", None), Outcome::Failed).await;
+    let later = Ending::new(Outcome::Succeeded, Reason::Applied, "");
+    let error = store.finish_run(id, at(20), &later).await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no run 1 in the store, still running, to change");
+    assert_eq!(store.run(id).await.unwrap().unwrap().outcome, Outcome::Failed);
+}
+
+#[tokio::test]
+async fn runs_are_filtered_and_listed_newest_first() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    ended(&store, new_run("web", None), Outcome::Succeeded).await;
+    ended(&store, new_run("api", None), Outcome::Failed).await;
+    ended(&store, new_run("web", None), Outcome::Failed).await;
+    ended(&store, new_run("web", None), Outcome::Unchanged).await;
+    let rows: [(Option<&str>, &[Outcome], usize, &[RunId]); 5] = [
+        (None, &[], 10, &[4, 3, 2, 1]),
+        (None, &[], 2, &[4, 3]),
+        (Some("web"), &[], 10, &[4, 3, 1]),
+        (None, &[Outcome::Failed], 10, &[3, 2]),
+        (Some("web"), &[Outcome::Failed, Outcome::Succeeded], 10, &[3, 1]),
+    ];
+    for (job, outcomes, limit, wanted) in rows {
+        let filter = RunFilter { job: job.map(str::to_owned), outcomes: outcomes.to_vec(), limit };
+        let runs = store.runs(&filter).await.unwrap();
+        let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+        assert_eq!(ids, wanted, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn applied_and_quarantined_revisions_are_kept_for_each_job() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let applied =
+        Applied { project: "stack".to_owned(), revision: revision("1"), run: 1, at: at(1) };
+    store.set_applied("web", &applied).await.unwrap();
+    let newer = Applied { revision: revision("2"), ..applied };
+    store.set_applied("web", &newer).await.unwrap();
+    assert_eq!(store.applied("web").await.unwrap(), Some(newer));
+    assert_eq!(store.applied("api").await.unwrap(), None);
+
+    let quarantine = Quarantine {
+        revision: revision("3"),
+        run: 2,
+        reason: Reason::RolledBack,
+        message: "`web` did not become healthy".to_owned(),
+        since: at(2),
+    };
+    store.quarantine("web", &quarantine).await.unwrap();
+    assert_eq!(store.quarantined("web").await.unwrap(), Some(quarantine));
+    store.lift_quarantine("web").await.unwrap();
+    store.lift_quarantine("web").await.unwrap();
+    assert_eq!(store.quarantined("web").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn pruning_keeps_what_decisions_rest_on() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let open_run = store.start_run(new_run("web", None)).await.unwrap().unwrap();
+    let slot = ended(&store, new_run("web", Some(60)), Outcome::Unchanged).await;
+    let applied = ended(&store, new_run("web", None), Outcome::Succeeded).await;
+    let old = ended(&store, new_run("web", Some(0)), Outcome::Failed).await;
+    store.begin_step(old, 0, "stop `web`", at(1)).await.unwrap();
+    let newest = [
+        ended(&store, new_run("web", None), Outcome::Unchanged).await,
+        ended(&store, new_run("web", None), Outcome::Unchanged).await,
+    ];
+    let other = ended(&store, new_run("api", None), Outcome::Unchanged).await;
+    let at_one =
+        Applied { project: "stack".to_owned(), revision: revision("1"), run: applied, at: at(1) };
+    store.set_applied("web", &at_one).await.unwrap();
+    store.prune_runs(2).await.unwrap();
+    let all = RunFilter { limit: 100, ..RunFilter::default() };
+    let mut left: Vec<_> = store.runs(&all).await.unwrap().iter().map(|run| run.id).collect();
+    left.reverse();
+    assert_eq!(left, [open_run, slot, applied, newest[0], newest[1], other]);
+    assert_eq!(store.steps(old).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn ten_thousand_runs_are_no_burden() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    store
+        .with(|connection| {
+            let transaction = connection.transaction()?;
+            for slot in 0..10_000 {
+                transaction.execute(
+                    "INSERT INTO runs (job, trigger, slot, started, outcome) \
+                     VALUES (?1, 'schedule', ?2, ?2, 'unchanged')",
+                    params![format!("job-{}", slot % 10), slot],
+                )?;
+            }
+            transaction.commit()
+        })
+        .await
+        .unwrap();
+    let filter = RunFilter { job: Some("job-3".to_owned()), limit: 50, ..RunFilter::default() };
+    assert_eq!(store.runs(&filter).await.unwrap().len(), 50);
+    store.prune_runs(100).await.unwrap();
+    let all = RunFilter { limit: usize::MAX, ..RunFilter::default() };
+    assert_eq!(store.runs(&all).await.unwrap().len(), 1_000);
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_the_daemon_writes() {
+    let directory = TempDir::new().unwrap();
+    assert!(Store::open_read_only(directory.path()).await.unwrap().is_none());
+    let missing = directory.path().join("nowhere");
+    assert!(Store::open_read_only(&missing).await.unwrap().is_none());
+
+    let store = open(&directory).await;
+    let reader = Store::open_read_only(directory.path()).await.unwrap().unwrap();
+    let id = ended(&store, new_run("web", None), Outcome::Succeeded).await;
+    assert!(reader.run(id).await.unwrap().is_some());
+    let refused = reader.start_run(new_run("web", None)).await.unwrap_err();
+    assert!(refused.to_string().contains("AUTODEPLOY_STATE_DIR"), "{refused:#}");
+
+    drop((store, reader));
+    let late = Store::open_read_only(directory.path()).await.unwrap().unwrap();
+    assert!(late.run(id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn the_file_is_not_for_everyone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = TempDir::new().unwrap();
+    let state = directory.path().join("deep/state");
+    let store = Store::open(&state).await.unwrap();
+    ended(&store, new_run("web", None), Outcome::Succeeded).await;
+    for entry in std::fs::read_dir(&state).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o037, 0, "{} has {mode:o}", entry.path().display());
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_named_with_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join(FILE);
+    std::fs::write(&path, "this is no database, but long enough to be asked about it ".repeat(99))
+        .unwrap();
+    let error = Store::open(directory.path()).await.unwrap_err();
+    let wanted = format!("use `{}`; the file is damaged: restore it from a backup", path.display());
+    assert!(error.to_string().starts_with(&wanted), "{error:#}");
+    let error = Store::open_read_only(directory.path()).await.unwrap_err();
+    assert!(error.to_string().starts_with(&wanted), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    store.with(|connection| connection.pragma_update(None, "user_version", 99)).await.unwrap();
+    drop(store);
+    let error = Store::open(directory.path()).await.unwrap_err();
+    assert!(error.to_string().contains("has format 99, this Roadstead knows up to 1"), "{error}");
+    let error = Store::open_read_only(directory.path()).await.unwrap_err();
+    assert!(error.to_string().contains("has format 99"), "{error}");
+}
+
+#[tokio::test]
+async fn a_directory_we_may_not_write_is_named_with_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below_a_file = file.join("state");
+    let error = Store::open(&below_a_file).await.unwrap_err();
+    let wanted = format!("create `{}`; set `AUTODEPLOY_STATE_DIR` to", below_a_file.display());
+    assert!(error.to_string().starts_with(&wanted), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_read_only_mount_is_read_but_not_opened_for_writing() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let id = ended(&store, new_run("web", None), Outcome::Succeeded).await;
+    drop(store);
+    let mount = ReadOnly::new(directory.path());
+    let error = Store::open(mount.0).await.unwrap_err();
+    assert!(error.to_string().contains("; set `AUTODEPLOY_STATE_DIR` to"), "{error:#}");
+    let reader = Store::open_read_only(mount.0).await.unwrap().unwrap();
+    assert!(reader.run(id).await.unwrap().is_some());
+}
+
+/// A directory mounted over itself, read only, until dropped.
+struct ReadOnly<'a>(&'a Path);
+
+impl<'a> ReadOnly<'a> {
+    fn new(directory: &'a Path) -> Self {
+        let path = directory.to_str().unwrap();
+        run("mount", &["--bind", path, path]);
+        let mount = Self(directory);
+        run("mount", &["-o", "remount,bind,ro", path]);
+        mount
+    }
+}
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        run("umount", &["--lazy", self.0.to_str().unwrap()]);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests mount file systems")]
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status().unwrap();
+    assert!(status.success(), "`{program} {arguments:?}` must work: run the tests as root");
+}

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{self, FuturesUnordered};
 use tokio::sync::{Semaphore, watch as channel};
 use tokio::time::Instant;
@@ -51,7 +51,13 @@ pub struct Context<'a> {
     pub wait: Waiting,
     /// Asks to stop at the next step boundary and to put back what was touched.
     pub cancel: &'a CancellationToken,
+    /// Puts back what the caller changed for this plan, e.g. checkouts that old containers mount;
+    /// called after the new containers went and before the old ones start.
+    pub undo: Option<&'a Undo<'a>>,
 }
+
+/// See [`Context::undo`].
+pub type Undo<'a> = dyn Fn() -> BoxFuture<'a, Result<()>> + Send + Sync + 'a;
 
 /// How long to wait for new containers.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +116,8 @@ async fn carry_out(context: &Context<'_>, plan: &Plan, watch: &Watch) -> Result<
     if let Err(error) = prepared {
         let cancelled = context.cancel.is_cancelled();
         switch.discard_created().await;
-        return Err(Failure { error, left: Left::Untouched, cancelled });
+        let left = if switch.undo().await { Left::Untouched } else { Left::Incomplete };
+        return Err(Failure { error, left, cancelled });
     }
     if let Err(error) = switch.run_all().await {
         let cancelled = context.cancel.is_cancelled();
@@ -431,6 +438,13 @@ impl<'a> Switch<'a> {
         }
     }
 
+    /// Puts back what the caller changed; false where that failed.
+    async fn undo(&self) -> bool {
+        let Some(undo) = self.context.undo else { return true };
+        let undone = undo().await;
+        undone.inspect_err(|failure| error!("{failure:#}")).is_ok()
+    }
+
     /// Puts everything back: new containers go, old ones run again; dependents first, as they stop.
     async fn roll_back(&self) -> Left {
         let stages = self.stages.borrow().clone();
@@ -441,6 +455,9 @@ impl<'a> Switch<'a> {
                 error!("{failure:#}");
                 left = Left::Incomplete;
             }
+        }
+        if !self.undo().await {
+            left = Left::Incomplete;
         }
         for (change, stage) in self.changes.iter().zip(stages) {
             let (Action::Replace { old } | Action::Finish { old, .. }) = &change.action else {

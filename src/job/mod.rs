@@ -5,14 +5,31 @@
 pub mod schedule;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use indexmap::IndexMap;
 
 use self::schedule::Schedule;
-use crate::settings::HealthGate;
+use crate::compose::Files;
+use crate::problem::Problems;
+use crate::settings::{HealthGate, Settings};
 use crate::source::Source;
+
+/// Everything a person wrote for us, read together.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// `env.local` and the environment.
+    pub settings: Settings,
+    /// Shipped and own jobs.
+    pub jobs: Vec<Job>,
+    /// What is wrong with parts of it: the rest works.
+    pub problems: Problems,
+}
+
+/// Reads the configuration anew. The files come from the disk, or from a revision about to be applied.
+pub type Reader = Arc<dyn Fn(&dyn Files) -> Result<Configuration, Problems> + Send + Sync>;
 
 /// What should run, when, with which limits.
 #[derive(Clone, Debug, PartialEq)]

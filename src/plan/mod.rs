@@ -13,6 +13,7 @@ use std::fmt;
 use serde::Serialize;
 
 use self::observed::{Container, Observed, Resource, State, familiar};
+use crate::compose::hash::{self, Dialect};
 use crate::compose::model::{Condition, MountKind, Project, PullPolicy, Service};
 
 /// What should be, with everything the decision needs besides the observed state.
@@ -38,6 +39,23 @@ pub struct Hashes {
 }
 
 impl Hashes {
+    /// Hashes of a project as the host sees it, in every dialect of docker compose we know.
+    pub fn of(project: &Project) -> Self {
+        const DIALECTS: [Dialect; 2] = [Dialect::V5, Dialect::V2_40];
+        let services = project.services.iter().map(|(name, service)| {
+            (name.clone(), DIALECTS.map(|it| hash::service_hash(service, it)).to_vec())
+        });
+        let networks = project.networks.iter();
+        let volumes = project.volumes.iter();
+        Self {
+            services: services.collect(),
+            networks: networks
+                .map(|(key, it)| (key.clone(), vec![hash::network_hash(it)]))
+                .collect(),
+            volumes: volumes.map(|(key, it)| (key.clone(), vec![hash::volume_hash(it)])).collect(),
+        }
+    }
+
     fn service(&self, name: &str) -> &[String] {
         self.services.get(name).map_or(&[], Vec::as_slice)
     }
@@ -208,6 +226,18 @@ impl Plan {
     /// True when observed is what is desired.
     pub fn is_empty(&self) -> bool {
         self.prepare.is_empty() && self.changes.is_empty() && self.removals.is_empty()
+    }
+
+    /// The images to pull first: what was pulled may change the rest of the plan.
+    pub fn pulls(&self) -> impl Iterator<Item = &Preparation> {
+        self.prepare.iter().filter(|step| matches!(step, Preparation::PullImage { .. }))
+    }
+
+    /// The plan once its images are there.
+    #[must_use]
+    pub fn without_pulls(mut self) -> Self {
+        self.prepare.retain(|step| !matches!(step, Preparation::PullImage { .. }));
+        self
     }
 
     /// One line for each thing that will happen, in order.

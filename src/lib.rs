@@ -14,6 +14,7 @@
 
 pub mod compose;
 pub mod job;
+pub mod logs;
 pub mod problem;
 pub mod run;
 pub mod settings;

@@ -80,6 +80,8 @@ struct Daemon {
     tasks: JoinSet<Event>,
     needs_recovery: Arc<AtomicBool>,
     engine_ready: bool,
+    /// True once jobs that need a look at startup had theirs.
+    looked_at_startup: bool,
     /// Problems already told, so that each is told once.
     told: String,
 }
@@ -107,6 +109,7 @@ pub async fn serve(
         tasks: JoinSet::new(),
         needs_recovery: Arc::default(),
         engine_ready: false,
+        looked_at_startup: false,
         told: String::new(),
     };
     let mut signals = Signals::new()?;
@@ -238,7 +241,9 @@ impl Daemon {
             Event::EngineReady => {
                 self.engine_ready = true;
                 info!("the Docker Engine at {} answers", self.world.engine.host());
-                self.start_at_startup().await;
+                if !std::mem::replace(&mut self.looked_at_startup, true) {
+                    self.start_at_startup().await;
+                }
                 self.start_due().await;
             }
             Event::Reload => {

@@ -13,11 +13,21 @@
 //! | 4 faces | `config` `cli` | thin |
 
 pub mod apply;
+pub mod cli;
+pub mod clock;
 pub mod compose;
+pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod docker;
+pub mod execute;
+pub mod git;
 pub mod job;
+pub mod logs;
 pub mod plan;
 pub mod problem;
+pub mod queue;
+pub mod reconcile;
 pub mod run;
 pub mod settings;
 pub mod source;

@@ -4,9 +4,11 @@
 //! between any two is a normal case.
 
 mod journal;
+mod teardown;
 mod watch;
 
 pub use self::journal::Journal;
+pub use self::teardown::tear_down;
 pub use self::watch::{Gate, Watch};
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ pub mod host_paths;
 pub mod labels;
 pub mod observed;
 pub mod order;
+pub mod teardown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,0 +1,41 @@
+//! Carrying out a teardown.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::future::try_join_all;
+use tracing::info;
+
+use crate::docker::Engine;
+use crate::plan::teardown::Teardown;
+
+/// Takes a project down: containers wave by wave, then networks, then volumes if they were asked for.
+///
+/// # Errors
+///
+/// The Engine's first; what is left goes with the next try.
+pub async fn tear_down(engine: &Engine, teardown: &Teardown) -> Result<()> {
+    for wave in &teardown.waves {
+        try_join_all(wave.iter().map(|container| async move {
+            engine.stop(&container.id, Some(longest_grace())).await?;
+            engine.remove(&container.id).await?;
+            info!("removed container {}", container.name);
+            anyhow::Ok(())
+        }))
+        .await?;
+    }
+    for name in &teardown.networks {
+        engine.remove_network(name).await?;
+        info!("removed network {name}");
+    }
+    for name in &teardown.volumes {
+        engine.remove_volume(name).await?;
+        info!("removed volume {name}");
+    }
+    Ok(())
+}
+
+/// Each container brings its own grace; this only bounds how long we wait for the Engine's answer.
+fn longest_grace() -> Duration {
+    Duration::from_secs(600)
+}

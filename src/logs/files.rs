@@ -1,0 +1,153 @@
+//! All log files behind one writer: the worker thread's side.
+//!
+//! The worker hands over one frame a call: the file's name, a NUL, the text. It is never told of an
+//! error, because it would drop it: errors are counted, and said on stderr at most once a minute.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tracing::Level;
+use tracing_appender::non_blocking::ErrorCounter;
+
+use crate::logs::line::{Form, Line, Named};
+use crate::logs::rotate::{Limits, Lost, RotatingFile};
+use crate::logs::{MAIN, now};
+
+/// Files kept open; the one not written for longest is closed for the next.
+const OPEN_FILES: usize = 64;
+
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
+
+/// The text for one file, as the worker gets it.
+pub(super) fn frame(file: &str, text: &str) -> Vec<u8> {
+    [file.as_bytes(), b"\0", text.as_bytes()].concat()
+}
+
+pub(super) struct Files {
+    dir: PathBuf,
+    limits: Limits,
+    form: Form,
+    by_name: HashMap<String, (RotatingFile, Instant)>,
+    errors: Arc<AtomicU64>,
+    complained: Option<Instant>,
+    /// Lines the queue before the worker had no room for; set once the queue exists.
+    dropped: Arc<OnceLock<ErrorCounter>>,
+    dropped_told: usize,
+}
+
+impl Files {
+    pub(super) fn new(dir: PathBuf, limits: Limits, form: Form) -> Self {
+        Self {
+            dir,
+            limits,
+            form,
+            by_name: HashMap::new(),
+            errors: Arc::default(),
+            complained: None,
+            dropped: Arc::default(),
+            dropped_told: 0,
+        }
+    }
+
+    pub(super) fn errors(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.errors)
+    }
+
+    pub(super) fn dropped(&self) -> Arc<OnceLock<ErrorCounter>> {
+        Arc::clone(&self.dropped)
+    }
+
+    /// Opens the main file, to say at once when the directory cannot be written.
+    pub(super) fn probe(&mut self) {
+        if let Err(error) = self.file(MAIN).open() {
+            self.complain(&error);
+        }
+    }
+
+    fn write_to(&mut self, name: &str, text: &[u8]) {
+        let form = self.form;
+        let written = self.file(name).write_line(text, |lost| notice(form, lost));
+        if let Err(error) = written {
+            self.complain(&error);
+        }
+    }
+
+    fn tell_dropped(&mut self) {
+        let dropped = self.dropped.get().map_or(0, ErrorCounter::dropped_lines);
+        if dropped > self.dropped_told {
+            let lines = (dropped - self.dropped_told) as u64;
+            self.dropped_told = dropped;
+            let why = "they came faster than they could be written".to_owned();
+            let text = notice(self.form, &Lost { lines, why });
+            self.write_to(MAIN, text.as_bytes());
+        }
+    }
+
+    fn file(&mut self, name: &str) -> &mut RotatingFile {
+        if !self.by_name.contains_key(name) {
+            self.close_one();
+            let file = RotatingFile::new(super::log_path(&self.dir, name), self.limits);
+            self.by_name.insert(name.to_owned(), (file, Instant::now()));
+        }
+        // Just inserted where it was missing, so the closure never runs.
+        let (file, used) = self.by_name.entry(name.to_owned()).or_insert_with(|| {
+            let path = super::log_path(&self.dir, name);
+            (RotatingFile::new(path, self.limits), Instant::now())
+        });
+        *used = Instant::now();
+        file
+    }
+
+    fn close_one(&mut self) {
+        let open = self.by_name.values_mut().filter(|(file, _)| file.is_open());
+        let mut open: Vec<_> = open.collect();
+        if open.len() >= OPEN_FILES {
+            open.sort_by_key(|(_, used)| *used);
+            open.into_iter().take(1).for_each(|(file, _)| file.close());
+        }
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let count = self.errors.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = Instant::now();
+        if self.complained.is_some_and(|last| now.duration_since(last) < COMPLAIN_EVERY) {
+            return;
+        }
+        self.complained = Some(now);
+        let dir = self.dir.display();
+        let advice = "lines are lost until it can be written: free some space, or set \
+                      `AUTODEPLOY_LOG_DIR` to a directory that Roadstead may write";
+        // Nobody is left to tell when stderr fails, too.
+        let _ = writeln!(
+            io::stderr(),
+            "warning: write logs in `{dir}`: {error} (error {count}); {advice}"
+        );
+    }
+}
+
+impl Write for Files {
+    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
+        let mut parts = frame.splitn(2, |byte| *byte == 0);
+        if let (Some(name), Some(text)) = (parts.next(), parts.next()) {
+            self.tell_dropped();
+            let name = String::from_utf8_lossy(name).into_owned();
+            self.write_to(&name, text);
+        }
+        Ok(frame.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn notice(form: Form, lost: &Lost) -> String {
+    let message = format!("lost {} lines: {}", lost.lines, lost.why);
+    let (time, level) = (now(), Level::WARN);
+    let line = Line { time, level, job: None, run: None, message, fields: Vec::new() };
+    form.render(&line, Named::No)
+}

@@ -1,0 +1,272 @@
+//! Reading logs back: the end of one, the lines of one run, and following as it grows.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+
+use crate::logs::log_path;
+use crate::run::RunId;
+
+/// How often [`follow`] looks for more.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Where [`follow`] begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// With so many lines that are already there.
+    Last(usize),
+    /// With what comes.
+    End,
+}
+
+/// The last lines of a job's log, over rotated files as well; oldest first.
+pub fn tail(dir: &Path, job: &str, lines: usize) -> io::Result<Vec<String>> {
+    let mut found = VecDeque::new();
+    for path in existing(&log_path(dir, job))?.into_iter().rev() {
+        let missing = lines - found.len();
+        let text = text_of(&path)?;
+        text.lines().rev().take(missing).for_each(|line| found.push_front(line.to_owned()));
+        if found.len() >= lines {
+            break;
+        }
+    }
+    Ok(found.into())
+}
+
+/// The lines of one run, over rotated files as well; oldest first.
+pub fn run_lines(dir: &Path, job: &str, run: RunId) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut within = false;
+    for path in existing(&log_path(dir, job))? {
+        for line in text_of(&path)?.lines() {
+            // Further lines of a message are indented.
+            within = is_of_run(line, run) || (within && line.starts_with("    "));
+            if within {
+                found.push(line.to_owned());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Hands each line of a job's log to `sink` as it comes, until `sink` breaks. Survives rotation, also
+/// of a file that does not exist yet.
+///
+/// # Cancel safety
+/// May be dropped at any time.
+pub async fn follow(
+    dir: &Path,
+    job: &str,
+    from: From,
+    mut sink: impl FnMut(String) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let (dir, job) = (dir.to_path_buf(), job.to_owned());
+    let start = move || Follower::new(log_path(&dir, &job), from);
+    let (mut follower, mut lines) = tokio::task::spawn_blocking(start).await??;
+    loop {
+        for line in lines {
+            if sink(line).is_break() {
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        let look = move || follower.look().map(|lines| (follower, lines));
+        (follower, lines) = tokio::task::spawn_blocking(look).await??;
+    }
+}
+
+/// The rotated files of a log, oldest first.
+pub(super) fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(OsStr::to_str))
+    else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let key = entry.file_name().to_str().and_then(|file| rotation(file, name));
+        found.extend(key.map(|key| (key, entry.path())));
+    }
+    found.sort();
+    // Both forms are there when the machine died between compressing and removing.
+    found.dedup_by(|later, earlier| later.0 == earlier.0);
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// What `file` is ordered by when it is a rotated file of the log `name`: its time, and its number
+/// within the second. `web.log.20261121T050700.2.gz` is.
+fn rotation(file: &str, name: &str) -> Option<(String, u32)> {
+    let suffix = file.strip_prefix(name)?.strip_prefix('.')?;
+    let suffix = suffix.strip_suffix(".gz").unwrap_or(suffix);
+    let (time, number) = match suffix.split_once('.') {
+        Some((time, number)) => (time, number.parse().ok()?),
+        None => (suffix, 0),
+    };
+    let digit = |(index, byte): (usize, u8)| (index == 8 && byte == b'T') || byte.is_ascii_digit();
+    (time.len() == 15 && time.bytes().enumerate().all(digit)).then(|| (time.to_owned(), number))
+}
+
+/// Rotated files and the active one, oldest first.
+fn existing(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = rotated(path)?;
+    if path.exists() {
+        paths.push(path.to_path_buf());
+    } else if paths.is_empty() {
+        let text = format!("there is no log `{}` yet", path.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
+    Ok(paths)
+}
+
+/// The text of a log file; empty when it was rotated away meanwhile.
+fn text_of(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        opened => opened?,
+    };
+    if path.extension() == Some(OsStr::new("gz")) {
+        MultiGzDecoder::new(file).read_to_end(&mut bytes)?;
+    } else {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn is_of_run(line: &str, run: RunId) -> bool {
+    if line.starts_with('{') {
+        let object = serde_json::from_str::<Value>(line).unwrap_or_default();
+        return object.get("run").and_then(Value::as_i64) == Some(run);
+    }
+    if let Some(rest) = line.strip_prefix("run ") {
+        return rest.split_once(" | ").is_some_and(|(id, _)| id == run.to_string());
+    }
+    // `2026-11-21 05:07:00+00:00 INFO  run 42: message`
+    let mut words = line.split_ascii_whitespace().skip(3);
+    words.next() == Some("run")
+        && words.next().and_then(|word| word.strip_suffix(':')) == Some(&run.to_string())
+}
+
+struct Follower {
+    path: PathBuf,
+    open: Option<(File, u64)>,
+    position: u64,
+    /// The part of a line that is there so far.
+    begun: Vec<u8>,
+    /// Rotated files that were there when the open one was opened.
+    known: Vec<(String, u32)>,
+}
+
+impl Follower {
+    fn new(path: PathBuf, from: From) -> io::Result<(Self, Vec<String>)> {
+        let known = Vec::new();
+        let mut follower = Self { path, open: None, position: 0, begun: Vec::new(), known };
+        let before = match from {
+            From::End => Vec::new(),
+            From::Last(lines) => follower.lines_before(lines)?,
+        };
+        follower.reopen()?;
+        let mut lines = follower.read()?;
+        match from {
+            From::End => lines.clear(),
+            From::Last(count) => {
+                lines.splice(0..0, before);
+                lines.drain(..lines.len().saturating_sub(count));
+            }
+        }
+        Ok((follower, lines))
+    }
+
+    /// The last lines of the rotated files.
+    fn lines_before(&self, count: usize) -> io::Result<Vec<String>> {
+        let mut found: Vec<String> = Vec::new();
+        let rotated = if self.path.parent().is_some_and(Path::exists) {
+            rotated(&self.path)?
+        } else {
+            Vec::new()
+        };
+        for path in rotated.iter().rev() {
+            if found.len() >= count {
+                break;
+            }
+            found.splice(0..0, text_of(path)?.lines().map(str::to_owned));
+        }
+        Ok(found)
+    }
+
+    fn look(&mut self) -> io::Result<Vec<String>> {
+        let mut lines = self.read()?;
+        let inode = self.open.as_ref().map(|(_, inode)| *inode);
+        let found = fs::metadata(&self.path).ok().map(|metadata| metadata.ino());
+        if found.is_some() && found != inode {
+            // Written between our last read and the rename.
+            lines.extend(self.read()?);
+            lines.extend(self.between()?);
+            self.reopen()?;
+            lines.extend(self.read()?);
+        }
+        Ok(lines)
+    }
+
+    /// Lines of files that came and went since the open one was rotated away.
+    fn between(&self) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        let new = rotated(&self.path)?.into_iter();
+        let new = new.filter(|path| self.key(path).is_some_and(|key| !self.known.contains(&key)));
+        // The first new one is the file we have read to its end.
+        for path in new.skip(usize::from(self.open.is_some())) {
+            lines.extend(text_of(&path)?.lines().map(str::to_owned));
+        }
+        Ok(lines)
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.position = 0;
+        self.begun.clear();
+        if !self.path.parent().is_some_and(Path::exists) {
+            return Ok(());
+        }
+        self.known = rotated(&self.path)?.iter().filter_map(|path| self.key(path)).collect();
+        self.open = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            opened => {
+                let file = opened?;
+                let inode = file.metadata()?.ino();
+                Some((file, inode))
+            }
+        };
+        Ok(())
+    }
+
+    fn key(&self, path: &Path) -> Option<(String, u32)> {
+        let name = |path: &Path| path.file_name().and_then(OsStr::to_str).map(str::to_owned);
+        rotation(&name(path)?, &name(&self.path)?)
+    }
+
+    /// The complete lines that came since the last read.
+    fn read(&mut self) -> io::Result<Vec<String>> {
+        let Some((file, _)) = &mut self.open else { return Ok(Vec::new()) };
+        if file.metadata()?.len() < self.position {
+            // Truncated by somebody else's rotation.
+            self.position = 0;
+            self.begun.clear();
+        }
+        file.seek(SeekFrom::Start(self.position))?;
+        let read = file.read_to_end(&mut self.begun)?;
+        self.position += read as u64;
+        let Some(end) = self.begun.iter().rposition(|byte| *byte == b'\n') else {
+            return Ok(Vec::new());
+        };
+        let rest = self.begun.split_off(end + 1);
+        let complete = std::mem::replace(&mut self.begun, rest);
+        Ok(String::from_utf8_lossy(&complete).lines().map(str::to_owned).collect())
+    }
+}

@@ -1,0 +1,225 @@
+//! Commands that change something, or ask the daemon to.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::output::{Output, print};
+use super::setup::{configuration, log_to_console, now, read_disk, world};
+use super::{FAILED, Usage};
+use crate::control::{Call, Exclusive, Listener, Reply, Request};
+use crate::daemon;
+use crate::job::{Configuration, Deploy, Job, Work};
+use crate::logs;
+use crate::reconcile;
+use crate::run::{Ending, RunId, Trigger};
+use crate::store::Store;
+
+/// Exit code of `plan` when there is something to do.
+const CHANGES: u8 = 3;
+
+/// `serve`.
+pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
+    let everything = read_disk(env_file)?;
+    let settings = &everything.configuration.settings;
+    let _guard = logs::start(&settings.log, settings.timezone, true);
+    for problem in &everything.configuration.problems.0 {
+        tracing::warn!("{problem}");
+    }
+    let store = Store::open(&settings.state_dir).await?;
+    let Some(held) = Exclusive::take(&settings.state_dir)? else {
+        bail!("another roadstead already uses `{}`", settings.state_dir.display());
+    };
+    let listener = Listener::bind(&settings.state_dir, &held)?;
+    let world = world(env_file, &everything.configuration)?;
+    daemon::serve(world, store, everything.configuration, listener).await?;
+    Ok(0)
+}
+
+/// `plan`.
+pub(super) async fn plan(
+    env_file: Option<&Path>,
+    output: Output,
+    job: Option<&str>,
+) -> Result<u8> {
+    log_to_console(tracing::Level::WARN);
+    let configuration = configuration(env_file)?;
+    let (job, deploy) = deploy_job(&configuration, job)?;
+    let world = world(env_file, &configuration)?;
+    let store = match Store::open_read_only(&configuration.settings.state_dir).await? {
+        Some(store) => store,
+        None => Store::open(&configuration.settings.state_dir).await?,
+    };
+    world.engine.ping().await?;
+    let prospect = reconcile::prospect(&world, &store, job, deploy, Trigger::Manual).await;
+    let prospect = match prospect {
+        Ok(prospect) => prospect,
+        Err(ending) => return tell_ending(output, None, &ending),
+    };
+    let plan = &prospect.plan;
+    print(|to| {
+        if output.json {
+            let applied = prospect.applied.as_ref().map(|it| it.revision.to_string());
+            let revision = prospect.revision.to_string();
+            let value = json!({ "job": job.name, "revision": revision, "applied": applied,
+                                "changes": !plan.is_empty(), "plan": plan });
+            return writeln!(to, "{value:#}");
+        }
+        writeln!(to, "{} at {}: {}", plan.project, prospect.revision, plan.summary())?;
+        for line in plan.lines() {
+            writeln!(to, "  {line}")?;
+        }
+        for note in &plan.notes {
+            writeln!(to, "  note: {note}")?;
+        }
+        Ok(())
+    })?;
+    Ok(if plan.is_empty() { 0 } else { CHANGES })
+}
+
+/// `deploy`.
+pub(super) async fn deploy(
+    env_file: Option<&Path>,
+    output: Output,
+    job: Option<&str>,
+) -> Result<u8> {
+    let configuration = configuration(env_file)?;
+    let name = deploy_job(&configuration, job)?.0.name.clone();
+    run_now(env_file, output, &configuration, &name).await
+}
+
+/// `run`.
+pub(super) async fn run_job(env_file: Option<&Path>, output: Output, job: &str) -> Result<u8> {
+    let configuration = configuration(env_file)?;
+    if !configuration.jobs.iter().any(|it| it.name == job) {
+        bail!(Usage(daemon::unknown_job(job, &configuration.jobs)));
+    }
+    run_now(env_file, output, &configuration, job).await
+}
+
+/// The deploy job a person means.
+fn deploy_job<'a>(
+    configuration: &'a Configuration,
+    name: Option<&str>,
+) -> Result<(&'a Job, &'a Deploy)> {
+    let deploys: Vec<(&Job, &Deploy)> = configuration
+        .jobs
+        .iter()
+        .filter_map(|job| match &job.work {
+            Work::Deploy(deploy) => Some((job, deploy)),
+            Work::Run(_) => None,
+        })
+        .collect();
+    let found = match (name, deploys.as_slice()) {
+        (Some(name), _) => deploys.iter().find(|(job, _)| job.name == name),
+        (None, [only]) => Some(only),
+        (None, _) => deploys.iter().find(|(job, _)| job.name == "autodeploy"),
+    };
+    let names = || deploys.iter().map(|(job, _)| job.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (found, name) {
+        (Some(found), _) => Ok(*found),
+        (None, Some(name)) => {
+            bail!(Usage(format!("there is no deploy job `{name}`; there are: {}", names())))
+        }
+        (None, None) if deploys.is_empty() => bail!(Usage(
+            "there is no deploy job: set AUTODEPLOY_EXTRA_REPOS or AUTODEPLOY_REPOS in env.local, \
+             or write a job file"
+                .to_owned()
+        )),
+        (None, None) => bail!(Usage(format!("name the deploy job, one of: {}", names()))),
+    }
+}
+
+/// Has the daemon run a job, or runs it here where there is none.
+async fn run_now(
+    env_file: Option<&Path>,
+    output: Output,
+    configuration: &Configuration,
+    name: &str,
+) -> Result<u8> {
+    let settings = &configuration.settings;
+    let request = Request::Run { job: name.to_owned() };
+    if let Some(call) = Call::place(&settings.state_dir, &request).await? {
+        return follow_call(output, call).await;
+    }
+    let _guard = logs::start(&settings.log, settings.timezone, true);
+    let store = Store::open(&settings.state_dir).await?;
+    let Some(_held) = Exclusive::take(&settings.state_dir)? else {
+        bail!("another roadstead is at work in `{}`", settings.state_dir.display());
+    };
+    let cancel = CancellationToken::new();
+    let world = world(env_file, configuration)?;
+    let work = daemon::run_once(&world, &store, configuration, name, cancel.clone());
+    let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
+    let mut work = std::pin::pin!(work);
+    let (run, ending) = tokio::select! {
+        ended = &mut work => ended?,
+        _ = terminate.recv() => { cancel.cancel(); work.await? }
+        _ = interrupt.recv() => { cancel.cancel(); work.await? }
+    };
+    tell_ending(output, Some(run), &ending)
+}
+
+async fn follow_call(output: Output, mut call: Call) -> Result<u8> {
+    loop {
+        match call.next().await? {
+            Reply::Accepted { waits: true } if !output.json => {
+                writeln!(std::io::stderr(), "waiting for a run before this one")?;
+            }
+            Reply::Started { run } if !output.json => {
+                writeln!(std::io::stderr(), "run {run} started")?;
+            }
+            Reply::Accepted { .. } | Reply::Started { .. } => {}
+            Reply::Finished { run, ending } => return tell_ending(output, Some(run), &ending),
+            Reply::Refused { message } => bail!(message),
+            Reply::Health { message, .. } | Reply::Done { message } => {
+                bail!("roadstead answered something else: {message}")
+            }
+        }
+    }
+}
+
+/// Prints how a run ended; the exit code is the container's own where there is one.
+fn tell_ending(output: Output, run: Option<RunId>, ending: &Ending) -> Result<u8> {
+    print(|to| {
+        if output.json {
+            let value = json!({ "run": run, "outcome": ending.outcome, "reason": ending.reason,
+                                "message": ending.message, "exit_code": ending.exit_code });
+            return writeln!(to, "{value:#}");
+        }
+        let number = run.map(|run| format!("run {run} ")).unwrap_or_default();
+        writeln!(to, "{number}{} ({}): {}", ending.outcome, ending.reason, ending.message)
+    })?;
+    let own = ending.exit_code.and_then(|code| u8::try_from(code).ok());
+    Ok(own.unwrap_or_else(|| ending.outcome.exit_code()))
+}
+
+/// `health`.
+pub(super) async fn health(env_file: Option<&Path>, output: Output) -> Result<u8> {
+    let settings = configuration(env_file)?.settings;
+    let (healthy, message) = match Call::place(&settings.state_dir, &Request::Health).await? {
+        None => (false, format!("no roadstead serves `{}`", settings.state_dir.display())),
+        Some(mut call) => {
+            let deadline = std::time::Duration::from_secs(5);
+            let reply = tokio::time::timeout(deadline, call.next()).await;
+            match reply.context("roadstead does not answer").and_then(|it| it) {
+                Ok(Reply::Health { healthy, message }) => (healthy, message),
+                Ok(_) => (false, "roadstead answered something else".to_owned()),
+                Err(error) => (false, format!("{error:#}")),
+            }
+        }
+    };
+    print(|to| {
+        if output.json {
+            let value = json!({ "healthy": healthy, "message": message, "at": now() });
+            return writeln!(to, "{value:#}");
+        }
+        writeln!(to, "{}: {message}", if healthy { "healthy" } else { "unhealthy" })
+    })?;
+    Ok(if healthy { 0 } else { FAILED })
+}

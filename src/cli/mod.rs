@@ -1,0 +1,89 @@
+//! The command line: thin. Parses, calls, prints, and turns the end into an exit code.
+
+mod act;
+mod arguments;
+mod compose;
+mod inspect;
+pub mod output;
+pub mod runs;
+mod setup;
+pub mod table;
+pub mod text;
+pub mod views;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+
+pub use self::arguments::Arguments;
+use self::arguments::Command;
+use self::output::{Output, print};
+use crate::problem::Problems;
+
+/// Exit code of a failed run.
+const FAILED: u8 = 1;
+/// Exit code of bad usage or configuration.
+const USAGE: u8 = 2;
+
+/// Carries out a command; its exit code is 0 done or nothing to do, 1 a run failed, 2 bad usage or
+/// configuration, 3 `plan` found changes.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime.context("start the runtime") {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&error),
+    };
+    let result = runtime.block_on(dispatch(arguments));
+    // A thread that git left behind must not hold up the exit.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => report(&error),
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Result<u8> {
+    let output = Output::detect(arguments.json);
+    let env_file = arguments.env_file.as_deref();
+    match arguments.command {
+        Command::Serve => act::serve(env_file).await,
+        Command::Check => inspect::check(env_file, output),
+        Command::Status => inspect::status(env_file, output).await,
+        Command::Plan { job } => act::plan(env_file, output, job.as_deref()).await,
+        Command::Deploy { job } => act::deploy(env_file, output, job.as_deref()).await,
+        Command::Run { job } => act::run_job(env_file, output, &job).await,
+        Command::Jobs => inspect::jobs(env_file, output).await,
+        Command::Next(next) => inspect::next(env_file, output, &next),
+        Command::Runs(runs) => inspect::runs(env_file, output, &runs).await,
+        Command::Logs(logs) => inspect::logs(env_file, &logs).await,
+        Command::Health => act::health(env_file, output).await,
+        Command::Compose(compose) => compose::run(env_file, output, compose).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "roadstead", &mut script);
+            print(|to| to.write_all(&script))?;
+            Ok(0)
+        }
+    }
+}
+
+/// Prints why a command ended; what a person wrote wrong is no failure of a run.
+fn report(error: &anyhow::Error) -> ExitCode {
+    let is_usage = error.is::<Problems>() || error.is::<Usage>();
+    let _ = writeln!(io::stderr(), "roadstead: {error:#}");
+    ExitCode::from(if is_usage { USAGE } else { FAILED })
+}
+
+/// A command that cannot be carried out as it was given: what to give instead.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}

@@ -1,0 +1,89 @@
+//! What most commands begin with: the configuration, and the systems it names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+
+use crate::compose::Files;
+use crate::config::{self, Loaded};
+use crate::docker::Engine;
+use crate::git::{self, Git, View};
+use crate::job::{Configuration, Reader, platform};
+use crate::problem::Problems;
+use crate::reconcile::World;
+
+/// Reads the wall clock: the only place that does.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// Everything read from the disk, kept apart by how bad it is.
+pub(super) struct Everything {
+    pub(super) configuration: Configuration,
+    /// Oddities in `env.local`.
+    pub(super) warnings: Problems,
+    /// Variables that do not exist.
+    pub(super) unknown: Problems,
+    /// Broken job files.
+    pub(super) broken_jobs: Problems,
+}
+
+/// Reads `env.local`, the environment and all job files through `files`.
+pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everything, Problems> {
+    let environment = config::environment();
+    let found = config::read_env_file(env_file, &environment)?;
+    let found = found.map(|(path, text)| {
+        // In a revision about to be applied it may read differently than on the disk.
+        let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        let text = files.read(&real).unwrap_or(text);
+        (path, text)
+    });
+    let file = found.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
+    let Loaded { settings, warnings, unknown } = config::load(file, &environment)?;
+    let (job_files, mut broken_jobs) = config::job_files::read(&settings.jobs_dir);
+    let (jobs, problems) = platform::load_all(&job_files, &settings, &git::toplevel);
+    broken_jobs.0.extend(problems.0);
+    let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());
+    let problems = Problems(all.collect());
+    let configuration = Configuration { settings, jobs, problems };
+    Ok(Everything { configuration, warnings, unknown, broken_jobs })
+}
+
+/// Reads everything from the disk.
+pub(super) fn read_disk(env_file: Option<&Path>) -> Result<Everything> {
+    let disk = View::open(&[]).context("read the disk")?;
+    Ok(read(env_file, &disk)?)
+}
+
+/// The configuration of a command that goes on in spite of warnings.
+pub(super) fn configuration(env_file: Option<&Path>) -> Result<Configuration> {
+    Ok(read_disk(env_file)?.configuration)
+}
+
+/// The systems that the configuration names.
+pub(super) fn world(env_file: Option<&Path>, configuration: &Configuration) -> Result<World> {
+    let settings = &configuration.settings;
+    let engine = Engine::new(settings.docker_host.as_deref())?;
+    let git = Git::new(&settings.git);
+    let env_file: Option<PathBuf> = env_file.map(Path::to_owned);
+    let reader: Reader =
+        Arc::new(move |files| read(env_file.as_deref(), files).map(|it| it.configuration));
+    Ok(World::new(engine, git, reader, now))
+}
+
+/// Sends warnings to stderr, for commands whose answer goes to stdout.
+pub(super) fn log_to_console(level: tracing::Level) {
+    use tracing_subscriber::fmt::format::FmtSpan;
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level)
+        .with_span_events(FmtSpan::NONE)
+        .with_target(false)
+        .without_time()
+        .finish();
+    // A second command in one process, as in tests, keeps the first's.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

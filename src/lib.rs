@@ -7,14 +7,16 @@
 //! | layer | modules | what they are |
 //! |---|---|---|
 //! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`compose`] [`job`] | no I/O, no clock, no async |
-//! | 1 decisions | `clock` `queue` `plan` | pure functions over values |
+//! | 1 decisions | [`clock`] [`queue`] `plan` | pure functions over values |
 //! | 2 adapters | `git` `docker` `store` `logs` `control` | one outside system each, no policy |
 //! | 3 orchestration | `observe` `apply` `reconcile` `execute` `daemon` | the flow of a run |
 //! | 4 faces | `config` `cli` | thin |
 
+pub mod clock;
 pub mod compose;
 pub mod job;
 pub mod problem;
+pub mod queue;
 pub mod run;
 pub mod settings;
 pub mod source;

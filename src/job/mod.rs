@@ -2,6 +2,8 @@
 //!
 //! Values and the formats they are read from; nothing here starts anything.
 
+mod cron_fields;
+pub mod duration;
 pub mod schedule;
 
 use std::path::PathBuf;

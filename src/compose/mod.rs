@@ -3,7 +3,10 @@
 //! Untyped tree with spans (`yaml`) → interpolate → merge → typed model → normalised. Nothing here opens
 //! a file: the loader asks its [`Files`] for text.
 
+pub mod interpolate;
 pub mod model;
+pub mod scalar;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::io;

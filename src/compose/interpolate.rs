@@ -1,0 +1,278 @@
+//! The Compose variable grammar: `$V`, `${V}`, `${V:-word}` and its kin, nested to any sane depth.
+//!
+//! A scanner, not a pattern: braces inside a word balance, and a word may span lines, two things
+//! `docker compose` gets wrong. A substituted value is never scanned again.
+
+use std::collections::BTreeSet;
+
+use super::yaml::{Node, Value};
+use crate::problem::Problem;
+
+/// Deepest nesting of `${}` in words.
+const MAX_DEPTH: usize = 50;
+
+/// Where the values of variables come from.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Why a text could not be interpolated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// `${` that the grammar does not know; the text from there on.
+    Invalid(String),
+    /// `${V:?message}` or `${V?message}` without a value.
+    Required {
+        /// The variable.
+        variable: String,
+        /// What the author says about it.
+        message: String,
+    },
+}
+
+impl Failure {
+    /// What to tell a person.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Invalid(fragment) => format!("invalid interpolation `{fragment}`"),
+            Self::Required { variable, message } if message.is_empty() => {
+                format!("required variable `{variable}` is missing a value")
+            }
+            Self::Required { variable, message } => {
+                format!("required variable `{variable}` is missing a value: {message}")
+            }
+        }
+    }
+
+    /// What a person can do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Invalid(_) => {
+                "write `${NAME}`, `${NAME:-default}`, `${NAME:?message}` or `${NAME:+other}`; \
+                 a literal `$` is `$$`"
+                    .to_owned()
+            }
+            Self::Required { variable, .. } => {
+                format!("set `{variable}` in the environment or in `.env`")
+            }
+        }
+    }
+}
+
+/// Replaces the variables of a text; names without a value or default go to `unset`.
+pub fn substitute(
+    text: &str,
+    lookup: Lookup<'_>,
+    unset: &mut BTreeSet<String>,
+) -> Result<String, Failure> {
+    let mut output = String::with_capacity(text.len());
+    Scanner { lookup, unset }.expand(text, &mut output, 0)?;
+    Ok(output)
+}
+
+/// Replaces the variables in every string value of a tree; keys stay as they are.
+pub fn interpolate(
+    node: &mut Node,
+    lookup: Lookup<'_>,
+    unset: &mut BTreeSet<String>,
+    problems: &mut Vec<Problem>,
+) {
+    match &mut node.value {
+        Value::String(text) if text.contains('$') => match substitute(text, lookup, unset) {
+            Ok(replaced) => *text = replaced,
+            Err(failure) => {
+                problems.push(node.span.problem(failure.message()).with_hint(failure.hint()));
+            }
+        },
+        Value::Sequence(items) => {
+            for item in items {
+                interpolate(item, lookup, unset, problems);
+            }
+        }
+        Value::Mapping(entries) => {
+            for (_, item) in entries {
+                interpolate(item, lookup, unset, problems);
+            }
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Timestamp(_)
+        | Value::String(_) => {}
+    }
+}
+
+struct Scanner<'a> {
+    lookup: Lookup<'a>,
+    unset: &'a mut BTreeSet<String>,
+}
+
+impl Scanner<'_> {
+    fn expand(&mut self, text: &str, output: &mut String, depth: usize) -> Result<(), Failure> {
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            output.push_str(&rest[..at]);
+            let after = &rest[at + 1..];
+            if let Some(literal) = after.strip_prefix('$') {
+                output.push('$');
+                rest = literal;
+            } else if let Some(inside) = after.strip_prefix('{') {
+                rest = self.braced(&rest[at..], inside, output, depth)?;
+            } else {
+                let name = leading_name(after);
+                if name.is_empty() {
+                    output.push('$');
+                } else {
+                    self.value(name, output);
+                }
+                rest = &after[name.len()..];
+            }
+        }
+        output.push_str(rest);
+        Ok(())
+    }
+
+    /// Expands from just after `${`; returns what follows the closing brace.
+    fn braced<'t>(
+        &mut self,
+        whole: &str,
+        inside: &'t str,
+        output: &mut String,
+        depth: usize,
+    ) -> Result<&'t str, Failure> {
+        let invalid = || Failure::Invalid(fragment(whole));
+        let name = leading_name(inside);
+        let after = &inside[name.len()..];
+        if name.is_empty() || depth > MAX_DEPTH {
+            return Err(invalid());
+        }
+        if let Some(rest) = after.strip_prefix('}') {
+            self.value(name, output);
+            return Ok(rest);
+        }
+        let (empty_is_unset, after) = match after.strip_prefix(':') {
+            Some(after) => (true, after),
+            None => (false, after),
+        };
+        let operator = after.chars().next().filter(|c| "-+?".contains(*c)).ok_or_else(invalid)?;
+        let word_and_rest = &after[1..];
+        let end = closing_brace(word_and_rest).ok_or_else(invalid)?;
+        let (word, rest) = (&word_and_rest[..end], &word_and_rest[end + 1..]);
+        let value = (self.lookup)(name).filter(|value| !(empty_is_unset && value.is_empty()));
+        match (operator, value) {
+            ('+', Some(_)) | ('-', None) => self.expand(word, output, depth + 1)?,
+            ('+', None) => {}
+            (_, Some(value)) => output.push_str(&value),
+            (_, None) => {
+                let mut message = String::new();
+                self.expand(word, &mut message, depth + 1)?;
+                return Err(Failure::Required { variable: name.to_owned(), message });
+            }
+        }
+        Ok(rest)
+    }
+
+    fn value(&mut self, name: &str, output: &mut String) {
+        match (self.lookup)(name) {
+            Some(value) => output.push_str(&value),
+            None => {
+                self.unset.insert(name.to_owned());
+            }
+        }
+    }
+}
+
+fn leading_name(text: &str) -> &str {
+    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let ends = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    if starts { &text[..ends] } else { "" }
+}
+
+/// Where the brace opened before `text` closes.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => open += 1,
+            b'}' if open == 0 => return Some(at),
+            b'}' => open -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The start of an invalid expression, short enough for a message.
+fn fragment(text: &str) -> String {
+    let end = text.find(['}', '\n']).map_or(text.len(), |at| at + 1);
+    text[..end].trim_end().chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup(name: &str) -> Option<String> {
+        match name {
+            "A" => Some("a".to_owned()),
+            "E" => Some(String::new()),
+            "D" => Some("$A".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn check(text: &str, expected: &str) {
+        let result = substitute(text, &lookup, &mut BTreeSet::new());
+        let text_of = result.unwrap_or_else(|failure| failure.message());
+        assert_eq!(text_of, expected, "{text}");
+    }
+
+    #[test]
+    fn follows_the_grammar() {
+        for (text, expected) in [
+            ("$A ${A} $A-x $A_x ${A_x}", "a a a-x  "),
+            ("${U:-w}${E:-w}${A:-w}", "wwa"),
+            ("${U-w}${E-w}${A-w}", "wa"),
+            ("${U:+w}${E:+w}${A:+w}", "w"),
+            ("${U+w}${E+w}${A+w}", "ww"),
+            ("${E?m}${A:?m}", "a"),
+            ("${U:?no $A}", "required variable `U` is missing a value: no a"),
+            ("${E:?}", "required variable `E` is missing a value"),
+            ("${U-a?b} ${U:-a:-b}", "a?b a:-b"),
+            ("${U:-${V:-${A}x}y}z", "axyz"),
+            ("${U:-{\"j\":1}}", "{\"j\":1}"),
+            ("${U:-{}} ${V:-y}", "{} y"),
+            ("${U:-a\nb}", "a\nb"),
+            ("$$A $${A} a$ $-x $1 ^R$", "$A ${A} a$ $-x $1 ^R$"),
+            ("${D}", "$A"),
+            ("${A:-${U:?never}}", "a"),
+            ("é$Aé", "éaé"),
+        ] {
+            check(text, expected);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_expression() {
+        for text in [
+            "${", "${}", "${ A}", "${A }", "${1}", "${a.b}", "${A!}", "${A/x/y}", "${A:0:1}",
+            "${U:=d}", "${U=d}", "${É}", "${A:", "${A:-", "${A:-{}", "${A",
+        ] {
+            let result = substitute(text, &lookup, &mut BTreeSet::new());
+            assert!(matches!(result, Err(Failure::Invalid(_))), "{text}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn reports_only_used_unset_variables() {
+        let mut unset = BTreeSet::new();
+        substitute("$U ${V:-x} ${A:-$W} ${X:+$Y} ${Z:-$T}", &lookup, &mut unset).unwrap();
+        assert_eq!(unset.into_iter().collect::<Vec<_>>(), ["T", "U"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text in "[$\\{\\}A:?+ -é\\n]{0,200}") {
+            let _ = substitute(&text, &lookup, &mut BTreeSet::new());
+        }
+    }
+}

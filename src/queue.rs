@@ -196,7 +196,7 @@ mod tests {
                     assert_eq!(names(queue.finished(job)), *expected, "row {number}: end {job}");
                 }
                 Close(expected) => {
-                    assert_eq!(names(queue.close()), *expected, "row {number}: close")
+                    assert_eq!(names(queue.close()), *expected, "row {number}: close");
                 }
             }
         }

@@ -7,7 +7,7 @@
 //! | layer | modules | what they are |
 //! |---|---|---|
 //! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`compose`] [`job`] | no I/O, no clock, no async |
-//! | 1 decisions | `clock` `queue` `plan` | pure functions over values |
+//! | 1 decisions | [`clock`] [`queue`] `plan` | pure functions over values |
 //! | 2 adapters | `git` `docker` `store` `logs` `control` | one outside system each, no policy |
 //! | 3 orchestration | `observe` `apply` `reconcile` `execute` `daemon` | the flow of a run |
 //! | 4 faces | `config` `cli` | thin |

@@ -2,8 +2,13 @@
 //!
 //! Values and the formats they are read from; nothing here starts anything.
 
+mod cron_fields;
+pub mod duration;
+pub mod native;
+pub mod platform;
 pub mod schedule;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +41,8 @@ pub type Reader = Arc<dyn Fn(&dyn Files) -> Result<Configuration, Problems> + Se
 pub struct Job {
     /// Unique name: letters, digits, `.`, `_`, `-`; also the name of its log file.
     pub name: String,
+    /// What it is for, in the words of its author.
+    pub description: Option<String>,
     /// File and line it was read from, for messages, e.g. `jobs/web.yml:3`.
     pub origin: String,
     /// When it runs.
@@ -46,6 +53,20 @@ pub struct Job {
     pub timeout: Duration,
     /// What it does.
     pub work: Work,
+}
+
+impl Job {
+    /// What the job must have to itself while it runs: jobs that share one never run together.
+    pub fn locks(&self) -> BTreeSet<String> {
+        let Work::Deploy(deploy) = &self.work else { return BTreeSet::new() };
+        let checkout = |source: &Source| format!("checkout:{}", source.directory.display());
+        let mut locks: BTreeSet<String> = deploy.sources.iter().map(checkout).collect();
+        locks.insert(match &deploy.project_name {
+            Some(name) => format!("project:{name}"),
+            None => format!("directory:{}", deploy.directory.display()),
+        });
+        locks
+    }
 }
 
 /// What a job does: exactly one kind.

@@ -1,0 +1,253 @@
+//! The jobs of one Roadstead: those made of `env.local`, and those of the job files.
+
+use std::path::PathBuf;
+
+use super::native::{self, Context, Toplevel};
+use super::schedule::Schedule;
+use super::{Deploy, Job, Work};
+use crate::problem::{Problem, Problems};
+use crate::settings::Settings;
+use crate::source::{Origin, Source};
+
+/// The shipped job file, and its name for messages.
+const AUTODEPLOY: (&str, &str) = ("jobs/autodeploy.yml", include_str!("../../jobs/autodeploy.yml"));
+
+/// What [`Job::origin`] says of jobs made of `AUTODEPLOY_REPOS`.
+const REPOSITORIES: &str = "AUTODEPLOY_REPOS";
+
+/// The jobs made of `env.local`: `autodeploy` where there is a checkout or `COMPOSE_DIR`, and one for each
+/// entry of `AUTODEPLOY_REPOS`.
+pub fn shipped(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, Problems> {
+    let schedule = Schedule::parse(&settings.platform_frequency).map_err(|reason| {
+        Problem::in_file("environment", format!("`AUTODEPLOY_PLATFORM_FREQUENCY`: {reason}"))
+    })?;
+    let mut jobs = Vec::new();
+    if settings.compose_dir.is_some() || !settings.checkouts.is_empty() {
+        jobs = autodeploy(settings, toplevel)?;
+    }
+    for repository in &settings.repositories {
+        let taken: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+        let name = native::unique_name(&native::repository_name(&repository.url), &taken);
+        let directory = settings.state_dir.join("sources").join(&name);
+        let source = Source {
+            name: native::repository_name(&repository.url),
+            directory: directory.clone(),
+            origin: Origin::Managed {
+                url: repository.url.clone(),
+                reference: repository.reference.clone(),
+            },
+        };
+        jobs.push(Job {
+            name,
+            description: Some(format!("Follows {} and deploys it.", repository.url)),
+            origin: REPOSITORIES.to_owned(),
+            schedule: schedule.clone(),
+            timezone: settings.timezone,
+            timeout: native::DEPLOY_TIMEOUT,
+            work: Work::Deploy(Deploy {
+                sources: vec![source],
+                directory,
+                files: Vec::new(),
+                profiles: Vec::new(),
+                env_files: Vec::new(),
+                project_name: None,
+                remove_orphans: true,
+                health: settings.health,
+            }),
+        });
+    }
+    Ok(jobs)
+}
+
+/// Reads the shipped file with the settings as its variables: aliases and defaults are resolved there.
+fn autodeploy(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, Problems> {
+    let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let checkouts: Vec<String> = settings.checkouts.iter().map(path).collect();
+    let mut variables = settings.variables.clone();
+    let resolved = [
+        ("AUTODEPLOY_PLATFORM_FREQUENCY", settings.platform_frequency.clone()),
+        ("AUTODEPLOY_EXTRA_REPOS", checkouts.join(" ")),
+        ("COMPOSE_DIR", settings.compose_dir.as_ref().map(path).unwrap_or_default()),
+    ];
+    variables.extend(resolved.map(|(name, value)| (name.to_owned(), value)));
+    let (file, text) = AUTODEPLOY;
+    native::parse_with(text, file, &Context { settings, variables: &variables, toplevel })
+}
+
+/// All jobs: the shipped ones and those of `files` (name, text), with what was wrong.
+///
+/// A file with a problem loses its own jobs only. A file may redefine a shipped job by its name; of two
+/// files' jobs with one name the first stays.
+pub fn load_all(
+    files: &[(String, String)],
+    settings: &Settings,
+    toplevel: Toplevel<'_>,
+) -> (Vec<Job>, Problems) {
+    let mut problems = Problems::default();
+    let mut jobs = shipped(settings, toplevel).unwrap_or_else(|found| {
+        problems.0.extend(found.0);
+        Vec::new()
+    });
+    let shipped_jobs = jobs.len();
+    let mut redefined = vec![false; shipped_jobs];
+    let context = Context { settings, variables: &settings.variables, toplevel };
+    for (file, text) in files {
+        let found = native::parse_with(text, file, &context).unwrap_or_else(|found| {
+            problems.0.extend(found.0);
+            Vec::new()
+        });
+        for job in found {
+            match jobs.iter().position(|other| other.name == job.name) {
+                None => jobs.push(job),
+                Some(position) if position < shipped_jobs && !redefined[position] => {
+                    redefined[position] = true;
+                    jobs[position] = job;
+                }
+                Some(position) => {
+                    problems.0.push(native::duplicate(
+                        place(file, &job),
+                        &job.name,
+                        &jobs[position].origin,
+                    ));
+                }
+            }
+        }
+    }
+    (jobs, problems)
+}
+
+fn place(file: &str, job: &Job) -> Problem {
+    let line = job.origin.rsplit_once(':').and_then(|(_, line)| line.parse().ok());
+    Problem { line, ..Problem::in_file(file, "") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::job::native::tests::settings;
+    use crate::settings::ManagedRepository;
+
+    /// `/srv/stack` and `/srv/conf` are checkouts.
+    fn toplevel(path: &Path) -> Option<PathBuf> {
+        let checkouts = ["/srv/stack", "/srv/conf"].map(Path::new);
+        checkouts.into_iter().find(|checkout| path.starts_with(checkout)).map(Path::to_owned)
+    }
+
+    /// `name: sources -> directory`.
+    fn shown(job: &Job) -> String {
+        let Work::Deploy(deploy) = &job.work else { return format!("{}: run", job.name) };
+        let sources: Vec<String> =
+            deploy.sources.iter().map(|source| source.directory.display().to_string()).collect();
+        format!("{}: {} -> {}", job.name, sources.join(" "), deploy.directory.display())
+    }
+
+    fn with(checkouts: &[&str], compose_dir: Option<&str>) -> Settings {
+        Settings {
+            checkouts: checkouts.iter().map(PathBuf::from).collect(),
+            compose_dir: compose_dir.map(PathBuf::from),
+            ..settings()
+        }
+    }
+
+    #[test]
+    fn makes_the_platform_job_of_checkouts_and_compose_dir() {
+        let rows: [(&[&str], Option<&str>, &[&str]); 6] = [
+            (&[], None, &[]),
+            (&["/srv/stack"], None, &["autodeploy: /srv/stack -> /srv/stack"]),
+            (
+                &["/srv/conf", "/srv/stack"],
+                Some("/srv/stack/birdhouse"),
+                &["autodeploy: /srv/stack /srv/conf -> /srv/stack/birdhouse"],
+            ),
+            (&["/srv/conf", "/srv/conf/sub"], None, &["autodeploy: /srv/conf -> /srv/conf"]),
+            (&[], Some("/srv/stack/a"), &["autodeploy: /srv/stack -> /srv/stack/a"]),
+            (&["/srv/conf"], Some("/opt/x"), &["autodeploy: /opt/x /srv/conf -> /opt/x"]),
+        ];
+        for (checkouts, compose_dir, expected) in rows {
+            let settings = with(checkouts, compose_dir);
+            let jobs = shipped(&settings, &toplevel).expect("valid");
+            assert_eq!(jobs.iter().map(shown).collect::<Vec<_>>(), expected, "{checkouts:?}");
+            for job in jobs {
+                assert_eq!(job.schedule.to_string(), "7 5 * * *");
+            }
+        }
+    }
+
+    #[test]
+    fn a_project_reached_through_a_link_is_below_its_checkout() {
+        let through_link =
+            |path: &Path| path.starts_with("/home/me/stack").then(|| PathBuf::from("/srv/stack"));
+        let jobs = shipped(&with(&[], Some("/home/me/stack/a")), &through_link).expect("valid");
+        assert_eq!(shown(&jobs[0]), "autodeploy: /srv/stack -> /home/me/stack/a");
+    }
+
+    #[test]
+    fn makes_a_job_of_each_repository() {
+        let repository = |url: &str, reference: Option<&str>| ManagedRepository {
+            url: url.to_owned(),
+            reference: reference.map(str::to_owned),
+        };
+        let settings = Settings {
+            repositories: vec![
+                repository("https://git.example/a/infra.git", Some("prod")),
+                repository("git@git.example:b/infra.git", None),
+                repository("https://git.example/autodeploy/", None),
+            ],
+            ..with(&["/srv/stack"], None)
+        };
+        let jobs = shipped(&settings, &toplevel).expect("valid");
+        assert_eq!(
+            jobs.iter().map(shown).collect::<Vec<_>>(),
+            [
+                "autodeploy: /srv/stack -> /srv/stack",
+                "infra: /state/sources/infra -> /state/sources/infra",
+                "infra-2: /state/sources/infra-2 -> /state/sources/infra-2",
+                "autodeploy-2: /state/sources/autodeploy-2 -> /state/sources/autodeploy-2",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_the_variable_of_a_bad_schedule() {
+        let settings = Settings { platform_frequency: "daily".to_owned(), ..with(&["/a"], None) };
+        let problems = shipped(&settings, &toplevel).expect_err("no schedule").to_string();
+        assert!(
+            problems.starts_with("environment: `AUTODEPLOY_PLATFORM_FREQUENCY`:"),
+            "{problems}"
+        );
+    }
+
+    #[test]
+    fn a_bad_file_loses_only_its_own_jobs() {
+        let files = [
+            ("a.yml", "{ name: a, run: { image: a } }"),
+            ("b.yml", "- { name: b, run: { image: b } }\n- { name: c, runs: {} }"),
+            ("c.yml", "{ name: autodeploy, run: { image: c } }"),
+            ("d.yml", "\n{ name: a, run: { image: d } }"),
+            ("e.yml", "{ name: autodeploy, run: { image: e } }"),
+            ("f.yml", "{ name: f"),
+        ];
+        let files = files.map(|(file, text)| (file.to_owned(), text.to_owned()));
+        let (jobs, problems) = load_all(&files, &with(&["/srv/stack"], None), &toplevel);
+        assert_eq!(jobs.iter().map(shown).collect::<Vec<_>>(), ["autodeploy: run", "a: run"]);
+        let problems: Vec<String> = problems
+            .0
+            .iter()
+            .map(|problem| {
+                format!("{}:{} {}", problem.file, problem.line.unwrap_or(0), problem.message)
+            })
+            .collect();
+        assert_eq!(
+            problems[..4],
+            [
+                "b.yml:2 a job has exactly one of `deploy` and `run`",
+                "b.yml:2 unknown key `runs`",
+                "d.yml:2 there is a job `a` already, in `a.yml:1`",
+                "e.yml:1 there is a job `autodeploy` already, in `c.yml:1`",
+            ]
+        );
+        assert!(problems.len() == 5 && problems[4].starts_with("f.yml:"), "{problems:?}");
+    }
+}

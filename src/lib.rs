@@ -13,6 +13,7 @@
 //! | 4 faces | `config` `cli` | thin |
 
 pub mod compose;
+pub mod config;
 pub mod job;
 pub mod problem;
 pub mod run;

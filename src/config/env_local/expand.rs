@@ -1,0 +1,139 @@
+//! From statements to values.
+
+use std::collections::BTreeMap;
+use std::slice;
+
+use indexmap::IndexMap;
+
+use super::{Assigned, Assignment, Operation, OperationKind, Piece, Place, Statement, Word};
+use crate::problem::{Problem, Problems};
+
+/// Longest value: far beyond what an environment can hold (128 KiB on Linux), and short enough that
+/// lines which double each other cannot exhaust the memory.
+const LONGEST_BYTES: usize = 1024 * 1024;
+
+/// Expands `statements` in order.
+pub(super) fn expand(
+    statements: &[Statement],
+    file: &str,
+    environment: &BTreeMap<String, String>,
+) -> Result<IndexMap<String, Assigned>, Problems> {
+    let mut expansion =
+        Expansion { file, environment, assigned: IndexMap::new(), problems: Vec::new() };
+    for statement in statements {
+        match statement {
+            Statement::Assign(one) => expansion.assign(slice::from_ref(one)),
+            Statement::Export(several) => expansion.assign(several),
+            Statement::Evaluate(word) => {
+                expansion.word(word, None);
+            }
+        }
+    }
+    Problems(expansion.problems).into_result()?;
+    Ok(expansion.assigned)
+}
+
+struct Expansion<'a> {
+    file: &'a str,
+    environment: &'a BTreeMap<String, String>,
+    assigned: IndexMap<String, Assigned>,
+    problems: Vec<Problem>,
+}
+
+impl Expansion<'_> {
+    fn assign(&mut self, assignments: &[Assignment]) {
+        let mut values = Vec::new();
+        for Assignment { name, line, value } in assignments {
+            values.push(self.word(value, Some((name, *line))));
+        }
+        for (Assignment { name, line, .. }, value) in assignments.iter().zip(values) {
+            self.assigned.insert(name.clone(), Assigned { value, line: *line });
+        }
+    }
+
+    fn lookup(&self, name: &str) -> Option<String> {
+        let assigned = || self.assigned.get(name).map(|assigned| assigned.value.clone());
+        self.environment.get(name).cloned().or_else(assigned)
+    }
+
+    fn word(&mut self, word: &Word, assigns: Option<(&str, usize)>) -> String {
+        let mut value = String::new();
+        for piece in &word.0 {
+            match piece {
+                Piece::Text(text) => value.push_str(text),
+                Piece::Home => value.push_str(self.lookup("HOME").as_deref().unwrap_or("~")),
+                Piece::Parameter { name, place, operation } => {
+                    value.push_str(&self.parameter(name, *place, operation.as_ref()));
+                }
+            }
+            if value.len() > LONGEST_BYTES {
+                self.report_too_long(assigns);
+                return String::new();
+            }
+        }
+        value
+    }
+
+    fn parameter(&mut self, name: &str, place: Place, operation: Option<&Operation>) -> String {
+        let value = self.lookup(name);
+        let Some(Operation { kind, empty_is_unset, word }) = operation else {
+            return value.unwrap_or_default();
+        };
+        let present = value.filter(|value| !(*empty_is_unset && value.is_empty()));
+        match (kind, present) {
+            (OperationKind::Alternative, Some(_)) | (OperationKind::Default, None) => {
+                self.word(word, None)
+            }
+            (OperationKind::Alternative, None) => String::new(),
+            (_, Some(value)) => value,
+            (OperationKind::Assign, None) => {
+                let value = self.word(word, None);
+                let assigned = Assigned { value: value.clone(), line: place.line };
+                self.assigned.insert(name.to_owned(), assigned);
+                value
+            }
+            (OperationKind::Require, None) => {
+                self.report_missing(name, place, word);
+                String::new()
+            }
+        }
+    }
+
+    fn report_missing(&mut self, name: &str, place: Place, word: &Word) {
+        let said = as_written(word);
+        let said = if said.is_empty() { "it must have a value".to_owned() } else { said };
+        let mut problem = Problem::in_file(self.file, format!("`{name}` is not set: {said}"))
+            .at_line(place.line)
+            .with_hint(format!("assign `{name}` above this line or in the environment"));
+        problem.column = Some(place.column);
+        self.problems.push(problem);
+    }
+
+    fn report_too_long(&mut self, assigns: Option<(&str, usize)>) {
+        let (what, line) = match assigns {
+            Some((name, line)) => (format!("the value of `{name}`"), Some(line)),
+            None => ("a value".to_owned(), None),
+        };
+        let message = format!("{what} is longer than 1 MiB after expansion");
+        let mut problem = Problem::in_file(self.file, message)
+            .with_hint("put long text into a file and assign its path");
+        problem.line = line;
+        self.problems.push(problem);
+    }
+}
+
+/// The text of a message, its references by name: their values may be secrets.
+fn as_written(word: &Word) -> String {
+    let mut text = String::new();
+    for piece in &word.0 {
+        match piece {
+            Piece::Text(literal) => text.push_str(literal),
+            Piece::Home => text.push('~'),
+            Piece::Parameter { name, .. } => {
+                text.push('$');
+                text.push_str(name);
+            }
+        }
+    }
+    text
+}

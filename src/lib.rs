@@ -12,6 +12,7 @@
 //! | 3 orchestration | `observe` `apply` `reconcile` `execute` `daemon` | the flow of a run |
 //! | 4 faces | `config` `cli` | thin |
 
+pub mod cli;
 pub mod compose;
 pub mod job;
 pub mod logs;

@@ -11,7 +11,8 @@
 # neither iptables nor any sysctl, so it disturbs no other engine and leaves nothing behind:
 # ports are published by the userland proxy, and containers of one network see each other over
 # their bridge. What it lacks is a way from a container to the outside world, which nothing here
-# needs. With `--parent` it ends by itself when that process is gone, even after `kill -9`.
+# needs. ROADSTEAD_ENGINE_BIN names a directory whose dockerd is taken before the machine's, such
+# as target/oracle after `scripts/oracle.sh engine`. With `--parent` it ends by itself when that process is gone, even after `kill -9`.
 set -eu
 
 run_root=${ROADSTEAD_ENGINE_RUN:-/run/roadstead-engine}
@@ -222,7 +223,7 @@ case ${1:-} in
     ;;
 esac
 dir=$run_root/$name
-PATH=$PATH:/usr/sbin:/sbin
+PATH=${ROADSTEAD_ENGINE_BIN:+$ROADSTEAD_ENGINE_BIN:}$PATH:/usr/sbin:/sbin
 
 case $verb in
 start) start "$@" ;;

@@ -102,7 +102,9 @@ remove_all() { # everything an engine in $dir may have left, whatever state it i
     end_daemon
     # What a killed daemon leaves: its containerd and the shims, which carry our paths as arguments.
     for process in $(pgrep -f "$dir/exec" || true); do
-        [ "$process" = $$ ] || kill -KILL "$process" 2>/dev/null || true
+        case $(cat "/proc/$process/comm" 2>/dev/null) in
+        containerd* | dockerd | docker-proxy) kill -KILL "$process" 2>/dev/null || true ;;
+        esac
     done
     remove_links
     for mount in $(awk -v run="$dir" -v data="${data:-/nonexistent}" \

@@ -104,7 +104,7 @@ free_port() {
     echo $port
 }
 
-page() { curl --silent --max-time 2 "http://127.0.0.1:$port/" || true; }
+page() { curl --silent --noproxy "*" --max-time 2 "http://127.0.0.1:$port/" || true; }
 container() { docker ps --quiet --filter "label=com.docker.compose.project=$name" \
     --filter "label=com.docker.compose.service=$1"; }
 

@@ -89,6 +89,23 @@ fn no_text_names_a_path_of_somebodys_machine() {
 }
 
 #[test]
+fn every_dependency_says_what_it_is_for() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let reasons = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let (mut dependencies, mut unexplained) = (false, Vec::new());
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            dependencies = line.ends_with("dependencies]");
+        } else if let (true, Some((name, _))) = (dependencies, line.split_once(" =")) {
+            if !reasons.contains(&format!("| `{name}` |")) {
+                unexplained.push(name.to_owned());
+            }
+        }
+    }
+    assert!(unexplained.is_empty(), "add a line to docs/dependencies.md for {unexplained:?}");
+}
+
+#[test]
 fn reads_uses_in_every_form() {
     let rows: [(&str, &[&str]); 6] = [
         ("use crate::compose::model::Project;", &["compose"]),
@@ -173,10 +190,7 @@ fn leading_name(text: &str) -> Option<String> {
 }
 
 fn without_comments(text: &str) -> String {
-    let lines = text.lines().map(|line| match line.trim_start().starts_with("//") {
-        true => "",
-        false => line,
-    });
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 

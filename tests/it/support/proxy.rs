@@ -2,7 +2,7 @@
 //!
 //! It passes every byte on as it comes and reads along: request lines, headers, and enough of the
 //! bodies to know where the next request of a kept connection starts. After `Upgrade:` (attach,
-//! exec, BuildKit's session) the rest of a connection is not HTTP any more and only passes.
+//! exec, build sessions) the rest of a connection is not HTTP any more and only passes.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::Shutdown;

@@ -9,6 +9,12 @@ use tempfile::TempDir;
 use super::process::{Output, output};
 use super::{wait_for, write_files};
 
+/// The program: `ROADSTEAD_BIN` (the benches measure the binary that ships), else Cargo's.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("ROADSTEAD_BIN")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_roadstead")), PathBuf::from)
+}
+
 /// One isolated installation: a directory with `env.local`, `state`, `log`, `jobs` and `keys`.
 #[derive(Debug)]
 pub(crate) struct Roadstead {
@@ -53,7 +59,7 @@ impl Roadstead {
 
     /// Returns a command of the built program, in an environment that holds nothing of the caller's.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roadstead"));
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .current_dir(self.directory.path())

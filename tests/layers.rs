@@ -96,10 +96,10 @@ fn every_dependency_says_what_it_is_for() {
     for line in manifest.lines() {
         if line.starts_with('[') {
             dependencies = line.ends_with("dependencies]");
-        } else if let (true, Some((name, _))) = (dependencies, line.split_once(" =")) {
-            if !reasons.contains(&format!("| `{name}` |")) {
-                unexplained.push(name.to_owned());
-            }
+        } else if let (true, Some((name, _))) = (dependencies, line.split_once(" ="))
+            && !reasons.contains(&format!("| `{name}` |"))
+        {
+            unexplained.push(name.to_owned());
         }
     }
     assert!(unexplained.is_empty(), "add a line to docs/dependencies.md for {unexplained:?}");

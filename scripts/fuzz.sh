@@ -11,5 +11,5 @@ if [ -d fuzz ] && command -v cargo-fuzz >/dev/null; then
     done
 else
     echo "fuzz: cargo-fuzz or fuzz/ is missing; property tests with ${PROPTEST_CASES:-20000} cases"
-    PROPTEST_CASES=${PROPTEST_CASES:-20000} cargo test --locked --lib propert
+    PROPTEST_CASES=${PROPTEST_CASES:-20000} cargo test --locked --lib
 fi

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use super::process::{Output, output};
 use super::{repository, unique};
@@ -145,6 +146,21 @@ impl Engine {
         assert!(output.status.success(), "build `{tag}`: {error}");
     }
 
+    /// Builds the image that ships, from the context of `scripts/image.sh`; returns its name.
+    pub(crate) fn roadstead_image(&self) -> &'static str {
+        let context = repository().join("target/image");
+        let built = modified(&context.join("rootfs/roadstead"));
+        assert!(
+            built.is_some_and(|built| built >= newest_source()),
+            "the image's binary is missing or older than src/: run `make test`, or \
+             `PROFILE=ci scripts/image.sh context` and then the tests"
+        );
+        let mut build = self.client();
+        build.env("DOCKER_BUILDKIT", "0").args(["build", "--quiet", "--tag", "roadstead"]);
+        output(build.arg(&context)).ok();
+        "roadstead"
+    }
+
     /// Stops the daemon and its containers; data stays.
     pub(crate) fn halt(&self) {
         script(&["halt", &self.name]).ok();
@@ -167,6 +183,26 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let _ = script(&["stop", &self.name]);
     }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// Time of the last change to the program's sources.
+fn newest_source() -> SystemTime {
+    let (mut directories, mut newest) = (vec![repository().join("src")], SystemTime::UNIX_EPOCH);
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if let Some(time) = modified(&path) {
+                newest = newest.max(time);
+            }
+        }
+    }
+    newest
 }
 
 fn script(arguments: &[&str]) -> Output {

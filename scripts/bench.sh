@@ -1,0 +1,22 @@
+#!/bin/sh
+# `make bench`: the figures, beside docker compose 2.40 in the same run. The bench of the engine
+# starts a private one, as the tests do.
+#
+#   BENCH=engine scripts/bench.sh    only that one of benches/
+set -eu
+cd "$(dirname "$0")/.."
+
+PATH=$PATH:$HOME/.cargo/bin
+
+scripts/image.sh context
+ROADSTEAD_BIN=$PWD/target/image/rootfs/roadstead
+ORACLE=${ORACLE:-$(scripts/oracle.sh)}
+export ROADSTEAD_BIN ORACLE
+
+status=0
+for path in benches/*.rs benches/*/main.rs; do
+    bench=$(echo "$path" | sed 's|^benches/||; s|/main\.rs$||; s|\.rs$||')
+    if [ ! -e "$path" ] || [ -n "${BENCH:-}" ] && [ "$BENCH" != "$bench" ]; then continue; fi
+    cargo bench --quiet --locked --bench "$bench" || status=1
+done
+exit $status

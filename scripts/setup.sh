@@ -1,0 +1,95 @@
+#!/bin/sh
+# Installs what building, testing and the demo need on Debian. Safe to run again and again.
+#
+#   scripts/setup.sh          install what is missing (root, or sudo without a password)
+#   scripts/setup.sh --list   only print the packages that are missing
+set -eu
+
+# program=package; a path stands for itself.
+needs='
+gcc=gcc make=make cmake=cmake pkg-config=pkg-config perl=perl git=git curl=curl jq=jq
+ip=iproute2 setpriv=util-linux pgrep=procps ssh=openssh-client musl-gcc=musl-tools
+/usr/sbin/dockerd=docker.io /usr/sbin/sshd=openssh-server /usr/sbin/lighttpd=lighttpd
+/usr/bin/docker-registry=docker-registry /usr/lib/git-core/git-http-backend=git
+/etc/ssl/certs/ca-certificates.crt=ca-certificates
+'
+PATH=$PATH:/usr/sbin:/sbin
+
+missing() {
+    for need in $needs; do
+        program=${need%%=*} package=${need#*=}
+        case $program in
+        /*) [ -e "$program" ] || echo "$package" ;;
+        *) command -v "$program" >/dev/null 2>&1 || echo "$package" ;;
+        esac
+    done
+    # Any dockerd will do; only Debian's is looked for by path.
+    # The dynamic busybox of some images cannot run in an image made from scratch.
+    busybox_is_static || echo busybox-static
+    dpkg-query -W -f '${Status}\n' libc6-dev 2>/dev/null | grep -q 'ok installed' || echo libc6-dev
+}
+
+busybox_is_static() {
+    [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1
+}
+
+packages=$(missing | sort -u | tr '\n' ' ')
+if [ "${1:-}" = --list ]; then
+    echo "$packages"
+    exit 0
+fi
+
+if [ -n "${packages% }" ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: this is not Debian; please install what provides: $packages" >&2
+        exit 1
+    fi
+    if [ "$(id -u)" = 0 ]; then
+        as_root=
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        as_root='sudo -n'
+    else
+        echo "setup: these packages are missing and installing them needs root:" >&2
+        echo "    apt-get install --no-install-recommends $packages" >&2
+        echo "Ask an administrator for them, or run this script as root." >&2
+        echo "Without them you can still: cargo build; cargo test --lib" >&2
+        exit 1
+    fi
+    echo "setup: installing $packages"
+    # The packages bring services (dockerd, sshd, lighttpd, a registry) that we start ourselves, on
+    # sockets and ports of our own; the machine's policy is put back afterwards.
+    policy=/usr/sbin/policy-rc.d
+    forbid='printf "#!/bin/sh\nexit 101\n" > '$policy' && chmod 755 '$policy
+    if [ ! -e $policy ]; then
+        $as_root sh -c "$forbid"
+        trap '$as_root rm -f $policy' EXIT INT TERM
+    fi
+    log=$(mktemp)
+    # shellcheck disable=SC2086 # words on purpose
+    install_packages() {
+        $as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get \
+            -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends $packages
+    }
+    if ! install_packages >"$log" 2>&1 </dev/null; then
+        $as_root apt-get -o DPkg::Lock::Timeout=300 update >>"$log" 2>&1 </dev/null || true
+        if ! install_packages >>"$log" 2>&1 </dev/null; then
+            tail -n 30 "$log" >&2
+            echo "setup: apt-get failed; its last lines are above" >&2
+            exit 1
+        fi
+    fi
+    rm -f "$log"
+fi
+
+if ! command -v cargo >/dev/null && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
+    echo "setup: Rust is missing: install rustup, then \`rustup toolchain install stable\`" >&2
+    exit 1
+fi
+PATH=$PATH:$HOME/.cargo/bin
+# The static target; without rustup the image is built against glibc instead, see scripts/image.sh.
+target=$(uname -m)-unknown-linux-musl
+if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx "$target"; then
+    echo "setup: adding the Rust target $target"
+    rustup target add "$target" >/dev/null 2>&1 ||
+        echo "setup: could not add it; the image will be built against glibc"
+fi

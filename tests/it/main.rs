@@ -1,0 +1,8 @@
+//! Integration tests: real git repositories, a real Docker Engine, the real binary.
+//!
+//! One binary, so that one private engine serves all tests. Each area has its module; `support` is
+//! the rig they stand on and `rig` proves that it works.
+
+mod image;
+mod rig;
+mod support;

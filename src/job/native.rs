@@ -143,9 +143,15 @@ impl Reader<'_> {
                     }
                 }
             }
-            Value::Sequence(items) => items.iter_mut().for_each(|item| self.interpolate(item)),
+            Value::Sequence(items) => {
+                for item in items {
+                    self.interpolate(item);
+                }
+            }
             Value::Mapping(entries) => {
-                entries.iter_mut().for_each(|(_, item)| self.interpolate(item));
+                for (_, item) in entries {
+                    self.interpolate(item);
+                }
             }
             Value::Null
             | Value::Bool(_)

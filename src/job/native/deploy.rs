@@ -146,12 +146,11 @@ fn written_sources<'a>(
         if item.as_mapping().is_some() {
             let Some(source) = fields::open(item, &SOURCE_KEYS, problems) else { continue };
             let reference = source.plain("ref", problems);
-            match source.plain("repo", problems) {
-                Some(repository) => written.push((repository, reference, item)),
-                None => {
-                    let missing = item.problem("`source` needs a `repo`");
-                    problems.push(missing.with_hint("a URL, or the directory of a checkout"));
-                }
+            if let Some(repository) = source.plain("repo", problems) {
+                written.push((repository, reference, item));
+            } else {
+                let missing = item.problem("`source` needs a `repo`");
+                problems.push(missing.with_hint("a URL, or the directory of a checkout"));
             }
             continue;
         }
@@ -262,7 +261,7 @@ fn normalised(path: &Path) -> PathBuf {
                 clean.pop();
             }
             Component::RootDir | Component::Prefix(_) | Component::Normal(_) => {
-                clean.push(component)
+                clean.push(component);
             }
         }
     }

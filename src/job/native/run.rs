@@ -88,14 +88,11 @@ fn read_environment(node: &Node, reader: &mut Reader<'_>) -> IndexMap<String, St
     } else if let Some(items) = node.as_sequence() {
         for item in items {
             let Some(text) = scalar_of("environment", item, &mut reader.problems) else { continue };
-            match text.split_once('=') {
-                Some((name, value)) => {
-                    environment.insert(name.to_owned(), value.to_owned());
-                }
-                None => {
-                    let value = reader.variables.get(&text).cloned();
-                    environment.extend(value.map(|value| (text, value)));
-                }
+            if let Some((name, value)) = text.split_once('=') {
+                environment.insert(name.to_owned(), value.to_owned());
+            } else {
+                let value = reader.variables.get(&text).cloned();
+                environment.extend(value.map(|value| (text, value)));
             }
         }
     } else {

@@ -43,7 +43,13 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     });
     let file = found.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
     let Loaded { settings, warnings, unknown } = config::load(file, &environment)?;
-    let (job_files, mut broken_jobs) = config::job_files::read(&settings.jobs_dir);
+    let (job_files, mut broken_jobs) =
+        match config::job_files::read_job_files(&settings.jobs_dir) {
+            Ok(files) => (files, Problems::default()),
+            Err(problems) => (Vec::new(), problems),
+        };
+    let named = job_files.into_iter().map(|it| (it.path.display().to_string(), it.text));
+    let job_files: Vec<(String, String)> = named.collect();
     let (jobs, problems) = platform::load_all(&job_files, &settings, &git::toplevel);
     broken_jobs.0.extend(problems.0);
     let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());

@@ -1,0 +1,247 @@
+//! Commands that only look: at what was written, at history, at logs, at the clock.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use super::arguments::{Logs, Next, Runs};
+use super::output::{Output, Page, print};
+use super::setup::{configuration, now, read_disk};
+use super::views::{self, JobRow, Slot, StatusRow};
+use super::{USAGE, Usage};
+use crate::clock;
+use crate::daemon::unknown_job;
+use crate::job::Configuration;
+use crate::job::schedule::Schedule;
+use crate::logs;
+use crate::problem::Problem;
+use crate::run::{Outcome, RunId};
+use crate::settings::Settings;
+use crate::store::{RunFilter, Store};
+
+/// The log that belongs to no job.
+const MAIN_LOG: &str = logs::MAIN;
+
+/// `check`.
+pub(super) fn check(env_file: Option<&Path>, output: Output) -> Result<u8> {
+    let everything = match read_disk(env_file) {
+        Ok(everything) => everything,
+        Err(error) => {
+            let Some(problems) = error.downcast_ref::<crate::problem::Problems>() else {
+                return Err(error);
+            };
+            print(|to| tell_problems(to, output, &problems.0, &[], 0))?;
+            return Ok(USAGE);
+        }
+    };
+    let errors: Vec<Problem> =
+        everything.unknown.0.into_iter().chain(everything.broken_jobs.0).collect();
+    let jobs = everything.configuration.jobs.len();
+    print(|to| tell_problems(to, output, &errors, &everything.warnings.0, jobs))?;
+    Ok(if errors.is_empty() { 0 } else { USAGE })
+}
+
+fn tell_problems(
+    to: &mut dyn Write,
+    output: Output,
+    errors: &[Problem],
+    warnings: &[Problem],
+    jobs: usize,
+) -> std::io::Result<()> {
+    if output.json {
+        let value = |it: &Problem| {
+            json!({ "file": it.file, "line": it.line, "column": it.column,
+                    "message": it.message, "hint": it.hint })
+        };
+        let list = |all: &[Problem]| all.iter().map(value).collect::<Vec<_>>();
+        let value = json!({ "ok": errors.is_empty(), "jobs": jobs,
+                            "errors": list(errors), "warnings": list(warnings) });
+        return writeln!(to, "{value:#}");
+    }
+    for error in errors {
+        writeln!(to, "error: {error}")?;
+    }
+    for warning in warnings {
+        writeln!(to, "warning: {warning}")?;
+    }
+    match errors.len() {
+        0 => writeln!(to, "all is right: {jobs} jobs"),
+        1 => writeln!(to, "1 error"),
+        count => writeln!(to, "{count} errors"),
+    }
+}
+
+fn page(output: Output, settings: &Settings) -> Page {
+    Page { output, now: now(), timezone: settings.timezone }
+}
+
+/// `jobs`.
+pub(super) async fn jobs(env_file: Option<&Path>, output: Output) -> Result<u8> {
+    let configuration = configuration(env_file)?;
+    let store = Store::open_read_only(&configuration.settings.state_dir).await?;
+    let mut rows = Vec::new();
+    for job in &configuration.jobs {
+        let last = match &store {
+            Some(store) => store.last_run(&job.name).await?,
+            None => None,
+        };
+        let next = clock::next_after(&job.schedule, job.timezone, now());
+        rows.push(JobRow::new(job, next, last));
+    }
+    print(|to| views::jobs(to, &page(output, &configuration.settings), &rows))?;
+    Ok(0)
+}
+
+/// `status`.
+pub(super) async fn status(env_file: Option<&Path>, output: Output) -> Result<u8> {
+    let configuration = configuration(env_file)?;
+    let store = Store::open_read_only(&configuration.settings.state_dir).await?;
+    let mut rows = Vec::new();
+    for job in &configuration.jobs {
+        let next = clock::next_after(&job.schedule, job.timezone, now());
+        let mut row = StatusRow {
+            job: job.name.clone(),
+            kind: job.work.kind(),
+            applied: None,
+            behind: None,
+            quarantine: None,
+            last: None,
+            next,
+        };
+        if let Some(store) = &store {
+            row.applied = store.applied(&job.name).await?;
+            row.quarantine = store.quarantined(&job.name).await?;
+            row.last = store.last_run(&job.name).await?;
+        }
+        let seen = row.last.as_ref().and_then(|run| run.revision.clone());
+        let applied = row.applied.as_ref().map(|applied| &applied.revision);
+        row.behind = seen.filter(|seen| applied.is_some_and(|it| !it.same_commits(seen)));
+        rows.push(row);
+    }
+    print(|to| views::status(to, &page(output, &configuration.settings), &rows))?;
+    Ok(0)
+}
+
+/// `next`.
+pub(super) fn next(env_file: Option<&Path>, output: Output, next: &Next) -> Result<u8> {
+    let count = usize::from(next.count);
+    let after = next.after.unwrap_or_else(now);
+    // A schedule alone needs no configuration, so that it can be tried out anywhere.
+    let settings = configuration(env_file);
+    let slots: Vec<Slot> = if let Some(text) = &next.schedule {
+        let schedule = Schedule::parse(text).map_err(|problem| {
+            Usage(format!("`--schedule {text}`: {problem}"))
+        })?;
+        let default = settings.as_ref().map_or(chrono_tz::UTC, |it| it.settings.timezone);
+        let timezone = next.timezone.unwrap_or(default);
+        let times = clock::upcoming(&schedule, timezone, after, count);
+        times.into_iter().map(|at| Slot { job: None, at, timezone }).collect()
+    } else {
+        slots_of_jobs(&settings?, next, after, count)?
+    };
+    let timezone = next.timezone.unwrap_or(chrono_tz::UTC);
+    print(|to| views::slots(to, &Page { output, now: now(), timezone }, &slots))?;
+    Ok(0)
+}
+
+fn slots_of_jobs(
+    configuration: &Configuration,
+    next: &Next,
+    after: chrono::DateTime<chrono::Utc>,
+    count: usize,
+) -> Result<Vec<Slot>> {
+    let jobs = &configuration.jobs;
+    if let Some(name) = &next.job
+        && !jobs.iter().any(|job| job.name == *name)
+    {
+        bail!(Usage(unknown_job(name, jobs)));
+    }
+    let wanted = jobs.iter().filter(|job| next.job.as_ref().is_none_or(|it| job.name == *it));
+    let mut slots: Vec<Slot> = wanted
+        .flat_map(|job| {
+            let timezone = next.timezone.unwrap_or(job.timezone);
+            let times = clock::upcoming(&job.schedule, job.timezone, after, count);
+            times.into_iter().map(move |at| Slot { job: Some(job.name.clone()), at, timezone })
+        })
+        .collect();
+    slots.sort_by_key(|slot| slot.at);
+    slots.truncate(count);
+    Ok(slots)
+}
+
+/// `runs`.
+pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -> Result<u8> {
+    let settings = configuration(env_file)?.settings;
+    let page = page(output, &settings);
+    let store = Store::open_read_only(&settings.state_dir).await?;
+    if let Some(id) = runs.what.as_deref().and_then(run_number) {
+        let Some((store, run)) = find_run(store, id).await? else { bail!(no_run(id)) };
+        let steps = store.steps(id).await?;
+        print(|to| super::runs::run(to, &page, &run, &steps))?;
+        return Ok(0);
+    }
+    let outcomes = runs.outcome.iter().map(|word| {
+        Outcome::parse(word).ok_or_else(|| {
+            let known = "succeeded, unchanged, skipped, blocked, failed, cancelled, lost, running";
+            Usage(format!("`--outcome {word}`: expected one of {known}"))
+        })
+    });
+    let outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
+    let filter = RunFilter { job: runs.what.clone(), outcomes, limit: runs.limit };
+    let found = match &store {
+        Some(store) => store.runs(&filter).await?,
+        None => Vec::new(),
+    };
+    print(|to| super::runs::runs(to, &page, &found))?;
+    Ok(0)
+}
+
+async fn find_run(
+    store: Option<Store>,
+    id: RunId,
+) -> Result<Option<(Store, crate::run::Run)>> {
+    let Some(store) = store else { return Ok(None) };
+    Ok(store.run(id).await?.map(|run| (store, run)))
+}
+
+fn run_number(text: &str) -> Option<RunId> {
+    text.parse().ok()
+}
+
+fn no_run(id: RunId) -> Usage {
+    Usage(format!("there is no run {id}; `roadstead runs` lists them"))
+}
+
+/// `logs`.
+pub(super) async fn logs(env_file: Option<&Path>, arguments: &Logs) -> Result<u8> {
+    let configuration = configuration(env_file)?;
+    let settings = &configuration.settings;
+    let dir = &settings.log.dir;
+    let what = arguments.what.as_deref().unwrap_or(MAIN_LOG);
+    if let Some(id) = run_number(what) {
+        let store = Store::open_read_only(&settings.state_dir).await?;
+        let Some((_, run)) = find_run(store, id).await? else { bail!(no_run(id)) };
+        let lines = logs::read::run_lines(dir, &run.job, id)?;
+        print(|to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))?;
+        return Ok(0);
+    }
+    let is_known = what == MAIN_LOG || configuration.jobs.iter().any(|job| job.name == what);
+    if !is_known && !logs::log_path(dir, what).exists() {
+        bail!(Usage(unknown_job(what, &configuration.jobs)));
+    }
+    if arguments.follow {
+        let from = logs::read::From::Last(arguments.lines);
+        logs::read::follow(dir, what, from, |line| {
+            let written = print(|to| writeln!(to, "{line}"));
+            if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
+        return Ok(0);
+    }
+    let lines = logs::read::tail(dir, what, arguments.lines)?;
+    print(|to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))?;
+    Ok(0)
+}

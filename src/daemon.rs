@@ -378,7 +378,7 @@ impl Daemon {
         let message = "an earlier run still went on, and the one waiting looks at the same";
         let ending = Ending::new(Outcome::Skipped, Reason::Overlap, message);
         let recorded = async {
-            if let Some(run) = self.store.start_run(&run).await? {
+            if let Some(run) = self.store.start_run(run).await? {
                 self.store.finish_run(run, now, &ending).await?;
             }
             Ok::<(), anyhow::Error>(())
@@ -408,7 +408,7 @@ impl Daemon {
             slot: request.slot,
             started,
         };
-        let run = match self.store.start_run(&new).await {
+        let run = match self.store.start_run(new).await {
             Ok(Some(run)) => run,
             // This slot had its run before a restart of ours.
             Ok(None) => return false,
@@ -422,7 +422,7 @@ impl Daemon {
         if is_deploy {
             logs::marker_start(&job.name, started);
         }
-        span.in_scope(|| info!("started by {}", request.trigger));
+        span.in_scope(|| info!(target: logs::RUN, "started by {}", request.trigger));
         let mut askers = self.waiting.remove(&job.name).unwrap_or_default();
         for asker in &mut askers {
             asker.reply(&Reply::Started { run }).await;
@@ -590,9 +590,9 @@ fn tell_end(ending: &Ending, begun: Instant) {
     let took = crate::apply::seconds(begun);
     let line = format!("{} ({}) after {took}: {}", ending.outcome, ending.reason, ending.message);
     match ending.outcome {
-        Outcome::Failed | Outcome::Blocked | Outcome::Lost => error!("{line}"),
-        Outcome::Cancelled | Outcome::Skipped => warn!("{line}"),
-        Outcome::Running | Outcome::Succeeded | Outcome::Unchanged => info!("{line}"),
+        Outcome::Failed | Outcome::Blocked | Outcome::Lost => error!(target: logs::RUN, "{line}"),
+        Outcome::Cancelled | Outcome::Skipped => warn!(target: logs::RUN, "{line}"),
+        Outcome::Running | Outcome::Succeeded | Outcome::Unchanged => info!(target: logs::RUN, "{line}"),
     }
 }
 
@@ -625,7 +625,7 @@ pub async fn run_once(
     reconcile::recover(&world.engine).await?;
     let started = (world.now)();
     let new = NewRun { job: job.name.clone(), trigger: Trigger::Manual, slot: None, started };
-    let run = store.start_run(&new).await?.context("a run without a slot is always new")?;
+    let run = store.start_run(new).await?.context("a run without a slot is always new")?;
     let span = info_span!("run", job = %job.name, run);
     let begun = Instant::now();
     let needs_recovery = AtomicBool::new(false);
@@ -633,7 +633,7 @@ pub async fn run_once(
     if is_deploy {
         logs::marker_start(&job.name, started);
     }
-    span.in_scope(|| info!("started by {}", Trigger::Manual));
+    span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
     let execution = Execution {
         job,
         run,

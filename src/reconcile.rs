@@ -209,8 +209,12 @@ async fn tell_distance(
     }
 }
 
-fn commits(count: usize) -> String {
-    if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") }
+fn commits(count: Option<usize>) -> String {
+    match count {
+        Some(1) => "1 commit".to_owned(),
+        Some(count) => format!("{count} commits"),
+        None => "some commits".to_owned(),
+    }
 }
 
 fn still_quarantined(job: &str, quarantine: &Quarantine) -> Ending {
@@ -368,13 +372,7 @@ async fn pull(
     if pulls.is_empty() {
         return Ok((prospect.observed.clone(), prospect.plan.clone()));
     }
-    let pulled = join_all(pulls.into_iter().map(|step| async move {
-        let Preparation::PullImage { image } = step else { return Ok(()) };
-        let started = Instant::now();
-        journal.step(step, world.engine.pull(image)).await?;
-        info!("{step}: done in {}", seconds(started));
-        Ok(())
-    }));
+    let pulled = join_all(pulls.into_iter().map(|step| pull_one(world, journal, step)));
     // A pull can take an hour; nothing is touched yet, so it may be dropped at once.
     let pulled = tokio::select! {
         pulled = pulled => pulled.into_iter().collect::<Result<()>>(),
@@ -396,6 +394,14 @@ async fn pull(
     observed.images = world.engine.images().await.map_err(|error| engine_ending(&error))?;
     let plan = make_plan(&prospect.project, &prospect.hashes, run.deploy, &observed)?;
     Ok((observed, plan.without_pulls()))
+}
+
+async fn pull_one(world: &World, journal: &Journal, step: &Preparation) -> Result<()> {
+    let Preparation::PullImage { image } = step else { return Ok(()) };
+    let started = Instant::now();
+    journal.step(step, world.engine.pull(image)).await?;
+    info!("{step}: done in {}", seconds(started));
+    Ok(())
 }
 
 /// Moves the checkouts to the new revision; if one cannot be moved, the others go back.

@@ -41,7 +41,7 @@ impl JobRow {
         Self {
             name: job.name.clone(),
             kind: job.work.kind(),
-            schedule: schedule(&job.schedule),
+            schedule: job.schedule.to_string(),
             timezone: job.timezone.name().to_owned(),
             origin: job.origin.clone(),
             next,
@@ -167,22 +167,6 @@ pub fn slots(to: &mut dyn Write, page: &Page, slots: &[Slot]) -> io::Result<()> 
         table.row(job.into_iter().chain([instant(&local, slot.at).into(), when.into()]));
     }
     table.write(to, page.output, "no slot comes")
-}
-
-/// A schedule as a person wrote it.
-pub fn schedule(schedule: &Schedule) -> String {
-    match schedule {
-        Schedule::Cron { expression } => expression.clone(),
-        Schedule::Every(distance) => {
-            let seconds = distance.as_secs();
-            let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-            let whole = units.into_iter().find(|(unit, _)| seconds > 0 && seconds % unit == 0);
-            let (unit, name) = whole.unwrap_or((1, "s"));
-            format!("@every {}{name}", seconds / unit)
-        }
-        Schedule::Startup => "@startup".to_owned(),
-        Schedule::Manual => "@manual".to_owned(),
-    }
 }
 
 fn optional(page: &Page, time: Option<DateTime<Utc>>) -> Cell {

@@ -7,7 +7,7 @@
 mod files;
 mod layer;
 mod line;
-mod read;
+pub mod read;
 mod rotate;
 
 use std::io::{self, IsTerminal, Write};

@@ -1,3 +1,5 @@
+//! Logs on real files: rotation, and what operators and full disks do to them.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;

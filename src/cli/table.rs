@@ -125,7 +125,9 @@ mod tests {
 
     fn printed(output: Output, rows: &[[Cell; 2]]) -> String {
         let mut table = Table::new(&["JOB", "OUTCOME"]);
-        rows.iter().for_each(|row| table.row(row.clone()));
+        for row in rows {
+            table.row(row.clone());
+        }
         let mut text = Vec::new();
         table.write(&mut text, output, "no jobs").unwrap();
         String::from_utf8(text).unwrap()

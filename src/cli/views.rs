@@ -293,10 +293,10 @@ mod tests {
         let slot = Slot { job: None, at: now(), timezone };
         let of_job = Slot { job: Some("web".to_owned()), ..slot.clone() };
         check("[\n  \"2026-11-21T00:07:00-05:00\"\n]\n", |to| {
-            slots(to, &page(false, true), &[slot.clone()])
+            slots(to, &page(false, true), std::slice::from_ref(&slot))
         });
         check("SLOT                       WHEN\n2026-11-21T00:07:00-05:00  now\n", |to| {
-            slots(to, &page(true, false), &[slot.clone()])
+            slots(to, &page(true, false), std::slice::from_ref(&slot))
         });
         check(
             "[\n  {\n    \"job\": \"web\",\n    \"at\": \"2026-11-21T00:07:00-05:00\"\n  }\n]\n",

@@ -15,7 +15,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::logs::line::{Form, Line, Named};
 use crate::logs::rotate::{Limits, Lost, RotatingFile};
-use crate::logs::{MAIN, now};
+use crate::logs::{MAIN, log_path, now};
 
 /// Files kept open; the one not written for longest is closed for the next.
 const OPEN_FILES: usize = 64;
@@ -88,17 +88,14 @@ impl Files {
     }
 
     fn file(&mut self, name: &str) -> &mut RotatingFile {
-        if !self.by_name.contains_key(name) {
+        if !self.by_name.get(name).is_some_and(|(file, _)| file.is_open()) {
             self.close_one();
-            let file = RotatingFile::new(super::log_path(&self.dir, name), self.limits);
-            self.by_name.insert(name.to_owned(), (file, Instant::now()));
         }
-        // Just inserted where it was missing, so the closure never runs.
-        let (file, used) = self.by_name.entry(name.to_owned()).or_insert_with(|| {
-            let path = super::log_path(&self.dir, name);
-            (RotatingFile::new(path, self.limits), Instant::now())
-        });
-        *used = Instant::now();
+        let now = Instant::now();
+        let (dir, limits) = (&self.dir, self.limits);
+        let new = || (RotatingFile::new(log_path(dir, name), limits), now);
+        let (file, used) = self.by_name.entry(name.to_owned()).or_insert_with(new);
+        *used = now;
         file
     }
 

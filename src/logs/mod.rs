@@ -27,7 +27,7 @@ use tracing_subscriber::{EnvFilter, Registry};
 use crate::logs::files::Files;
 use crate::logs::layer::Lines;
 use crate::logs::line::Form;
-pub use crate::logs::read::{From, follow, run_lines, tail};
+pub use crate::logs::read::{Since, follow, run_lines, tail};
 use crate::logs::rotate::Limits;
 use crate::run::RunId;
 use crate::settings::{LogFormat, LogSettings};

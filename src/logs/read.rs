@@ -20,11 +20,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Where [`follow`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Since {
     /// With so many lines that are already there.
     Last(usize),
     /// With what comes.
-    End,
+    Now,
 }
 
 /// The last lines of a job's log, over rotated files as well; oldest first.
@@ -65,11 +65,11 @@ pub fn run_lines(dir: &Path, job: &str, run: RunId) -> io::Result<Vec<String>> {
 pub async fn follow(
     dir: &Path,
     job: &str,
-    from: From,
+    since: Since,
     mut sink: impl FnMut(String) -> ControlFlow<()>,
 ) -> io::Result<()> {
     let (dir, job) = (dir.to_path_buf(), job.to_owned());
-    let start = move || Follower::new(log_path(&dir, &job), from);
+    let start = move || Follower::new(log_path(&dir, &job), since);
     let (mut follower, mut lines) = tokio::task::spawn_blocking(start).await??;
     loop {
         for line in lines {
@@ -166,18 +166,18 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(path: PathBuf, from: From) -> io::Result<(Self, Vec<String>)> {
+    fn new(path: PathBuf, since: Since) -> io::Result<(Self, Vec<String>)> {
         let known = Vec::new();
         let mut follower = Self { path, open: None, position: 0, begun: Vec::new(), known };
-        let before = match from {
-            From::End => Vec::new(),
-            From::Last(lines) => follower.lines_before(lines)?,
+        let before = match since {
+            Since::Now => Vec::new(),
+            Since::Last(lines) => follower.lines_before(lines)?,
         };
         follower.reopen()?;
         let mut lines = follower.read()?;
-        match from {
-            From::End => lines.clear(),
-            From::Last(count) => {
+        match since {
+            Since::Now => lines.clear(),
+            Since::Last(count) => {
                 lines.splice(0..0, before);
                 lines.drain(..lines.len().saturating_sub(count));
             }

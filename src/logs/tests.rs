@@ -1,3 +1,5 @@
+//! Logs on real files: rotation, and what operators and full disks do to them.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -18,15 +20,15 @@ fn settings(dir: &Path) -> LogSettings {
 }
 
 /// Logs what `work` says, with files looked at before every line.
-fn logged(settings: &LogSettings, work: impl FnOnce()) -> u64 {
+fn logged(settings: &LogSettings, work: impl FnOnce(&AtomicU64)) -> u64 {
     let impatient = Limits {
         look_every: Duration::ZERO,
         rotate_again_after: Duration::ZERO,
         ..limits(settings)
     };
     let (subscriber, guard) = prepare(settings, impatient, chrono_tz::UTC, false);
-    tracing::subscriber::with_default(subscriber, work);
     let errors = Arc::clone(&guard.errors);
+    tracing::subscriber::with_default(subscriber, || work(&errors));
     drop(guard);
     errors.load(Ordering::Relaxed)
 }
@@ -42,21 +44,29 @@ fn messages(dir: &Path, job: &str) -> Vec<String> {
 }
 
 /// Waits until the worker has written `wanted` to the file, so that tests can act in between.
-#[expect(clippy::disallowed_methods, reason = "the worker is a thread")]
 fn wait_for(dir: &Path, job: &str, wanted: &str) {
-    for _ in 0..500 {
-        if text(dir, job).contains(wanted) {
+    wait_until(|| text(dir, job).contains(wanted));
+}
+
+fn wait_until(done: impl Fn() -> bool) {
+    for _ in 0..1_000 {
+        if done() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        wait_a_moment(10);
     }
-    panic!("`{wanted}` does not come in the log of {job}:\n{}", text(dir, job));
+    panic!("the worker does not do what is waited for");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the worker is a thread")]
+fn wait_a_moment(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
 }
 
 #[test]
 fn each_job_has_its_own_file() {
     let dir = TempDir::new().unwrap();
-    logged(&settings(dir.path()), || {
+    logged(&settings(dir.path()), |_| {
         tracing::info!("listening");
         tracing::info!(job = "web", run = 1, "pulled");
         tracing::info_span!("run", job = "api", run = 2).in_scope(|| {
@@ -84,7 +94,7 @@ fn markers_have_the_form_of_birdhouse() {
     let dir = TempDir::new().unwrap();
     let settings = LogSettings { level: "error".to_owned(), ..settings(dir.path()) };
     let start = DateTime::from_timestamp(1_795_237_620, 0).unwrap();
-    logged(&settings, || {
+    logged(&settings, |_| {
         marker_start("autodeploy", start);
         output_line("autodeploy", 42, "stdout", "hello\r\n");
         output_line("autodeploy", 42, "stderr", "");
@@ -103,7 +113,7 @@ fn markers_have_the_form_of_birdhouse() {
 fn json_lines_are_objects_also_for_raw_lines() {
     let dir = TempDir::new().unwrap();
     let settings = LogSettings { format: LogFormat::Json, ..settings(dir.path()) };
-    logged(&settings, || {
+    logged(&settings, |_| {
         output_line("web", 7, "stderr", "oh no");
         marker_start("web", DateTime::from_timestamp(1_795_237_620, 0).unwrap());
     });
@@ -120,7 +130,7 @@ fn files_are_rotated_by_size_kept_and_compressed() {
     for compress in [true, false] {
         let dir = TempDir::new().unwrap();
         let settings = LogSettings { compress, ..settings(dir.path()) };
-        let errors = logged(&settings, || {
+        let errors = logged(&settings, |_| {
             for number in 0..2_000 {
                 tracing::info!(job = "web", run = number / 100, "line {number:05}");
             }
@@ -148,7 +158,7 @@ fn files_are_rotated_by_size_kept_and_compressed() {
 fn deleted_and_renamed_files_lose_nothing_more() {
     let dir = TempDir::new().unwrap();
     let active = log_path(dir.path(), "web");
-    let errors = logged(&settings(dir.path()), || {
+    let errors = logged(&settings(dir.path()), |_| {
         tracing::info!(job = "web", "one");
         wait_for(dir.path(), "web", "one");
         fs::remove_file(&active).unwrap();
@@ -182,12 +192,14 @@ fn a_full_disk_loses_lines_and_says_so_later() {
     let settings = LogSettings { max_size_bytes: 10_000_000, ..settings(disk.0) };
     let filler = disk.0.join("filler");
     fs::write(&filler, vec![0; 40_000]).unwrap();
-    let errors = logged(&settings, || {
+    let errors = logged(&settings, |errors| {
         for number in 0..2_000 {
             tracing::info!(job = "web", "line {number:05}");
         }
-        tracing::info!("the end");
-        wait_for_lost(&settings);
+        wait_until(|| {
+            let written = text(disk.0, "web").matches('\n').count() as u64;
+            written + errors.load(Ordering::Relaxed) == 2_000
+        });
         fs::remove_file(&filler).unwrap();
         tracing::info!(job = "web", "again");
         tracing::info!(job = "web", "and again");
@@ -203,31 +215,16 @@ fn a_full_disk_loses_lines_and_says_so_later() {
     assert_eq!(said[said.len() - 2..], ["again", "and again"]);
 }
 
-/// Waits until the worker has nothing left to do: the file no longer grows.
-#[expect(clippy::disallowed_methods, reason = "the worker is a thread")]
-fn wait_for_lost(settings: &LogSettings) {
-    let mut size_bytes = 0;
-    loop {
-        std::thread::sleep(Duration::from_millis(300));
-        let now = text(&settings.dir, "web").len();
-        if now > 0 && now == size_bytes {
-            return;
-        }
-        size_bytes = now;
-    }
-}
-
 #[test]
 fn a_directory_that_cannot_be_written_is_tried_again() {
     let dir = TempDir::new().unwrap();
     let logs = dir.path().join("logs");
     fs::write(&logs, "a file where the directory should be").unwrap();
-    let errors = logged(&settings(&logs), || {
+    let errors = logged(&settings(&logs), |errors| {
         tracing::info!(job = "web", "lost");
         tracing::info!(job = "api", "lost");
         tracing::info!(job = "web", "lost as well");
-        // The worker takes lines in order: once a later one is lost too, these are.
-        wait_a_moment();
+        wait_until(|| errors.load(Ordering::Relaxed) == 4);
         fs::remove_file(&logs).unwrap();
         tracing::info!(job = "web", "found");
     });
@@ -238,18 +235,13 @@ fn a_directory_that_cannot_be_written_is_tried_again() {
     assert_eq!(said[1], "found");
 }
 
-#[expect(clippy::disallowed_methods, reason = "the worker is a thread")]
-fn wait_a_moment() {
-    std::thread::sleep(Duration::from_millis(300));
-}
-
 #[test]
 fn a_file_that_cannot_be_renamed_grows_on() {
     let dir = TempDir::new().unwrap();
     let active = log_path(dir.path(), "web");
     fs::write(&active, "").unwrap();
     let _mount = Mount::over_itself(&active);
-    let errors = logged(&settings(dir.path()), || {
+    let errors = logged(&settings(dir.path()), |_| {
         for number in 0..400 {
             tracing::info!(job = "web", "line {number:05}");
         }
@@ -261,7 +253,7 @@ fn a_file_that_cannot_be_renamed_grows_on() {
 #[test]
 fn more_files_than_descriptors_kept_open() {
     let dir = TempDir::new().unwrap();
-    logged(&settings(dir.path()), || {
+    logged(&settings(dir.path()), |_| {
         for number in 0..200 {
             tracing::info!(job = format!("job-{}", number % 100), "line {number}");
         }
@@ -275,7 +267,7 @@ fn more_files_than_descriptors_kept_open() {
 fn a_torn_line_is_ended_before_the_next() {
     let dir = TempDir::new().unwrap();
     fs::write(log_path(dir.path(), "web"), "half a li").unwrap();
-    logged(&settings(dir.path()), || tracing::info!(job = "web", "whole"));
+    logged(&settings(dir.path()), |_| tracing::info!(job = "web", "whole"));
     let text = text(dir.path(), "web");
     assert!(text.starts_with("half a li\n2"), "{text}");
 }
@@ -284,10 +276,10 @@ fn a_torn_line_is_ended_before_the_next() {
 async fn following_survives_rotation() {
     let dir = TempDir::new().unwrap();
     let settings = LogSettings { keep: 50, ..settings(dir.path()) };
-    logged(&settings, || tracing::info!(job = "web", "before"));
+    logged(&settings, |_| tracing::info!(job = "web", "before"));
     let path = dir.path().to_path_buf();
     let mut seen = Vec::new();
-    let following = follow(&path, "web", From::Last(10), |line| {
+    let following = follow(&path, "web", Since::Last(10), |line| {
         seen.push(line);
         if seen.len() < 2_001 {
             std::ops::ControlFlow::Continue(())
@@ -297,8 +289,8 @@ async fn following_survives_rotation() {
     });
     let writing = tokio::task::spawn_blocking(move || {
         for part in 0..4 {
-            wait_a_moment();
-            logged(&settings, || {
+            wait_a_moment(300);
+            logged(&settings, |_| {
                 for number in 0..500 {
                     tracing::info!(job = "web", "line {:05}", part * 500 + number);
                 }

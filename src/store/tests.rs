@@ -1,3 +1,5 @@
+//! The store on real files: slots, crashes, two processes, damage and refused directories.
+
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -300,6 +302,21 @@ async fn a_damaged_file_is_named_with_what_to_do() {
     assert!(error.to_string().starts_with(&wanted), "{error:#}");
     let error = Store::open_read_only(directory.path()).await.unwrap_err();
     assert!(error.to_string().starts_with(&wanted), "{error:#}");
+}
+
+#[tokio::test]
+async fn damage_within_the_file_is_named_when_it_is_met() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    ended(&store, new_run("web", Some(0)), Outcome::Succeeded).await;
+    drop(store);
+    let path = directory.path().join(FILE);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4_096..].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let store = open(&directory).await;
+    let error = store.start_run(new_run("web", Some(60))).await.unwrap_err();
+    assert!(error.to_string().contains("; the file is damaged: restore it"), "{error:#}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::{Operation, OperationKind, Piece, Place, Word, is_name_part, is_name_
 enum Mode {
     /// An argument of a command.
     Argument,
-    /// The value of an assignment: `~` counts after each `:`, too.
+    /// The value of an assignment.
     Value,
     /// The word of `${V:-word}`.
     Braced,
@@ -41,7 +41,7 @@ impl Parser<'_> {
             }
             let place = self.place();
             self.next();
-            let after_colon = character == ':' && mode == Mode::Value;
+            let after_colon = character == ':' && self.is_list(mode);
             match character {
                 '\'' if mode != Mode::BracedQuoted => self.single_quoted(place, &mut word),
                 '"' => self.double_quoted(place, &mut word),
@@ -60,7 +60,7 @@ impl Parser<'_> {
     fn single_quoted(&mut self, place: Place, word: &mut Word) {
         word.append(Word(vec![Piece::Text(String::new())]));
         loop {
-            match self.next() {
+            match self.next_raw() {
                 None => return self.report_unclosed(place, "`'`"),
                 Some('\'') => return,
                 Some(character) => word.push(character),
@@ -84,23 +84,18 @@ impl Parser<'_> {
     }
 
     fn escape(&mut self, word: &mut Word) {
-        match self.next() {
-            None => word.push('\\'),
-            Some('\n') => {}
-            Some(character) => word.push(character),
-        }
+        word.push(self.next_raw().unwrap_or('\\'));
     }
 
     /// In double quotes a backslash is itself, except before what it can take the meaning from.
     fn escape_in_double_quotes(&mut self, in_braces: bool, word: &mut Word) {
-        match self.peek() {
-            Some('\n') => self.advance(1),
+        match self.peek_raw() {
             Some(character @ ('$' | '`' | '"' | '\\')) => {
-                self.next();
+                self.next_raw();
                 word.push(character);
             }
             Some('}') if in_braces => {
-                self.next();
+                self.next_raw();
                 word.push('}');
             }
             _ => word.push('\\'),
@@ -146,7 +141,7 @@ impl Parser<'_> {
         self.depth += 1;
         let name = self.name();
         let empty_is_unset = self.peek() == Some(':');
-        let symbol = self.peek_at(usize::from(empty_is_unset));
+        let symbol = self.ahead().nth(usize::from(empty_is_unset));
         let kind = symbol.and_then(operation_kind).filter(|_| !name.is_empty());
         let operation = match (self.peek(), kind) {
             (Some('}'), _) if !name.is_empty() => None,
@@ -188,13 +183,10 @@ impl Parser<'_> {
     fn tilde(&mut self, place: Place, mode: Mode, word: &mut Word) {
         let is_user =
             |character: &char| character.is_ascii_alphanumeric() || "._-".contains(*character);
-        let mut length = 0;
-        while self.peek_at(length).as_ref().is_some_and(is_user) {
-            length += 1;
-        }
-        let whole = match self.peek_at(length) {
+        let length = self.ahead().take_while(is_user).count();
+        let whole = match self.ahead().nth(length) {
             None | Some('/') => true,
-            Some(':') => mode == Mode::Value,
+            Some(':') => self.is_list(mode),
             Some(character) => ends(mode, character),
         };
         match (whole, length) {
@@ -206,6 +198,12 @@ impl Parser<'_> {
             ),
             (false, _) => word.push('~'),
         }
+    }
+
+    /// True where `:` separates paths, each of which may begin with `~`: in values and, in the shells
+    /// of Debian and BusyBox, in the braces within them.
+    fn is_list(&self, mode: Mode) -> bool {
+        mode == Mode::Value || (mode == Mode::Braced && self.subject.is_some())
     }
 
     fn refuse_backquotes(&mut self, place: Place) {

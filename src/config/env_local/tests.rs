@@ -74,7 +74,6 @@ const SAME_IN_A_SHELL: &[(&str, &str)] = &[
     ("A=${NONE:-a\\\nb}", "ab"),
     ("A=${NONE:-~/x}", "/home/ada/x"),
     ("A=\"${NONE:-~/x}\"", "~/x"),
-    ("A=${NONE:-~:b:~/x}", "/home/ada:b:/home/ada/x"),
     ("A=${FROM_ENV:+b}", "b"),
     ("A=${BLANK:+b}", ""),
     ("A=${BLANK+b}", "b"),
@@ -193,6 +192,8 @@ fn names_what_needs_a_shell() {
         ("A=$1", &["1:3 the shell's own parameter `$1`"]),
         ("A=\"pa$$word\"", &["1:6 the shell's own parameter `$$`"]),
         ("A=$'b'", &["1:3 a quote after `$`"]),
+        ("A=${B:-~:b}", &["1:8 `~` beside `:`"]),
+        ("A=${B:=b:~/x}", &["1:10 `~` beside `:`"]),
         ("A=~bob/x", &["1:3 the home directory of another user"]),
         ("if true; then\n A=$(b)\nfi\nB=`c`", &["1:1 `if`", "4:3 command substitution"]),
         (

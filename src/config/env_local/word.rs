@@ -35,13 +35,14 @@ impl Parser<'_> {
     fn word(&mut self, mode: Mode) -> Word {
         let mut word = Word::default();
         let mut tilde_counts = mode != Mode::BracedQuoted;
+        let mut follows_colon = false;
         while let Some(character) = self.peek() {
             if ends(mode, character) {
                 break;
             }
             let place = self.place();
             self.next();
-            let after_colon = character == ':' && self.is_list(mode);
+            let after_colon = character == ':' && matches!(mode, Mode::Value | Mode::Braced);
             match character {
                 '\'' if mode != Mode::BracedQuoted => self.single_quoted(place, &mut word),
                 '"' => self.double_quoted(place, &mut word),
@@ -49,10 +50,11 @@ impl Parser<'_> {
                 '\\' => self.escape(&mut word),
                 '$' => self.dollar(place, mode == Mode::BracedQuoted, &mut word),
                 '`' => self.refuse_backquotes(place),
-                '~' if tilde_counts => self.tilde(place, mode, &mut word),
+                '~' if tilde_counts => self.tilde(place, (mode, follows_colon), &mut word),
                 _ => word.push(character),
             }
             tilde_counts = after_colon;
+            follows_colon = after_colon;
         }
         word
     }
@@ -180,16 +182,22 @@ impl Parser<'_> {
     }
 
     /// `~` alone or before `/` or `:` is the home directory; `~name` needs the user database.
-    fn tilde(&mut self, place: Place, mode: Mode, word: &mut Word) {
+    fn tilde(&mut self, place: Place, (mode, after_colon): (Mode, bool), word: &mut Word) {
         let is_user =
             |character: &char| character.is_ascii_alphanumeric() || "._-".contains(*character);
         let length = self.ahead().take_while(is_user).count();
         let whole = match self.ahead().nth(length) {
             None | Some('/') => true,
-            Some(':') => self.is_list(mode),
+            Some(':') => matches!(mode, Mode::Value | Mode::Braced),
             Some(character) => ends(mode, character),
         };
+        let beside_colon = after_colon || self.ahead().nth(length) == Some(':');
         match (whole, length) {
+            (true, _) if beside_colon && mode == Mode::Braced => self.refuse(
+                place,
+                "`~` beside `:` within `${…}`, which shells read in different ways,",
+                "write the directory itself, or quote the `~`",
+            ),
             (true, 0) => word.append(Word(vec![Piece::Home])),
             (true, _) => self.refuse(
                 place,
@@ -198,12 +206,6 @@ impl Parser<'_> {
             ),
             (false, _) => word.push('~'),
         }
-    }
-
-    /// True where `:` separates paths, each of which may begin with `~`: in values and, in the shells
-    /// of Debian and BusyBox, in the braces within them.
-    fn is_list(&self, mode: Mode) -> bool {
-        mode == Mode::Value || (mode == Mode::Braced && self.subject.is_some())
     }
 
     fn refuse_backquotes(&mut self, place: Place) {

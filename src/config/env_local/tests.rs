@@ -321,7 +321,6 @@ const PIECES: &[&str] = &[
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig {
-        cases: 300,
         failure_persistence: None,
         ..Default::default()
     })]

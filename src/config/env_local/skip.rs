@@ -77,9 +77,9 @@ impl Parser<'_> {
     /// Skips the bodies of the line's here-documents.
     pub(super) fn skip_here_documents(&mut self) {
         for document in std::mem::take(&mut self.here_documents) {
-            while !self.is_at_end() {
+            while self.peek_raw().is_some() {
                 let mut line = String::new();
-                while let Some(character) = self.next().filter(|character| *character != '\n') {
+                while let Some(character) = self.next_raw().filter(|character| *character != '\n') {
                     line.push(character);
                 }
                 let line = if document.strips_tabs { line.trim_start_matches('\t') } else { &line };
@@ -96,7 +96,7 @@ impl Parser<'_> {
         while open > 0 {
             match self.next() {
                 None => return,
-                Some('\\') => self.advance(1),
+                Some('\\') => self.skip_escaped(),
                 Some('(') => open += 1,
                 Some(')') => open -= 1,
                 Some('\'') => self.skip_past('\''),
@@ -110,7 +110,7 @@ impl Parser<'_> {
     pub(super) fn skip_backquoted(&mut self) {
         while let Some(character) = self.next() {
             match character {
-                '\\' => self.advance(1),
+                '\\' => self.skip_escaped(),
                 '`' => return,
                 _ => {}
             }
@@ -120,7 +120,7 @@ impl Parser<'_> {
     fn skip_double_quoted(&mut self) {
         while let Some(character) = self.next() {
             match character {
-                '\\' => self.advance(1),
+                '\\' => self.skip_escaped(),
                 '"' => return,
                 '$' if self.peek() == Some('(') && self.depth < Self::DEEPEST => {
                     self.next();
@@ -133,8 +133,12 @@ impl Parser<'_> {
         }
     }
 
+    fn skip_escaped(&mut self) {
+        self.next_raw();
+    }
+
     fn skip_past(&mut self, end: char) {
-        while self.next().is_some_and(|character| character != end) {}
+        while self.next_raw().is_some_and(|character| character != end) {}
     }
 }
 

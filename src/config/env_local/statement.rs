@@ -83,12 +83,14 @@ impl<'a> Parser<'a> {
         Ok(self.statements)
     }
 
-    /// One line: assignments, `export`, `:`, or something that is refused.
+    /// One line: assignments, `export`, `:`, or something that is refused. A `;` that ends a line
+    /// separates nothing and is read over.
     fn command(&mut self) {
         let mut last_name = None;
         loop {
             match self.next_item() {
                 Item::End => return,
+                Item::Operator(";", _) if last_name.is_some() && self.rest_of_line_is_blank() => {}
                 Item::Operator(operator, place) => {
                     return self.refuse_operator(operator, place, last_name.is_some());
                 }
@@ -137,6 +139,7 @@ impl<'a> Parser<'a> {
         loop {
             match self.next_item() {
                 Item::End => break,
+                Item::Operator(";", _) if self.rest_of_line_is_blank() => {}
                 Item::Operator(operator, place) => {
                     return self.refuse_operator(operator, place, true);
                 }
@@ -175,6 +178,7 @@ impl<'a> Parser<'a> {
         loop {
             match self.next_item() {
                 Item::End => return,
+                Item::Operator(";", _) if self.rest_of_line_is_blank() => {}
                 Item::Operator(operator, place) => {
                     return self.refuse_operator(operator, place, false);
                 }
@@ -272,11 +276,11 @@ impl<'a> Parser<'a> {
         self.problems.push(problem);
     }
 
-    /// The next word or operator of the line. A `;` that ends a line separates nothing.
+    /// The next word or operator of the line.
     pub(super) fn next_item(&mut self) -> Item {
         self.skip_blanks();
         if self.peek() == Some('#') {
-            self.skip_to_newline();
+            self.skip_comment();
         }
         match self.peek() {
             None => Item::End,
@@ -295,9 +299,6 @@ impl<'a> Parser<'a> {
                 if operator.starts_with("<<") {
                     self.read_delimiter(*operator == "<<-");
                 }
-                if *operator == ";" && self.rest_of_line_is_blank() {
-                    return self.next_item();
-                }
                 Item::Operator(operator, place)
             }
         }
@@ -314,40 +315,78 @@ impl<'a> Parser<'a> {
         let start = self.position;
         let word = self.argument();
         let written: String = self.characters[start..self.position].iter().collect();
+        let written = written.replace("\\\n", "");
         let is_plain = !written.contains(['\'', '"', '\\', '$', '`', '~']);
         CommandWord { place, assigns: None, plain: is_plain.then_some(written), word }
     }
 
     fn name_before_equals(&self) -> Option<String> {
-        let rest = &self.characters[self.position..];
-        let length = rest.iter().take_while(|character| is_name_part(**character)).count();
-        let is_assignment =
-            rest.first().copied().is_some_and(is_name_start) && rest.get(length) == Some(&'=');
-        is_assignment.then(|| rest[..length].iter().collect())
+        let mut rest = self.ahead();
+        let mut name = String::new();
+        let after = loop {
+            match rest.next() {
+                Some(character) if is_name_part(character) => name.push(character),
+                other => break other,
+            }
+        };
+        (after == Some('=') && name.starts_with(is_name_start)).then_some(name)
     }
 
-    pub(super) fn place(&self) -> Place {
+    /// Where the next character begins.
+    pub(super) fn place(&mut self) -> Place {
+        self.skip_continuations();
         self.place
     }
 
     pub(super) fn is_at_end(&self) -> bool {
-        self.position >= self.characters.len()
+        self.peek().is_none()
     }
 
     pub(super) fn peek(&self) -> Option<char> {
+        self.ahead().next()
+    }
+
+    /// The next character where a backslash before a newline is not special.
+    pub(super) fn peek_raw(&self) -> Option<char> {
         self.characters.get(self.position).copied()
     }
 
-    pub(super) fn peek_at(&self, offset: usize) -> Option<char> {
-        self.characters.get(self.position + offset).copied()
+    /// The characters that follow. A backslash and a newline join two lines wherever they stand,
+    /// within `$NAME`, too.
+    pub(super) fn ahead(&self) -> impl Iterator<Item = char> {
+        let mut position = self.position;
+        std::iter::from_fn(move || {
+            while self.is_continuation(position) {
+                position += 2;
+            }
+            position += 1;
+            self.characters.get(position - 1).copied()
+        })
+    }
+
+    fn is_continuation(&self, position: usize) -> bool {
+        self.characters.get(position..position + 2) == Some(&['\\', '\n'])
+    }
+
+    fn skip_continuations(&mut self) {
+        while self.is_continuation(self.position) {
+            self.next_raw();
+            self.next_raw();
+        }
     }
 
     pub(super) fn looking_at(&self, text: &str) -> bool {
-        text.chars().enumerate().all(|(offset, character)| self.peek_at(offset) == Some(character))
+        self.ahead().take(text.len()).eq(text.chars())
     }
 
     pub(super) fn next(&mut self) -> Option<char> {
-        let character = self.peek()?;
+        self.skip_continuations();
+        self.next_raw()
+    }
+
+    /// Takes the next character where a backslash before a newline is not special.
+    pub(super) fn next_raw(&mut self) -> Option<char> {
+        let character = self.peek_raw()?;
         self.position += 1;
         if character == '\n' {
             self.place = Place { line: self.place.line + 1, column: 1 };
@@ -363,26 +402,22 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn skip_to_newline(&mut self) {
-        while self.peek().is_some_and(|character| character != '\n') {
-            self.next();
+    /// Skips a comment, which ends with its line whatever precedes the newline.
+    fn skip_comment(&mut self) {
+        while self.peek_raw().is_some_and(|character| character != '\n') {
+            self.next_raw();
         }
     }
 
     fn skip_blanks(&mut self) {
-        loop {
-            match self.peek() {
-                Some(' ' | '\t') => self.advance(1),
-                Some('\\') if self.peek_at(1) == Some('\n') => self.advance(2),
-                _ => return,
-            }
+        while matches!(self.peek(), Some(' ' | '\t')) {
+            self.next();
         }
     }
 
     fn rest_of_line(&self) -> impl Iterator<Item = char> {
-        let rest = self.characters[self.position..].iter().copied();
-        rest.take_while(|character| *character != '\n')
-            .skip_while(|character| " \t".contains(*character))
+        let rest = self.ahead().take_while(|character| *character != '\n');
+        rest.skip_while(|character| " \t".contains(*character))
     }
 
     fn rest_of_line_is_blank(&self) -> bool {

@@ -41,6 +41,8 @@ const SAME_IN_A_SHELL: &[(&str, &str)] = &[
     ("A='\nfirst\n  second\n'", "\nfirst\n  second\n"),
     ("A=\"a\\\nb\"", "ab"),
     ("A=a\\\nb", "ab"),
+    ("A\\\n=$\\\nFROM\\\n_ENV", "from env"),
+    ("A=$\\\n{BLANK:\\\n-b}", "b"),
     ("A='a\\\nb'", "a\\\nb"),
     ("A=\\$B\\ c\\\\", "$B c\\"),
     ("A=\"\\$ \\` \\\" \\\\ \\n \\' \\}\"", "$ ` \" \\ \\n \\' \\}"),
@@ -126,7 +128,7 @@ fn from_shell(text: &str) -> BTreeMap<String, String> {
     #[expect(clippy::disallowed_methods, reason = "the shell is what the parser is compared with")]
     let mut shell = std::process::Command::new("/bin/sh");
     // The path of `env` is spelled out, because the environment holds no PATH.
-    shell.env_clear().envs(environment()).args([
+    shell.env_clear().current_dir(&directory).envs(environment()).args([
         "-c",
         "set -a; . \"$1\"; exec /usr/bin/env -0",
         "sh",
@@ -190,6 +192,8 @@ fn names_what_needs_a_shell() {
         ("A=$1", &["1:3 the shell's own parameter `$1`"]),
         ("A=\"pa$$word\"", &["1:6 the shell's own parameter `$$`"]),
         ("A=$'b'", &["1:3 a quote after `$`"]),
+        ("A=${B:-~:b}", &["1:8 `~` beside `:`"]),
+        ("A=${B:=b:~/x}", &["1:10 `~` beside `:`"]),
         ("A=~bob/x", &["1:3 the home directory of another user"]),
         ("if true; then\n A=$(b)\nfi\nB=`c`", &["1:1 `if`", "4:3 command substitution"]),
         (
@@ -279,4 +283,58 @@ fn survives_a_hostile_file() {
         let _ = writeln!(doubling, "A{index}=$A{0}$A{0}", index - 1);
     }
     assert!(problems(&doubling)[0].contains("longer than 1 MiB"));
+}
+
+/// Pieces that files are made of, quotes and braces out of balance included.
+const PIECES: &[&str] = &[
+    "A=",
+    "B=",
+    "export ",
+    "$A",
+    "$FROM_ENV",
+    "${A:-",
+    "${B-",
+    "${FROM_ENV:+",
+    "${BLANK+",
+    "${A:=",
+    "${B:?",
+    "}",
+    "\"",
+    "'",
+    "\\",
+    "\\\n",
+    "\n",
+    " ",
+    "#",
+    "~",
+    "/",
+    ":",
+    "x",
+    "y z",
+    "$",
+    ";",
+    "é",
+    ": ",
+    "{",
+    "=",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    #[test]
+    fn a_shell_agrees_with_whatever_is_accepted(
+        pieces in proptest::collection::vec(proptest::sample::select(PIECES), 1..14),
+    ) {
+        let text = format!("A={}", pieces.concat());
+        if let Ok(assigned) = parse(&text, "env.local", &environment()) {
+            let expected = from_shell(&text);
+            for (name, one) in assigned {
+                proptest::prop_assert_eq!(expected.get(&name), Some(&one.value), "{} of {:?}", name, text);
+            }
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::{Operation, OperationKind, Piece, Place, Word, is_name_part, is_name_
 enum Mode {
     /// An argument of a command.
     Argument,
-    /// The value of an assignment: `~` counts after each `:`, too.
+    /// The value of an assignment.
     Value,
     /// The word of `${V:-word}`.
     Braced,
@@ -35,13 +35,14 @@ impl Parser<'_> {
     fn word(&mut self, mode: Mode) -> Word {
         let mut word = Word::default();
         let mut tilde_counts = mode != Mode::BracedQuoted;
+        let mut follows_colon = false;
         while let Some(character) = self.peek() {
             if ends(mode, character) {
                 break;
             }
             let place = self.place();
             self.next();
-            let after_colon = character == ':' && mode == Mode::Value;
+            let after_colon = character == ':' && matches!(mode, Mode::Value | Mode::Braced);
             match character {
                 '\'' if mode != Mode::BracedQuoted => self.single_quoted(place, &mut word),
                 '"' => self.double_quoted(place, &mut word),
@@ -49,10 +50,11 @@ impl Parser<'_> {
                 '\\' => self.escape(&mut word),
                 '$' => self.dollar(place, mode == Mode::BracedQuoted, &mut word),
                 '`' => self.refuse_backquotes(place),
-                '~' if tilde_counts => self.tilde(place, mode, &mut word),
+                '~' if tilde_counts => self.tilde(place, (mode, follows_colon), &mut word),
                 _ => word.push(character),
             }
             tilde_counts = after_colon;
+            follows_colon = after_colon;
         }
         word
     }
@@ -60,7 +62,7 @@ impl Parser<'_> {
     fn single_quoted(&mut self, place: Place, word: &mut Word) {
         word.append(Word(vec![Piece::Text(String::new())]));
         loop {
-            match self.next() {
+            match self.next_raw() {
                 None => return self.report_unclosed(place, "`'`"),
                 Some('\'') => return,
                 Some(character) => word.push(character),
@@ -84,23 +86,18 @@ impl Parser<'_> {
     }
 
     fn escape(&mut self, word: &mut Word) {
-        match self.next() {
-            None => word.push('\\'),
-            Some('\n') => {}
-            Some(character) => word.push(character),
-        }
+        word.push(self.next_raw().unwrap_or('\\'));
     }
 
     /// In double quotes a backslash is itself, except before what it can take the meaning from.
     fn escape_in_double_quotes(&mut self, in_braces: bool, word: &mut Word) {
-        match self.peek() {
-            Some('\n') => self.advance(1),
+        match self.peek_raw() {
             Some(character @ ('$' | '`' | '"' | '\\')) => {
-                self.next();
+                self.next_raw();
                 word.push(character);
             }
             Some('}') if in_braces => {
-                self.next();
+                self.next_raw();
                 word.push('}');
             }
             _ => word.push('\\'),
@@ -146,7 +143,7 @@ impl Parser<'_> {
         self.depth += 1;
         let name = self.name();
         let empty_is_unset = self.peek() == Some(':');
-        let symbol = self.peek_at(usize::from(empty_is_unset));
+        let symbol = self.ahead().nth(usize::from(empty_is_unset));
         let kind = symbol.and_then(operation_kind).filter(|_| !name.is_empty());
         let operation = match (self.peek(), kind) {
             (Some('}'), _) if !name.is_empty() => None,
@@ -185,19 +182,22 @@ impl Parser<'_> {
     }
 
     /// `~` alone or before `/` or `:` is the home directory; `~name` needs the user database.
-    fn tilde(&mut self, place: Place, mode: Mode, word: &mut Word) {
+    fn tilde(&mut self, place: Place, (mode, after_colon): (Mode, bool), word: &mut Word) {
         let is_user =
             |character: &char| character.is_ascii_alphanumeric() || "._-".contains(*character);
-        let mut length = 0;
-        while self.peek_at(length).as_ref().is_some_and(is_user) {
-            length += 1;
-        }
-        let whole = match self.peek_at(length) {
+        let length = self.ahead().take_while(is_user).count();
+        let whole = match self.ahead().nth(length) {
             None | Some('/') => true,
-            Some(':') => mode == Mode::Value,
+            Some(':') => matches!(mode, Mode::Value | Mode::Braced),
             Some(character) => ends(mode, character),
         };
+        let beside_colon = after_colon || self.ahead().nth(length) == Some(':');
         match (whole, length) {
+            (true, _) if beside_colon && mode == Mode::Braced => self.refuse(
+                place,
+                "`~` beside `:` within `${…}`, which shells read in different ways,",
+                "write the directory itself, or quote the `~`",
+            ),
             (true, 0) => word.append(Word(vec![Piece::Home])),
             (true, _) => self.refuse(
                 place,

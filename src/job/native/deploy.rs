@@ -9,7 +9,7 @@ use crate::job::Deploy;
 use crate::settings::HealthGate;
 use crate::source::{Origin, Source};
 
-const KEYS: Keys = Keys {
+pub(super) const KEYS: Keys = Keys {
     of: "`deploy`",
     known: &[
         "source",

@@ -7,7 +7,7 @@ use super::fields::{self, Keys, scalar_of};
 use crate::compose::yaml::Node;
 use crate::job::RunContainer;
 
-const KEYS: Keys = Keys {
+pub(super) const KEYS: Keys = Keys {
     of: "`run`",
     known: &[
         "image",

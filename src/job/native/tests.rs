@@ -328,3 +328,20 @@ fn refuses_a_second_job_of_a_name() {
          another name"]
     );
 }
+
+/// The words in backticks at the start of the rows of `docs/jobs.md`.
+fn documented() -> Vec<&'static str> {
+    let rows = include_str!("../../../docs/jobs.md").lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_key_is_documented() {
+    let documented = documented();
+    let health = ["health.within", "health.stable_for"];
+    let keys = KEYS.known.iter().chain(deploy::KEYS.known).chain(run::KEYS.known).chain(&health);
+    for key in keys.filter(|key| **key != "health") {
+        assert!(documented.contains(key), "`{key}` is not in docs/jobs.md");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! One `enum Event`, one `JoinSet`, one queue. What a run does is not decided here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -359,7 +359,9 @@ impl Daemon {
             Decision::Merged { superseded } => {
                 self.waiting.entry(request.job.clone()).or_default().extend(asker);
                 if let Some(slot) = superseded {
-                    self.skip(&request.job, slot).await;
+                    let message =
+                        "an earlier run still went on; the one that waits looks at the same";
+                    self.skip(&request.job, slot, Reason::Overlap, message).await;
                 }
             }
             Decision::Refused => {}
@@ -367,7 +369,7 @@ impl Daemon {
     }
 
     /// Accounts for a slot whose run another one stands for.
-    async fn skip(&self, job: &str, slot: DateTime<Utc>) {
+    async fn skip(&self, job: &str, slot: DateTime<Utc>, reason: Reason, message: &str) {
         let now = (self.world.now)();
         let run = NewRun {
             job: job.to_owned(),
@@ -375,8 +377,7 @@ impl Daemon {
             slot: Some(slot),
             started: now,
         };
-        let message = "an earlier run still went on, and the one waiting looks at the same";
-        let ending = Ending::new(Outcome::Skipped, Reason::Overlap, message);
+        let ending = Ending::new(Outcome::Skipped, reason, message);
         let recorded = async {
             if let Some(run) = self.store.start_run(run).await? {
                 self.store.finish_run(run, now, &ending).await?;
@@ -402,12 +403,8 @@ impl Daemon {
     async fn launch_one(&mut self, request: &Request) -> bool {
         let Some(job) = self.job(&request.job).cloned() else { return false };
         let started = (self.world.now)();
-        let new = NewRun {
-            job: job.name.clone(),
-            trigger: request.trigger,
-            slot: request.slot,
-            started,
-        };
+        let new =
+            NewRun { job: job.name.clone(), trigger: request.trigger, slot: request.slot, started };
         let run = match self.store.start_run(new).await {
             Ok(Some(run)) => run,
             // This slot had its run before a restart of ours.
@@ -501,7 +498,11 @@ impl Daemon {
         if changed {
             self.replan(&before.jobs);
         }
-        format!("{} jobs, {}", self.configuration.jobs.len(), if changed { "changed" } else { "unchanged" })
+        format!(
+            "{} jobs, {}",
+            self.configuration.jobs.len(),
+            if changed { "changed" } else { "unchanged" }
+        )
     }
 
     /// Enters new and changed jobs into the agenda and takes out those that are gone.
@@ -515,9 +516,8 @@ impl Daemon {
         }
         for job in &self.configuration.jobs {
             let old = before.iter().find(|old| old.name == job.name);
-            let same = old.is_some_and(|old| {
-                old.schedule == job.schedule && old.timezone == job.timezone
-            });
+            let same =
+                old.is_some_and(|old| old.schedule == job.schedule && old.timezone == job.timezone);
             if !same {
                 info!("job {} ({}): {}", job.name, job.work.kind(), job.schedule);
                 self.agenda.insert(&job.name, job.schedule.clone(), job.timezone, now);
@@ -541,7 +541,12 @@ impl Daemon {
         listener: &Listener,
         signals: &mut Signals,
     ) -> Result<()> {
-        self.queue.close();
+        let shutdown = "roadstead stopped before it started";
+        for waiting in self.queue.close() {
+            if let Some(slot) = waiting.slot {
+                self.skip(&waiting.job, slot, Reason::Shutdown, shutdown).await;
+            }
+        }
         info!("stopping: {} runs come to a step boundary", self.running.len());
         for running in self.running.values() {
             running.cancel.cancel();
@@ -562,7 +567,8 @@ impl Daemon {
                 }
             }
         }
-        let message = "roadstead stopped before the run came to a step boundary; the next start repairs";
+        let message =
+            "roadstead stopped before the run came to a step boundary; the next start repairs";
         let ending = Ending::new(Outcome::Lost, Reason::Shutdown, message);
         let left: Vec<_> = self.running.iter().map(|(job, it)| (job.clone(), it.run)).collect();
         for (job, run) in left {
@@ -573,16 +579,13 @@ impl Daemon {
     }
 }
 
-fn request(job: &Job, trigger: Trigger, slot: Option<DateTime<Utc>>, asked: DateTime<Utc>) -> Request {
-    let locks = match &job.work {
-        Work::Deploy(deploy) => {
-            let sources = deploy.sources.iter().map(|it| format!("source:{}", it.directory.display()));
-            let project = format!("project:{}", deploy.directory.display());
-            sources.chain([project]).collect()
-        }
-        Work::Run(_) => BTreeSet::new(),
-    };
-    Request { job: job.name.clone(), locks, trigger, slot, asked }
+fn request(
+    job: &Job,
+    trigger: Trigger,
+    slot: Option<DateTime<Utc>>,
+    asked: DateTime<Utc>,
+) -> Request {
+    Request { job: job.name.clone(), locks: job.locks(), trigger, slot, asked }
 }
 
 /// The last line of a run's story.
@@ -592,7 +595,9 @@ fn tell_end(ending: &Ending, begun: Instant) {
     match ending.outcome {
         Outcome::Failed | Outcome::Blocked | Outcome::Lost => error!(target: logs::RUN, "{line}"),
         Outcome::Cancelled | Outcome::Skipped => warn!(target: logs::RUN, "{line}"),
-        Outcome::Running | Outcome::Succeeded | Outcome::Unchanged => info!(target: logs::RUN, "{line}"),
+        Outcome::Running | Outcome::Succeeded | Outcome::Unchanged => {
+            info!(target: logs::RUN, "{line}")
+        }
     }
 }
 

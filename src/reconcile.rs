@@ -118,9 +118,8 @@ pub async fn prospect(
 ) -> Result<Prospect, Ending> {
     let looks = look(world, &deploy.sources).await?;
     let revision = revision_of(&deploy.sources, &looks);
-    let internal = |error: anyhow::Error| {
-        Ending::new(Outcome::Failed, Reason::Internal, format!("{error:#}"))
-    };
+    let internal =
+        |error: anyhow::Error| Ending::new(Outcome::Failed, Reason::Internal, format!("{error:#}"));
     let applied = store.applied(&job.name).await.map_err(internal)?;
     tell_distance(world, deploy, &revision, applied.as_ref()).await;
     if trigger != Trigger::Manual {
@@ -192,7 +191,8 @@ async fn tell_distance(
         return;
     };
     for source in &deploy.sources {
-        let (from, to) = (applied.revision.commit_of(&source.name), revision.commit_of(&source.name));
+        let (from, to) =
+            (applied.revision.commit_of(&source.name), revision.commit_of(&source.name));
         let Some(to) = to.filter(|to| from != Some(to)) else { continue };
         match world.git.changes(source, from, to).await {
             Ok(changes) => info!(
@@ -456,7 +456,10 @@ async fn record(world: &World, run: &DeployRun<'_>, prospect: &Prospect, ending:
                 Err(error) => Err(error),
             }
         }
-        (Outcome::Failed, Reason::PrepareFailed | Reason::RolledBack | Reason::RollbackIncomplete) => {
+        (
+            Outcome::Failed,
+            Reason::PrepareFailed | Reason::RolledBack | Reason::RollbackIncomplete,
+        ) => {
             let quarantine = Quarantine {
                 revision: prospect.revision.clone(),
                 run: run.run,
@@ -500,4 +503,3 @@ pub async fn recover(engine: &Engine) -> Result<usize> {
     }
     Ok(rescued)
 }
-

@@ -41,11 +41,7 @@ pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
 }
 
 /// `plan`.
-pub(super) async fn plan(
-    env_file: Option<&Path>,
-    output: Output,
-    job: Option<&str>,
-) -> Result<u8> {
+pub(super) async fn plan(env_file: Option<&Path>, output: Output, job: Option<&str>) -> Result<u8> {
     log_to_console(tracing::Level::WARN);
     let configuration = configuration(env_file)?;
     let (job, deploy) = deploy_job(&configuration, job)?;

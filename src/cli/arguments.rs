@@ -62,8 +62,10 @@ pub enum Command {
     /// Lists all jobs
     Jobs,
     /// Shows the coming slots of jobs, or of a schedule that is tried out
-    #[command(after_help = "Examples:\n  roadstead next\n  roadstead next autodeploy --count 3\n  \
-                            roadstead next --schedule '30 2 * * 1-5' --timezone America/Toronto")]
+    #[command(
+        after_help = "Examples:\n  roadstead next\n  roadstead next autodeploy --count 3\n  \
+                            roadstead next --schedule '30 2 * * 1-5' --timezone America/Toronto"
+    )]
     Next(Next),
     /// Lists runs, newest first, or shows one with its steps
     Runs(Runs),

@@ -25,11 +25,7 @@ use crate::plan::observed::{Container, State};
 use crate::plan::{self, Desired, Hashes, Options, Preparation, teardown};
 
 /// `compose`.
-pub(super) async fn run(
-    env_file: Option<&Path>,
-    output: Output,
-    arguments: Compose,
-) -> Result<u8> {
+pub(super) async fn run(env_file: Option<&Path>, output: Output, arguments: Compose) -> Result<u8> {
     log_to_console(tracing::Level::INFO);
     let variables = variables();
     let request = request(&arguments, env_file, &variables)?;
@@ -53,7 +49,9 @@ pub(super) async fn run(
 
 fn variables() -> BTreeMap<String, String> {
     let pairs = config::environment().0.into_iter();
-    pairs.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    pairs
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn request(

@@ -132,9 +132,8 @@ pub(super) fn next(env_file: Option<&Path>, output: Output, next: &Next) -> Resu
     // A schedule alone needs no configuration, so that it can be tried out anywhere.
     let settings = configuration(env_file);
     let slots: Vec<Slot> = if let Some(text) = &next.schedule {
-        let schedule = Schedule::parse(text).map_err(|problem| {
-            Usage(format!("`--schedule {text}`: {problem}"))
-        })?;
+        let schedule = Schedule::parse(text)
+            .map_err(|problem| Usage(format!("`--schedule {text}`: {problem}")))?;
         let default = settings.as_ref().map_or(chrono_tz::UTC, |it| it.settings.timezone);
         let timezone = next.timezone.unwrap_or(default);
         let times = clock::upcoming(&schedule, timezone, after, count);
@@ -199,10 +198,7 @@ pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -
     Ok(0)
 }
 
-async fn find_run(
-    store: Option<Store>,
-    id: RunId,
-) -> Result<Option<(Store, crate::run::Run)>> {
+async fn find_run(store: Option<Store>, id: RunId) -> Result<Option<(Store, crate::run::Run)>> {
     let Some(store) = store else { return Ok(None) };
     Ok(store.run(id).await?.map(|run| (store, run)))
 }
@@ -224,7 +220,7 @@ pub(super) async fn logs(env_file: Option<&Path>, arguments: &Logs) -> Result<u8
     if let Some(id) = run_number(what) {
         let store = Store::open_read_only(&settings.state_dir).await?;
         let Some((_, run)) = find_run(store, id).await? else { bail!(no_run(id)) };
-        let lines = logs::read::run_lines(dir, &run.job, id)?;
+        let lines = logs::run_lines(dir, &run.job, id)?;
         print(|to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))?;
         return Ok(0);
     }
@@ -233,15 +229,15 @@ pub(super) async fn logs(env_file: Option<&Path>, arguments: &Logs) -> Result<u8
         bail!(Usage(unknown_job(what, &configuration.jobs)));
     }
     if arguments.follow {
-        let from = logs::read::From::Last(arguments.lines);
-        logs::read::follow(dir, what, from, |line| {
+        let from = logs::Since::Last(arguments.lines);
+        logs::follow(dir, what, from, |line| {
             let written = print(|to| writeln!(to, "{line}"));
             if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
         return Ok(0);
     }
-    let lines = logs::read::tail(dir, what, arguments.lines)?;
+    let lines = logs::tail(dir, what, arguments.lines)?;
     print(|to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))?;
     Ok(0)
 }

@@ -11,7 +11,6 @@ use crate::cli::runs::outcome;
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::text::{instant, moment};
 use crate::job::Job;
-use crate::job::schedule::Schedule;
 use crate::run::Run;
 use crate::source::Revision;
 use crate::store::{Applied, Quarantine};

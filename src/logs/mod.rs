@@ -7,7 +7,7 @@
 mod files;
 mod layer;
 mod line;
-pub mod read;
+mod read;
 mod rotate;
 
 use std::io::{self, IsTerminal, Write};

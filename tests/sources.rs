@@ -337,7 +337,13 @@ async fn ssh_needs_a_known_host_and_a_deploy_key() {
     assert!(look.message.contains("id_rsa_git_ssh_read_only"), "{}", look.message);
     fs::copy(server.key("other"), world.keys().join("checkout_deploy_key")).unwrap();
     stuck(&world.look().await, Reason::AuthenticationFailed, "rejected `");
+    fs::write(world.keys().join("checkout_deploy_key"), "no key at all").unwrap();
+    stuck(&world.look().await, Reason::AuthenticationFailed, "checkout_deploy_key`: add it there");
     fs::copy(server.key("client"), world.keys().join("checkout_deploy_key")).unwrap();
+    let url_of_nothing = server.url(&world.path("nope.git"));
+    git(&world.checkout, &["remote", "set-url", "origin", &url_of_nothing]);
+    stuck(&world.look().await, Reason::RemoteUnreachable, "nope.git");
+    git(&world.checkout, &["remote", "set-url", "origin", &url]);
     check(&world.look().await, Verdict::Current, "level");
     world.push("a.txt", "two");
     check(&world.look().await, Verdict::Advance, "1 commit behind");
@@ -537,6 +543,43 @@ async fn a_directory_inside_a_checkout_stands_for_the_whole_checkout() {
     let view = View::open(&[(source, new)]).unwrap();
     assert_eq!(view.read(&directory.join("compose.yml")).unwrap(), "services: {}");
     assert_eq!(view.read(&directory.join("../a.txt")).unwrap(), "one");
+}
+
+#[tokio::test]
+async fn a_symlink_out_of_the_tree_endangers_nothing_behind_it() {
+    let world = Repositories::new();
+    let outside = world.path("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("x"), "same").unwrap();
+    fs::write(outside.join("y"), "mine").unwrap();
+    symlink(&outside, world.work.join("d")).unwrap();
+    let linked = world.push("b.txt", "b");
+    git(&world.checkout, &["pull", "-q"]);
+    fs::remove_file(world.work.join("d")).unwrap();
+    world.push("d/y", "theirs");
+    let plain = world.push("d/x", "same");
+    git_world::run("chown", &["-R", "12345:12345", world.checkout.to_str().unwrap()]);
+    let untouched = || {
+        assert_eq!(
+            (read(&outside.join("x")), read(&outside.join("y"))),
+            ("same".into(), "mine".into())
+        );
+        let foreign = [outside.to_str().unwrap(), "-user", "12345"];
+        assert_eq!(git_world::output("find", &foreign), "");
+    };
+    // Killed before the link was replaced, then moved, then moved back.
+    let note = world.checkout.join(".git/roadstead-update");
+    world.look().await;
+    fs::write(&note, format!("{} {}\n", linked.0, plain.0)).unwrap();
+    check(&world.look().await, Verdict::Advance, "2 commits behind");
+    untouched();
+    let adapter = world.adapter();
+    adapter.fast_forward(&world.source(), &plain).await.unwrap();
+    assert_eq!(read(&world.checkout.join("d/y")), "theirs");
+    untouched();
+    adapter.restore(&world.source(), &plain, &linked).await.unwrap();
+    assert!(world.checkout.join("d").is_symlink());
+    untouched();
 }
 
 #[tokio::test]

@@ -88,7 +88,9 @@ fn undo(repository: &Repository, from: Option<&Tree<'_>>, to: &Tree<'_>) -> Resu
     for path in &paths {
         let old = from.and_then(|tree| content(repository, tree, path));
         let new = content(repository, to, path);
-        if !is_ours(&root.join(path), old.as_deref(), new.as_deref())? {
+        if leads_through_symlink(root, path)
+            || !is_ours(&root.join(path), old.as_deref(), new.as_deref())?
+        {
             continue;
         }
         if from.is_some_and(|tree| tree.get_path(path).is_ok()) {
@@ -124,6 +126,12 @@ fn is_ours(path: &Path, old: Option<&[u8]>, new: Option<&[u8]>) -> io::Result<bo
     };
     let cut_off = new.is_some_and(|new| new.starts_with(&actual));
     Ok(cut_off || old == Some(&actual))
+}
+
+/// A path through a symlink of the work tree is a place outside of what either commit wrote.
+fn leads_through_symlink(root: &Path, path: &Path) -> bool {
+    let mut parents = path.ancestors().skip(1).filter(|parent| *parent != OsStr::new(""));
+    parents.any(|parent| fs::symlink_metadata(root.join(parent)).is_ok_and(|one| one.is_symlink()))
 }
 
 /// Removes a file of the work tree and the directories that become empty by it.

@@ -233,8 +233,11 @@ impl<'a> Session<'a> {
         let said = redact(error.message());
         let message = format!("`{}`: {said}", self.shown);
         match error.code() {
-            // libssh2 reports a rejected key in several ways, and one we cannot read as well.
-            _ if self.address.protocol == Protocol::Ssh && self.offered.get() => {
+            // A key that cannot even be read is no code of its own, only libgit2's text.
+            _ if said.starts_with("failed to authenticate SSH session") => {
+                RemoteFault::AuthenticationFailed(format!("{} ({said})", self.rejection()))
+            }
+            _ if self.speaks_http() && said.ends_with("status code: 403") => {
                 RemoteFault::AuthenticationFailed(format!("{} ({said})", self.rejection()))
             }
             ErrorCode::Auth => RemoteFault::AuthenticationFailed(message),

@@ -448,7 +448,7 @@ mod tests {
 
     #[test]
     fn compares_head_with_the_remote_commit() {
-        let row = |distance, dirty| CheckoutFacts { distance, dirty, ..facts() };
+        let row = |distance, dirty| CheckoutFacts { dirty, distance, ..facts() };
         let none = DirtyPaths::default;
         check(&row(counts(0, 0), none()), Verdict::Current, "level with `main`");
         check(&row(counts(0, 1), none()), Verdict::Advance, "1 commit behind");
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn our_own_clones_follow_rewritten_history() {
-        let row = |distance, dirty| CheckoutFacts { managed: true, distance, dirty, ..facts() };
+        let row = |distance, dirty| CheckoutFacts { managed: true, dirty, distance, ..facts() };
         let none = DirtyPaths::default;
         check(&row(counts(0, 0), none()), Verdict::Current, "level");
         check(&row(counts(0, 2), none()), Verdict::Advance, "2 commits behind");

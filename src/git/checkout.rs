@@ -104,13 +104,13 @@ pub(super) fn upstream(repository: &Repository, branch: &str) -> Result<Option<U
     let (Some(remote), Some(reference)) = (setting("remote"), setting("merge")) else {
         return Ok(None);
     };
-    let tracking = match repository.branch_upstream_name(&format!("refs/heads/{branch}")) {
-        Ok(name) => name.as_str()?.to_owned(),
+    let known = repository.branch_upstream_name(&format!("refs/heads/{branch}"));
+    let tracking = if let Ok(name) = known {
+        name.as_str()?.to_owned()
+    } else {
         // No refspec covers it, as in a clone of a single branch: use the ordinary place.
-        Err(_) => {
-            let short = reference.strip_prefix("refs/heads/").unwrap_or(&reference);
-            format!("refs/remotes/{remote}/{short}")
-        }
+        let short = reference.strip_prefix("refs/heads/").unwrap_or(&reference);
+        format!("refs/remotes/{remote}/{short}")
     };
     Ok(Some(Upstream { remote, reference, tracking }))
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use git2::build::CheckoutBuilder;
 use git2::{DiffOptions, Oid, Repository, Tree};
 
-use super::checkout;
+use super::{checkout, ownership};
 
 const NAME: &str = "roadstead-update";
 
@@ -54,7 +54,8 @@ pub(super) fn recover(repository: &Repository) -> Result<()> {
         && let Ok(to) = repository.find_commit(to)
     {
         let from = from.map(|from| repository.find_commit(from)?.tree()).transpose()?;
-        undo(repository, from.as_ref(), &to.tree()?)?;
+        let paths = undo(repository, from.as_ref(), &to.tree()?)?;
+        ownership::give_back(repository, &paths);
     }
     end(repository)
 }
@@ -77,32 +78,35 @@ pub(super) fn changed_paths(
     Ok(paths)
 }
 
-fn undo(repository: &Repository, from: Option<&Tree<'_>>, to: &Tree<'_>) -> Result<()> {
+fn undo(repository: &Repository, from: Option<&Tree<'_>>, to: &Tree<'_>) -> Result<Vec<PathBuf>> {
     let root = repository.workdir().context("there is no work tree")?;
     let mut index = repository.index()?;
     let mut restore = CheckoutBuilder::new();
     restore.force().disable_pathspec_match(true);
     let mut restores = false;
-    for path in changed_paths(repository, from, to)? {
-        let old = from.and_then(|tree| content(repository, tree, &path));
-        let new = content(repository, to, &path);
-        if !is_ours(&root.join(&path), old.as_deref(), new.as_deref())? {
+    let paths = changed_paths(repository, from, to)?;
+    for path in &paths {
+        let old = from.and_then(|tree| content(repository, tree, path));
+        let new = content(repository, to, path);
+        if leads_through_symlink(root, path)
+            || !is_ours(&root.join(path), old.as_deref(), new.as_deref())?
+        {
             continue;
         }
-        if from.is_some_and(|tree| tree.get_path(&path).is_ok()) {
+        if from.is_some_and(|tree| tree.get_path(path).is_ok()) {
             restore.path(path.as_os_str().as_bytes());
             restores = true;
         } else {
-            remove(root, &path)?;
+            remove(root, path)?;
             // Absent from the index where the move had not come that far.
-            let _ = index.remove_path(&path);
+            let _ = index.remove_path(path);
         }
     }
     index.write().context("write the index")?;
     if let Some(tree) = from.filter(|_| restores) {
         repository.checkout_tree(tree.as_object(), Some(&mut restore))?;
     }
-    Ok(())
+    Ok(paths)
 }
 
 fn content(repository: &Repository, tree: &Tree<'_>, path: &Path) -> Option<Vec<u8>> {
@@ -122,6 +126,12 @@ fn is_ours(path: &Path, old: Option<&[u8]>, new: Option<&[u8]>) -> io::Result<bo
     };
     let cut_off = new.is_some_and(|new| new.starts_with(&actual));
     Ok(cut_off || old == Some(&actual))
+}
+
+/// A path through a symlink of the work tree is a place outside of what either commit wrote.
+fn leads_through_symlink(root: &Path, path: &Path) -> bool {
+    let mut parents = path.ancestors().skip(1).filter(|parent| *parent != OsStr::new(""));
+    parents.any(|parent| fs::symlink_metadata(root.join(parent)).is_ok_and(|one| one.is_symlink()))
 }
 
 /// Removes a file of the work tree and the directories that become empty by it.

@@ -171,7 +171,8 @@ impl Asked<'_> {
     }
 }
 
-/// Finds the followed ref at the remote and fetches it when its commit is not here; true if it did.
+/// Finds the followed ref at the remote and fetches it when its commit is not here; true if that wrote
+/// anything.
 pub(super) fn find_and_fetch(
     repository: &Repository,
     session: &Session<'_>,
@@ -183,8 +184,8 @@ pub(super) fn find_and_fetch(
     let Some(found) = find(&refs, followed) else { return Ok(None) };
     let tracking = followed.tracking.clone().unwrap_or_else(|| tracking_of(&found.name));
     if repository.find_commit(found.id).is_ok() {
-        point(repository, &tracking, &found);
-        return Ok(Some((found, false)));
+        let wrote = point(repository, &tracking, &found);
+        return Ok(Some((found, wrote)));
     }
     session.fetch(connection.remote(), &format!("+{}:{tracking}", found.name))?;
     if repository.find_commit(found.id).is_err() {
@@ -219,15 +220,17 @@ fn tracking_of(name: &str) -> String {
     }
 }
 
-/// Moves the remote-tracking ref to a commit that was here already, as a fetch would.
-fn point(repository: &Repository, tracking: &str, found: &Found) {
+/// Moves the remote-tracking ref to a commit that was here already, as a fetch would; true if it moved.
+fn point(repository: &Repository, tracking: &str, found: &Found) -> bool {
     let at = repository.find_reference(tracking).ok().and_then(|one| one.peel_to_commit().ok());
-    if at.is_none_or(|commit| commit.id() != found.id) && tracking.starts_with("refs/remotes/") {
-        // For people's eyes only: nothing is decided from it.
-        let _ = repository.reference(tracking, found.id, true, "roadstead: look");
-    }
+    let stale = at.is_none_or(|commit| commit.id() != found.id);
+    // For people's eyes only: nothing is decided from it.
+    stale
+        && tracking.starts_with("refs/remotes/")
+        && repository.reference(tracking, found.id, true, "roadstead: look").is_ok()
 }
 
+/// A branch or tag as people call it.
 pub(super) fn short(name: &str) -> &str {
     let branch = name.strip_prefix("refs/heads/");
     branch.or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name)

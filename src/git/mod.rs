@@ -112,7 +112,7 @@ impl Git {
         }
     }
 
-    /// Looks at a source: every fault is a state, and none takes longer than the deadline.
+    /// Looks at a source: every fault is a state. From its turn on, none takes longer than the deadline.
     ///
     /// Fetches only a commit that is not here. A managed source is cloned where it is missing.
     ///
@@ -178,13 +178,15 @@ impl Git {
 
     async fn see(&self, source: &Source) -> Seen {
         let limit = self.settings.timeout;
-        let waited = async {
-            let guard = self.enter(source).await;
-            (guard, Arc::clone(&self.conversations).acquire_owned().await)
+        let Ok(guard) = timeout(limit, self.enter(source)).await else {
+            return Seen::unreachable(format!("an earlier look has not ended within {limit:?}"));
         };
-        let Ok((guard, permit)) = timeout(limit, waited).await else {
-            let message = format!("an earlier look has not ended within {limit:?}");
-            return Seen::unreachable(message);
+        // Longer than a conversation with a silent server holds its place, so that a crowd of those
+        // does not make an answering one look dead.
+        let permit = Arc::clone(&self.conversations).acquire_owned();
+        let Ok(permit) = timeout(limit.saturating_mul(3), permit).await else {
+            let message = "other remotes do not answer and hold all";
+            return Seen::unreachable(format!("{message} {MOST_CONVERSATIONS} connections"));
         };
         let cancelled = Arc::new(AtomicBool::new(false));
         let cancel = CancelOnDrop(Arc::clone(&cancelled));

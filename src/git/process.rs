@@ -148,7 +148,7 @@ fn isolate(home: &Path) {
             let _ = git2::opts::set_search_path(level, path);
         }
         libgit2_sys::git_libgit2_opts(
-            libgit2_sys::GIT_OPT_SET_HOMEDIR as std::ffi::c_int,
+            libgit2_sys::GIT_OPT_SET_HOMEDIR.cast_signed(),
             path.as_ptr(),
         );
     }

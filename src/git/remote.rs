@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use git2::{
@@ -50,8 +51,10 @@ impl<'a> Session<'a> {
         cancelled: &'a AtomicBool,
     ) -> Result<Self, RemoteFault> {
         let address = Address::parse(url).map_err(RemoteFault::Unreachable)?;
-        if address.protocol == Protocol::Ssh {
-            prefer_known_keys(settings, &address)?;
+        match address.protocol {
+            Protocol::Ssh => prefer_known_keys(settings, &address)?,
+            Protocol::Local => trust_local(url)?,
+            Protocol::Https | Protocol::Http | Protocol::Git => {}
         }
         Ok(Self {
             settings,
@@ -110,7 +113,7 @@ impl<'a> Session<'a> {
         file.as_ref().map(|file| format!("everyone can read `{file}`: run `chmod 600 {file}`"))
     }
 
-    fn callbacks<'session>(&'session self) -> RemoteCallbacks<'session> {
+    fn callbacks(&self) -> RemoteCallbacks<'_> {
         let mut callbacks = RemoteCallbacks::new();
         callbacks.credentials(move |_, user, allowed| self.log_in(user, allowed));
         callbacks.certificate_check(move |certificate, host| self.check_host(certificate, host));
@@ -230,8 +233,11 @@ impl<'a> Session<'a> {
         let said = redact(error.message());
         let message = format!("`{}`: {said}", self.shown);
         match error.code() {
-            // libssh2 reports a rejected key in several ways, and one we cannot read as well.
-            _ if self.address.protocol == Protocol::Ssh && self.offered.get() => {
+            // A key that cannot even be read is no code of its own, only libgit2's text.
+            _ if said.starts_with("failed to authenticate SSH session") => {
+                RemoteFault::AuthenticationFailed(format!("{} ({said})", self.rejection()))
+            }
+            _ if self.speaks_http() && said.ends_with("status code: 403") => {
                 RemoteFault::AuthenticationFailed(format!("{} ({said})", self.rejection()))
             }
             ErrorCode::Auth => RemoteFault::AuthenticationFailed(message),
@@ -253,6 +259,18 @@ fn read_known_hosts(settings: &GitSettings) -> Result<KnownHosts, String> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(KnownHosts::parse("")),
         Err(error) => Err(format!("read `{}`: {error}", file.display())),
     }
+}
+
+/// Reads a repository on this machine whoever owns it: nothing in it is run.
+fn trust_local(url: &str) -> Result<(), RemoteFault> {
+    let path = Path::new(url.strip_prefix("file://").unwrap_or(url));
+    let work_tree = path.parent().filter(|_| path.ends_with(".git"));
+    for one in [Some(path), work_tree].into_iter().flatten().filter(|one| one.exists()) {
+        process().trust(one).map_err(|error| {
+            RemoteFault::Unreachable(format!("trust `{}`: {error}", one.display()))
+        })?;
+    }
+    Ok(())
 }
 
 fn prefer_known_keys(settings: &GitSettings, address: &Address) -> Result<(), RemoteFault> {

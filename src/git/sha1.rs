@@ -85,9 +85,8 @@ mod tests {
             ),
         ];
         for (key, message, expected) in rows {
-            let actual: String =
-                hmac(key, message).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(actual, expected);
+            let digits = hmac(key, message).map(|byte| format!("{byte:02x}"));
+            assert_eq!(digits.concat(), expected);
         }
     }
 }

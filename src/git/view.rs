@@ -243,7 +243,7 @@ fn plain(path: &Path) -> io::Result<PathBuf> {
             }
             Component::CurDir => {}
             Component::RootDir | Component::Normal(_) | Component::Prefix(_) => {
-                plain.push(component)
+                plain.push(component);
             }
         }
     }

@@ -4,13 +4,13 @@
 //! A module uses its own layer and those above it in this table, never a lower one; adapters do not
 //! know each other. `tests/layers.rs` keeps this true.
 //!
-//! | layer | modules | what they are |
+//! | layer | modules, in reading order | what they are |
 //! |---|---|---|
 //! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`compose`] [`job`] | no I/O, no clock, no async |
-//! | 1 decisions | [`clock`] [`queue`] `plan` | pure functions over values |
-//! | 2 adapters | `git` `docker` `store` `logs` `control` | one outside system each, no policy |
-//! | 3 orchestration | `observe` `apply` `reconcile` `execute` `daemon` | the flow of a run |
-//! | 4 faces | `config` `cli` | thin |
+//! | 1 decisions | [`clock`] [`queue`] [`plan`] | pure functions over values |
+//! | 2 adapters | [`git`] [`docker`] [`store`] [`logs`] [`control`] | one outside system each, no policy |
+//! | 3 orchestration | [`apply`] [`reconcile`] [`execute`] [`daemon`] | the flow of a run |
+//! | 4 faces | [`config`] [`cli`] | thin |
 
 pub mod apply;
 pub mod cli;

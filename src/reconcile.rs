@@ -21,7 +21,7 @@ use crate::plan::host_paths::HostPaths;
 use crate::plan::observed::Observed;
 use crate::plan::{self, Desired, Hashes, Options, Plan, Preparation, labels};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
-use crate::source::{Commit, Revision, Source, SourceRevision, Verdict};
+use crate::source::{CheckoutState, Commit, Revision, Source, SourceRevision, Verdict};
 use crate::store::{Applied, Quarantine, Store};
 
 /// The outside systems a run works with.
@@ -131,7 +131,7 @@ pub async fn prospect(
     let (project, hashes) = load(world, deploy, &revision).await?;
     let observed = world.engine.observe(&project.name).await.map_err(|it| engine_ending(&it))?;
     let plan = make_plan(&project, &hashes, deploy, &observed)?;
-    let advances = advances_of(&deploy.sources, &looks);
+    let advances = advances_of(&deploy.sources, &looks, applied.as_ref());
     Ok(Prospect { revision, applied, advances, project, hashes, observed, plan })
 }
 
@@ -170,11 +170,22 @@ fn revision_of(sources: &[Source], looks: &[Look]) -> Revision {
     Revision(entries.collect())
 }
 
-fn advances_of(sources: &[Source], looks: &[Look]) -> Vec<(Source, Commit, Commit)> {
+/// What moves, and so what goes back if the deploy fails. A checkout that was moved by a run that died,
+/// or pulled by hand, is ahead of what was applied: it moves nowhere, but goes back all the same.
+fn advances_of(
+    sources: &[Source],
+    looks: &[Look],
+    applied: Option<&Applied>,
+) -> Vec<(Source, Commit, Commit)> {
     let advance = |(source, look): (&Source, &Look)| {
-        let moves = look.state.verdict() == Verdict::Advance;
-        let pair = look.head.clone().zip(look.target.clone()).filter(|_| moves)?;
-        Some((source.clone(), pair.0, pair.1))
+        let head = look.head.clone()?;
+        if look.state.verdict() == Verdict::Advance {
+            return Some((source.clone(), head, look.target.clone()?));
+        }
+        let applied = applied.and_then(|applied| applied.revision.commit_of(&source.name));
+        let applied =
+            applied.filter(|commit| look.state == CheckoutState::Level && **commit != head);
+        Some((source.clone(), applied?.clone(), head))
     };
     sources.iter().zip(looks).filter_map(advance).collect()
 }

@@ -19,6 +19,7 @@ show() { # runs a command and shows both it and its output
 }
 fail() {
     printf '\ndemo: %s\n' "$*" >&2
+    [ -n "$work" ] || exit 1
     docker logs --tail 30 $name >&2 2>/dev/null || true
     tail -n 30 "$work"/log/*.log >&2 2>/dev/null || true
     exit 1
@@ -111,8 +112,8 @@ container() { docker ps --quiet --filter "label=com.docker.compose.project=$name
 wait_for_page() { # TEXT SECONDS
     for _ in $(seq $(($2 * 5))); do
         if page | grep -q "$1"; then return; fi
-        if [ "$(docker inspect --format '{{.State.Running}}' $name)" != true ]; then
-            fail "roadstead ended"
+        if [ "$(docker inspect --format '{{.RestartCount}}' $name)" != 0 ]; then
+            fail 'roadstead ended; its last words are below'
         fi
         sleep 0.2
     done
@@ -132,7 +133,9 @@ choose_engine
 
 step '2. The image: one static binary, FROM scratch'
 say 'the first build takes some minutes'
-PROFILE=${PROFILE:-release} TAG=$name scripts/image.sh | sed 's/^/  /'
+PROFILE=${PROFILE:-release} TAG=$name scripts/image.sh 2>"$work/image.log" >"$work/image" ||
+    { tail -n 30 "$work/image.log" >&2; fail 'the image could not be built'; }
+say "$(tail -n 1 "$work/image" | sed 's/^image: //')"
 
 step '3. A repository to follow, and env.local'
 make_busybox_image
@@ -167,6 +170,10 @@ wait_for_page 'first commit' 60
 say "http://127.0.0.1:$port/ says: $(page)"
 web=$(container web)
 neighbour=$(container neighbour)
+for _ in $(seq 100); do # the first run ends after its verification
+    if grep -q END_TIME "$work/log/autodeploy.log"; then break; fi
+    sleep 0.2
+done
 lines=$(wc -l <"$work/log/autodeploy.log")
 
 step '5. git push'
@@ -193,13 +200,19 @@ fi
 show docker ps --format 'table {{.Names}}\t{{.Status}}\t{{.RunningFor}}'
 
 step '6. The story of that run'
-# Wait for the end of the run to reach the log.
+# The lines from START_TIME to END_TIME of the first run since the push that speaks of web.
+story() {
+    tail -n "+$((lines + 1))" "$work/log/autodeploy.log" | awk '
+        /START_TIME/ { block = "" }
+        { block = block "    " $0 "\n" }
+        /END_TIME/ && block ~ /web/ { printf "%s", block; exit }'
+}
 for _ in $(seq 50); do
-    if tail -n "+$((lines + 1))" "$work/log/autodeploy.log" | grep -q END_TIME; then break; fi
+    if [ -n "$(story)" ]; then break; fi
     sleep 0.2
 done
 say 'tail -f log/autodeploy.log'
-tail -n "+$((lines + 1))" "$work/log/autodeploy.log" | sed 's/^/    /' | head -n 40
+story | head -n 40
 show docker exec $name /roadstead runs
 
 step 'Done. Everything is removed again.'

@@ -7,9 +7,9 @@ set -eu
 
 # program=package; a path stands for itself.
 needs='
-gcc=gcc make=make cmake=cmake pkg-config=pkg-config perl=perl git=git curl=curl jq=jq
+gcc=gcc make=make cmake=cmake pkg-config=pkg-config git=git curl=curl jq=jq
 ip=iproute2 setpriv=util-linux pgrep=procps ssh=openssh-client musl-gcc=musl-tools
-/usr/sbin/dockerd=docker.io /usr/sbin/sshd=openssh-server /usr/sbin/lighttpd=lighttpd
+dockerd=docker.io /usr/sbin/sshd=openssh-server /usr/sbin/lighttpd=lighttpd
 /usr/bin/docker-registry=docker-registry /usr/lib/git-core/git-http-backend=git
 /etc/ssl/certs/ca-certificates.crt=ca-certificates
 '
@@ -23,7 +23,12 @@ missing() {
         *) command -v "$program" >/dev/null 2>&1 || echo "$package" ;;
         esac
     done
-    # Any dockerd will do; only Debian's is looked for by path.
+    # From Debian 13 on the client is a package of its own.
+    if ! command -v docker >/dev/null 2>&1 && [ -n "$(apt-cache show docker-cli 2>/dev/null)" ]; then
+        echo docker-cli
+    fi
+    # perl-base, which is always there, lacks modules that OpenSSL's build uses.
+    perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || echo perl
     # The dynamic busybox of some images cannot run in an image made from scratch.
     busybox_is_static || echo busybox-static
     dpkg-query -W -f '${Status}\n' libc6-dev 2>/dev/null | grep -q 'ok installed' || echo libc6-dev

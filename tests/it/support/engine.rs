@@ -155,9 +155,9 @@ impl Engine {
             "the image's binary is missing or older than src/: run `make test`, or \
              `PROFILE=ci scripts/image.sh context` and then the tests"
         );
-        let mut build = self.client();
-        build.env("DOCKER_BUILDKIT", "0").args(["build", "--quiet", "--tag", "roadstead"]);
-        output(build.arg(&context)).ok();
+        let mut command = self.client();
+        command.env("DOCKER_BUILDKIT", "0").args(["build", "--quiet", "--tag", "roadstead"]);
+        output(command.arg(&context)).ok();
         "roadstead"
     }
 

@@ -68,7 +68,7 @@ impl Roadstead {
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.directory.path())
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("ROADSTEAD_ENV_LOCAL", self.path("env.local"))
+            .env("ROADSTEAD_ENV_FILE", self.path("env.local"))
             .env("DOCKER_HOST", &self.docker_host);
         command
     }

@@ -3,9 +3,19 @@
 //! Untyped tree with spans (`yaml`) → interpolate → merge → typed model → normalised. Nothing here opens
 //! a file: the loader asks its [`Files`] for text.
 
+pub mod canonical;
+pub mod check;
+pub mod decode;
+pub mod dotenv;
+pub mod emit;
+pub mod hash;
 pub mod interpolate;
+pub mod load;
+pub mod merge;
 pub mod model;
 pub mod scalar;
+pub mod shortforms;
+pub mod units;
 pub mod yaml;
 
 use std::collections::BTreeMap;

@@ -30,6 +30,7 @@ pub struct Project {
 
 /// One service.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "the keys of a Compose service")]
 pub struct Service {
     /// Name (the key).
     pub name: String,
@@ -356,6 +357,9 @@ pub struct Mount {
     pub read_only: bool,
     /// `consistency`.
     pub consistency: Option<String>,
+    /// The block of options that belongs to its kind was written, maybe empty; the configuration hash
+    /// tells the difference. A short form counts as written.
+    pub options_given: bool,
 }
 
 /// Kind of a mount, with the options only that kind has.
@@ -374,6 +378,10 @@ pub enum MountKind {
     },
     /// A named or anonymous volume.
     Volume {
+        /// `selinux`: `z` or `Z`, from a short form.
+        selinux: Option<String>,
+        /// `propagation`, from a short form.
+        propagation: Option<String>,
         /// `nocopy`.
         nocopy: bool,
         /// `subpath`.

@@ -1,0 +1,258 @@
+//! A service's ports, volumes, devices and temporary file systems.
+
+use std::collections::BTreeMap;
+
+use super::{At, Decoder};
+use crate::compose::model::{Device, Mount, MountKind, Port};
+use crate::compose::shortforms;
+use crate::compose::yaml::Value;
+
+const PORT_KEYS: &[&str] =
+    &["name", "mode", "host_ip", "target", "published", "protocol", "app_protocol"];
+const MOUNT_KEYS: &[&str] =
+    &["type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs"];
+const BIND_KEYS: &[&str] = &["selinux", "propagation", "create_host_path", "recursive"];
+const VOLUME_KEYS: &[&str] = &["labels", "nocopy", "subpath"];
+const TMPFS_KEYS: &[&str] = &["size", "mode"];
+const DEVICE_KEYS: &[&str] = &["source", "target", "permissions"];
+
+/// Reads `ports`; of two that publish the same, the later wins in the earlier's place.
+pub(super) fn ports(decoder: &mut Decoder, at: At<'_>) -> Vec<Port> {
+    let mut ports: Vec<Port> = Vec::new();
+    for (index, item) in decoder.sequence(at).iter().enumerate() {
+        let at = at.item(index, item);
+        let read = match &item.value {
+            Value::String(text) => short(decoder, at, shortforms::ports(text)).unwrap_or_default(),
+            Value::Int(number) => {
+                let text = number.to_string();
+                short(decoder, at, shortforms::ports(&text)).unwrap_or_default()
+            }
+            Value::Mapping(_) => long_port(decoder, at).into_iter().collect(),
+            _ => {
+                decoder.wrong(at, "a port such as `8080:80`, or a mapping");
+                continue;
+            }
+        };
+        for port in read {
+            let same = |known: &Port| {
+                let host = |port: &Port| port.host_ip.clone().unwrap_or("0.0.0.0".to_owned());
+                (known.target, &known.published, &known.protocol)
+                    == (port.target, &port.published, &port.protocol)
+                    && host(known) == host(&port)
+            };
+            match ports.iter().position(same) {
+                Some(slot) => ports[slot] = port,
+                None => ports.push(port),
+            }
+        }
+    }
+    ports
+}
+
+fn short<T>(decoder: &mut Decoder, at: At<'_>, read: Result<T, String>) -> Option<T> {
+    match read {
+        Ok(value) => Some(value),
+        Err(message) => {
+            decoder.refuse(at, format!("has a wrong value: {message}"));
+            None
+        }
+    }
+}
+
+fn long_port(decoder: &mut Decoder, at: At<'_>) -> Option<Port> {
+    let mut port =
+        Port { mode: Some("ingress".to_owned()), protocol: "tcp".to_owned(), ..Port::default() };
+    let mut has_target = false;
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "name" => port.name = decoder.text(field),
+            "mode" => port.mode = decoder.text(field),
+            "host_ip" => port.host_ip = decoder.text(field),
+            "target" => {
+                has_target = true;
+                port.target = decoder.integer_within(field, "a port number").unwrap_or_default();
+            }
+            "published" => {
+                let published = decoder.string_or_number(field);
+                port.published = published.filter(|published| !published.is_empty());
+            }
+            "protocol" => port.protocol = decoder.string(field).unwrap_or_default(),
+            "app_protocol" => port.app_protocol = decoder.text(field),
+            _ => decoder.unknown(at, key, PORT_KEYS, &[]),
+        }
+    }
+    if !has_target {
+        decoder.refuse(at, "has no `target`: expected the port in the container");
+    }
+    has_target.then_some(port)
+}
+
+/// Reads `volumes`; of two with one target, the later wins in the earlier's place.
+pub(super) fn mounts(decoder: &mut Decoder, at: At<'_>) -> Vec<Mount> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for (index, item) in decoder.sequence(at).iter().enumerate() {
+        let at = at.item(index, item);
+        let read = match &item.value {
+            Value::String(text) => short(decoder, at, shortforms::mount(text)),
+            Value::Mapping(_) => long_mount(decoder, at),
+            _ => {
+                decoder.wrong(at, "a volume such as `./data:/data`, or a mapping");
+                None
+            }
+        };
+        let Some(mut mount) = read else { continue };
+        mount.target = super::service::clean_path(&mount.target);
+        match mounts.iter().position(|known| known.target == mount.target) {
+            Some(slot) => mounts[slot] = mount,
+            None => mounts.push(mount),
+        }
+    }
+    mounts
+}
+
+fn long_mount(decoder: &mut Decoder, at: At<'_>) -> Option<Mount> {
+    let entries = decoder.mapping(at);
+    let Some((kind_key, kind_node)) = entries.iter().find(|(key, _)| key.name == "type") else {
+        decoder.refuse(at, "has no `type`: expected `bind`, `volume` or `tmpfs`");
+        return None;
+    };
+    let kind_at = at.key(kind_key, kind_node);
+    if matches!(kind_node.as_str(), Some("npipe" | "cluster" | "image")) {
+        let kind = kind_node.as_str().unwrap_or_default();
+        decoder.refuse(kind_at, format!("is `{kind}`, which is not supported yet"));
+        return None;
+    }
+    let kind_name = decoder.word(kind_at, &["bind", "volume", "tmpfs"])?;
+    let mut mount = Mount {
+        kind: empty_kind(&kind_name),
+        source: None,
+        target: String::new(),
+        read_only: false,
+        consistency: None,
+        options_given: false,
+    };
+    for (key, node) in entries {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "type" => {}
+            "source" => mount.source = decoder.text(field),
+            "target" => mount.target = decoder.string(field).unwrap_or_default(),
+            "read_only" => mount.read_only = decoder.boolean(field).unwrap_or_default(),
+            "consistency" => mount.consistency = decoder.text(field),
+            block @ ("bind" | "volume" | "tmpfs") if block == kind_name => {
+                mount.options_given = true;
+                mount_options(decoder, field, &mut mount.kind);
+            }
+            "bind" | "volume" | "tmpfs" => {
+                decoder.problems.push(key.span.problem(format!(
+                    "`{field}` does not belong to a mount of type `{kind_name}`"
+                )));
+            }
+            _ => decoder.unknown(at, key, MOUNT_KEYS, &["image"]),
+        }
+    }
+    if mount.target.is_empty() {
+        decoder.refuse(at, "has no `target`: expected the path in the container");
+        return None;
+    }
+    if matches!(mount.kind, MountKind::Bind { .. }) && mount.source.is_none() {
+        decoder.refuse(at, "has no `source`: expected the path on the host");
+        return None;
+    }
+    Some(mount)
+}
+
+fn empty_kind(name: &str) -> MountKind {
+    match name {
+        "bind" => MountKind::Bind {
+            selinux: None,
+            propagation: None,
+            create_host_path: None,
+            recursive: None,
+        },
+        "volume" => MountKind::Volume {
+            selinux: None,
+            propagation: None,
+            nocopy: false,
+            subpath: None,
+            labels: BTreeMap::new(),
+        },
+        _ => MountKind::Tmpfs { size: None, mode: None },
+    }
+}
+
+fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match (&mut *kind, key.name.as_str()) {
+            (MountKind::Bind { selinux, .. }, "selinux") => {
+                *selinux = decoder.word(field, &["z", "Z"]);
+            }
+            (MountKind::Bind { propagation, .. }, "propagation") => {
+                *propagation = decoder.text(field);
+            }
+            (MountKind::Bind { create_host_path, .. }, "create_host_path") => {
+                *create_host_path = decoder.boolean(field);
+            }
+            (MountKind::Bind { recursive, .. }, "recursive") => {
+                let words = &["enabled", "disabled", "writable", "readonly"];
+                *recursive = decoder.word(field, words);
+            }
+            (MountKind::Volume { nocopy, .. }, "nocopy") => {
+                *nocopy = decoder.boolean(field).unwrap_or_default();
+            }
+            (MountKind::Volume { subpath, .. }, "subpath") => *subpath = decoder.text(field),
+            (MountKind::Volume { labels, .. }, "labels") => *labels = decoder.labels(field),
+            (MountKind::Tmpfs { size, .. }, "size") => *size = decoder.bytes(field),
+            (MountKind::Tmpfs { mode, .. }, "mode") => {
+                *mode = decoder.integer_within(field, "a file mode such as `0755`");
+            }
+            (MountKind::Bind { .. }, _) => decoder.unknown(at, key, BIND_KEYS, &[]),
+            (MountKind::Volume { .. }, _) => decoder.unknown(at, key, VOLUME_KEYS, &[]),
+            (MountKind::Tmpfs { .. }, _) => decoder.unknown(at, key, TMPFS_KEYS, &[]),
+        }
+    }
+}
+
+/// Reads `devices`; of two with one target, the later wins in the earlier's place.
+pub(super) fn devices(decoder: &mut Decoder, at: At<'_>) -> Vec<Device> {
+    let mut devices: Vec<Device> = Vec::new();
+    for (index, item) in decoder.sequence(at).iter().enumerate() {
+        let at = at.item(index, item);
+        let read = match &item.value {
+            Value::String(text) => short(decoder, at, shortforms::device(text)),
+            Value::Mapping(_) => long_device(decoder, at),
+            _ => {
+                decoder.wrong(at, "a device such as `/dev/ttyUSB0`, or a mapping");
+                None
+            }
+        };
+        let Some(device) = read else { continue };
+        match devices.iter().position(|known| known.target == device.target) {
+            Some(slot) => devices[slot] = device,
+            None => devices.push(device),
+        }
+    }
+    devices
+}
+
+fn long_device(decoder: &mut Decoder, at: At<'_>) -> Option<Device> {
+    let mut device = Device::default();
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "source" => device.source = decoder.string(field).unwrap_or_default(),
+            "target" => device.target = decoder.string(field).unwrap_or_default(),
+            "permissions" => device.permissions = decoder.string(field).unwrap_or_default(),
+            _ => decoder.unknown(at, key, DEVICE_KEYS, &[]),
+        }
+    }
+    for (name, value) in [("source", &device.source), ("target", &device.target)] {
+        if value.is_empty() {
+            decoder.refuse(at, format!("has no `{name}`"));
+            return None;
+        }
+    }
+    Some(device)
+}

@@ -1,0 +1,132 @@
+//! Top-level networks and volumes.
+
+use super::{At, Decoder};
+use crate::compose::model::{Ipam, IpamPool, Network, Volume};
+use crate::compose::yaml::{Key, Value};
+
+const NETWORK_KEYS: &[&str] = &[
+    "name",
+    "driver",
+    "driver_opts",
+    "ipam",
+    "external",
+    "internal",
+    "attachable",
+    "labels",
+    "enable_ipv4",
+    "enable_ipv6",
+];
+const VOLUME_KEYS: &[&str] = &["name", "driver", "driver_opts", "external", "labels"];
+const IPAM_KEYS: &[&str] = &["driver", "config", "options"];
+const POOL_KEYS: &[&str] = &["subnet", "gateway", "ip_range", "aux_addresses"];
+
+/// Reads a network; its name is the one written, else empty.
+pub fn network(decoder: &mut Decoder, at: At<'_>) -> Network {
+    let mut network = Network::default();
+    if at.node.is_null() {
+        return network;
+    }
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "name" => network.name = decoder.string(field).unwrap_or_default(),
+            "driver" => network.driver = decoder.text(field),
+            "driver_opts" => network.driver_opts = decoder.options(field),
+            "ipam" => network.ipam = ipam(decoder, field),
+            "external" => external(decoder, field, &mut network.external, &mut network.name),
+            "internal" => network.internal = decoder.boolean(field).unwrap_or_default(),
+            "attachable" => network.attachable = decoder.boolean(field).unwrap_or_default(),
+            "labels" => network.labels = decoder.labels(field),
+            "enable_ipv4" => network.enable_ipv4 = decoder.boolean(field),
+            "enable_ipv6" => network.enable_ipv6 = decoder.boolean(field),
+            _ => decoder.unknown(at, key, NETWORK_KEYS, &[]),
+        }
+    }
+    if network.external {
+        refuse_beside_external(decoder, at);
+    }
+    network
+}
+
+/// Reads a volume; its name is the one written, else empty.
+pub fn volume(decoder: &mut Decoder, at: At<'_>) -> Volume {
+    let mut volume = Volume::default();
+    if at.node.is_null() {
+        return volume;
+    }
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "name" => volume.name = decoder.string(field).unwrap_or_default(),
+            "driver" => volume.driver = decoder.text(field),
+            "driver_opts" => volume.driver_opts = decoder.options(field),
+            "external" => external(decoder, field, &mut volume.external, &mut volume.name),
+            "labels" => volume.labels = decoder.labels(field),
+            _ => decoder.unknown(at, key, VOLUME_KEYS, &[]),
+        }
+    }
+    if volume.external {
+        refuse_beside_external(decoder, at);
+    }
+    volume
+}
+
+/// `true`, or the old form `{name: …}`.
+fn external(decoder: &mut Decoder, at: At<'_>, external: &mut bool, name: &mut String) {
+    let Value::Mapping(entries) = &at.node.value else {
+        *external = decoder.boolean(at).unwrap_or_default();
+        return;
+    };
+    *external = true;
+    for (key, node) in entries {
+        match key.name.as_str() {
+            "name" => *name = decoder.string(at.key(key, node)).unwrap_or_default(),
+            _ => decoder.unknown(at, key, &["name"], &[]),
+        }
+    }
+}
+
+fn refuse_beside_external(decoder: &mut Decoder, at: At<'_>) {
+    let entries = at.node.as_mapping().unwrap_or_default();
+    let allowed =
+        |key: &Key| matches!(key.name.as_str(), "name" | "external") || key.name.starts_with("x-");
+    for (key, _) in entries.iter().filter(|(key, _)| !allowed(key)) {
+        decoder.problems.push(key.span.problem(format!(
+            "`{at}.{}` cannot stand beside `external`: it was made by somebody else",
+            key.name
+        )));
+    }
+}
+
+fn ipam(decoder: &mut Decoder, at: At<'_>) -> Ipam {
+    let mut ipam = Ipam::default();
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "driver" => ipam.driver = decoder.text(field),
+            "options" => ipam.options = decoder.options(field),
+            "config" => {
+                for (index, item) in decoder.sequence(field).iter().enumerate() {
+                    ipam.config.push(pool(decoder, field.item(index, item)));
+                }
+            }
+            _ => decoder.unknown(at, key, IPAM_KEYS, &[]),
+        }
+    }
+    ipam
+}
+
+fn pool(decoder: &mut Decoder, at: At<'_>) -> IpamPool {
+    let mut pool = IpamPool::default();
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "subnet" => pool.subnet = decoder.text(field),
+            "gateway" => pool.gateway = decoder.text(field),
+            "ip_range" => pool.ip_range = decoder.text(field),
+            "aux_addresses" => pool.aux_addresses = decoder.options(field),
+            _ => decoder.unknown(at, key, POOL_KEYS, &[]),
+        }
+    }
+    pool
+}

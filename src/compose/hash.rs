@@ -1,0 +1,71 @@
+//! The configuration hashes of `docker compose`: SHA-256 over what Go's `encoding/json` prints.
+//!
+//! Equal hashes let us adopt a running project without a restart, and hand it back.
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+pub use super::canonical::Dialect;
+use super::canonical::{network_json, service_json, volume_json};
+use super::model::{Network, Service, Volume};
+
+/// The hash of a service: without `depends_on`, `profiles`, `scale`, replicas and pull policy.
+///
+/// Sources of binds enter as they stand in the model: translate them to host paths first.
+pub fn service_hash(service: &Service, dialect: Dialect) -> String {
+    digest(service_json(service, dialect))
+}
+
+/// The hash of a network; the same in every dialect.
+pub fn network_hash(network: &Network) -> String {
+    digest(network_json(network))
+}
+
+/// The hash of a volume; the same in every dialect.
+pub fn volume_hash(volume: &Volume) -> String {
+    let driver = volume.driver.clone().unwrap_or_else(|| "local".to_owned());
+    digest(volume_json(&Volume { driver: Some(driver), ..volume.clone() }))
+}
+
+fn digest(object: Map<String, Value>) -> String {
+    let text = go_json(&Value::Object(object));
+    let bytes = Sha256::digest(text.as_bytes());
+    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        for digit in [byte >> 4, byte & 15] {
+            hex.extend(char::from_digit(digit.into(), 16));
+        }
+        hex
+    })
+}
+
+/// Compact JSON with the escapes of Go, which hides `<`, `>`, `&` and two line separators.
+fn go_json(value: &Value) -> String {
+    let plain = value.to_string();
+    let mut text = String::with_capacity(plain.len());
+    for c in plain.chars() {
+        match c {
+            '<' => text.push_str("\\u003c"),
+            '>' => text.push_str("\\u003e"),
+            '&' => text.push_str("\\u0026"),
+            '\u{2028}' => text.push_str("\\u2028"),
+            '\u{2029}' => text.push_str("\\u2029"),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equals_the_labels_of_docker_compose() {
+        let network = Network { name: "p_default".to_owned(), ..Network::default() };
+        assert_eq!(network_json(&network).len(), 2);
+        let text = go_json(&Value::Object(network_json(&network)));
+        assert_eq!(text, r#"{"name":"p_default","ipam":{}}"#);
+        let text = go_json(&serde_json::json!({ "a": "<&>\u{2028}\u{1}\n\u{8}é" }));
+        assert_eq!(text, "{\"a\":\"\\u003c\\u0026\\u003e\\u2028\\u0001\\n\\bé\"}");
+    }
+}

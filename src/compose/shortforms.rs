@@ -1,0 +1,223 @@
+//! The short forms of ports, volumes, devices and hosts: one string each.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::model::{Device, Mount, MountKind, Port};
+
+/// Reads `[[ip:]published:]target[/protocol]`; equal ranges expand pairwise.
+pub fn ports(text: &str) -> Result<Vec<Port>, String> {
+    let (address, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let protocol = protocol.to_ascii_lowercase();
+    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
+        return Err(format!(
+            "protocol `{protocol}` of port `{text}` is none of `tcp`, `udp`, `sctp`"
+        ));
+    }
+    let mut pieces = address.rsplitn(3, ':');
+    let target = pieces.next().unwrap_or_default();
+    let published = pieces.next().unwrap_or_default();
+    let host_ip = pieces.next().unwrap_or_default();
+    let host_ip = host_ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(host_ip);
+    if !host_ip.is_empty() && host_ip.parse::<IpAddr>().is_err() {
+        return Err(format!("`{host_ip}` in port `{text}` is not an IP address"));
+    }
+    if target.is_empty() {
+        return Err(format!("port `{text}` names no container port"));
+    }
+    let (first, last) = port_range(target)
+        .ok_or_else(|| format!("container port `{target}` is not a port or a range of ports"))?;
+    let host = match published {
+        "" => None,
+        _ => Some(port_range(published).ok_or_else(|| {
+            format!("published port `{published}` is not a port or a range of ports")
+        })?),
+    };
+    if let Some((host_first, host_last)) = host
+        && host_last - host_first != last - first
+        && first != last
+    {
+        return Err(format!(
+            "ranges `{published}` and `{target}` differ in length: expected as many published ports \
+             as container ports"
+        ));
+    }
+    let mut ports: Vec<Port> = (first..=last)
+        .map(|target_port| Port {
+            name: None,
+            mode: Some("ingress".to_owned()),
+            host_ip: (!host_ip.is_empty()).then(|| host_ip.to_owned()),
+            target: target_port,
+            published: host.map(|(host_first, host_last)| {
+                if first == last && host_first != host_last {
+                    format!("{host_first}-{host_last}")
+                } else {
+                    (host_first + (target_port - first)).to_string()
+                }
+            }),
+            protocol: protocol.clone(),
+            app_protocol: None,
+        })
+        .collect();
+    // The order of compose-go, which sorts `port/protocol` as text; the hash depends on it.
+    ports.sort_by_cached_key(|port| format!("{}/{}", port.target, port.protocol));
+    Ok(ports)
+}
+
+fn port_range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
+}
+
+/// Reads `[source:]target[:options]`; paths stay as written.
+pub fn mount(text: &str) -> Result<Mount, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    if text.is_empty() || parts.iter().any(|part| part.is_empty()) {
+        return Err(format!(
+            "volume `{text}` has an empty part: expected `[source:]target[:options]`"
+        ));
+    }
+    let one_letter = |part: &&str| part.len() == 1 && part.chars().all(char::is_alphabetic);
+    if let Some(letter) = parts[..parts.len() - 1].iter().find(|part| one_letter(part)) {
+        return Err(format!(
+            "`{letter}:` in volume `{text}` reads as a Windows drive: use the long form \
+             (`type`, `source`, `target`) or a longer name"
+        ));
+    }
+    let (source, target, options) = match parts[..] {
+        [target] => (None, target, ""),
+        [source, target] => (Some(source), target, ""),
+        [source, target, options] => (Some(source), target, options),
+        _ => {
+            return Err(format!(
+                "volume `{text}` has too many colons: expected `[source:]target[:options]`"
+            ));
+        }
+    };
+    let mut read_only = false;
+    let mut no_copy = false;
+    let (mut selinux, mut propagation) = (None, None);
+    for option in options.split(',') {
+        match option {
+            "ro" => read_only = true,
+            "rw" => read_only = false,
+            "nocopy" => no_copy = true,
+            "z" | "Z" => selinux = Some(option.to_owned()),
+            "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => {
+                propagation = Some(option.to_owned());
+            }
+            // Compose ignores what it does not know, e.g. `cached`.
+            _ => {}
+        }
+    }
+    let is_path = source.is_some_and(|source| source.starts_with(['.', '/', '~']));
+    let kind = if is_path {
+        MountKind::Bind { selinux, propagation, create_host_path: Some(true), recursive: None }
+    } else {
+        let labels = BTreeMap::new();
+        MountKind::Volume { selinux, propagation, nocopy: no_copy, subpath: None, labels }
+    };
+    Ok(Mount {
+        kind,
+        source: source.map(str::to_owned),
+        target: target.to_owned(),
+        read_only,
+        consistency: None,
+        // `docker compose` writes an empty `volume` block for any short form that names a source.
+        options_given: source.is_some() || text.len() > 2,
+    })
+}
+
+/// Reads `source[:target[:permissions]]`.
+pub fn device(text: &str) -> Result<Device, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, permissions) = match parts[..] {
+        [source] => (source, source, "rwm"),
+        [source, target] => (source, target, "rwm"),
+        [source, target, permissions] => (source, target, permissions),
+        _ => {
+            return Err(format!(
+                "device `{text}` has too many colons: expected `source[:target[:permissions]]`"
+            ));
+        }
+    };
+    Ok(Device {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        permissions: permissions.to_owned(),
+    })
+}
+
+/// Reads `host:ip` or `host=ip`.
+pub fn extra_host(text: &str) -> Result<(String, String), String> {
+    let (host, address) =
+        text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(|| {
+            format!("extra host `{text}` has no address: expected `host:ip` or `host=ip`")
+        })?;
+    Ok((host.to_owned(), bare_address(address).to_owned()))
+}
+
+/// An address without the brackets of IPv6.
+pub fn bare_address(address: &str) -> &str {
+    address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_ports(text: &str, expected: &str) {
+        let shown = match ports(text) {
+            Ok(ports) => ports
+                .iter()
+                .map(|port| {
+                    let (host_ip, published) = (port.host_ip.as_deref(), port.published.as_deref());
+                    let (host_ip, published) = (host_ip.unwrap_or("-"), published.unwrap_or("-"));
+                    format!("{host_ip} {published} {}/{}", port.target, port.protocol)
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            Err(message) => message,
+        };
+        assert_eq!(shown, expected, "{text}");
+    }
+
+    #[test]
+    fn reads_ports() {
+        for (text, expected) in [
+            ("80", "- - 80/tcp"),
+            ("8080:80/UDP", "- 8080 80/udp"),
+            ("127.0.0.1:80:81", "127.0.0.1 80 81/tcp"),
+            ("127.0.0.1::80", "127.0.0.1 - 80/tcp"),
+            ("[::1]:80:81", "::1 80 81/tcp"),
+            ("::80", "- - 80/tcp"),
+            ("8000-8002:80", "- 8000-8002 80/tcp"),
+            ("1-2:9999-10000", "- 2 10000/tcp, - 1 9999/tcp"),
+            ("80/x", "protocol `x` of port `80/x` is none of `tcp`, `udp`, `sctp`"),
+            ("a:80", "published port `a` is not a port or a range of ports"),
+            ("80:70000", "container port `70000` is not a port or a range of ports"),
+            ("1.2.3:80:80", "`1.2.3` in port `1.2.3:80:80` is not an IP address"),
+            ("", "port `` names no container port"),
+        ] {
+            check_ports(text, expected);
+        }
+        assert!(ports("8000-8002:9000-9001").unwrap_err().contains("differ in length"));
+    }
+
+    #[test]
+    fn reads_volumes() {
+        for (text, source, target, read_only) in [
+            ("/y", None, "/y", false),
+            ("./x:/y:ro", Some("./x"), "/y", true),
+            ("vol:/y:z,ro", Some("vol"), "/y", true),
+        ] {
+            let mount = mount(text).unwrap();
+            let shown = (mount.source.as_deref(), mount.target.as_str(), mount.read_only);
+            assert_eq!(shown, (source, target, read_only), "{text}");
+        }
+        for text in ["", "a::b", ":a", "v:/d", "/a:/b:ro:x"] {
+            mount(text).expect_err(text);
+        }
+    }
+}

@@ -35,7 +35,7 @@ const PARALLEL_RUNS: usize = 8;
 /// Runs of each job that history keeps.
 const RUNS_KEPT: usize = 1000;
 /// First and longest pause between two tries to reach the Engine.
-const ENGINE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const ENGINE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// Everything that can wake the loop.
 enum Event {

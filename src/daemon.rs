@@ -596,7 +596,7 @@ fn tell_end(ending: &Ending, begun: Instant) {
         Outcome::Failed | Outcome::Blocked | Outcome::Lost => error!(target: logs::RUN, "{line}"),
         Outcome::Cancelled | Outcome::Skipped => warn!(target: logs::RUN, "{line}"),
         Outcome::Running | Outcome::Succeeded | Outcome::Unchanged => {
-            info!(target: logs::RUN, "{line}")
+            info!(target: logs::RUN, "{line}");
         }
     }
 }

@@ -93,14 +93,32 @@ pub struct Prospect {
 pub async fn deploy(world: &World, run: &DeployRun<'_>) -> Ending {
     let prospect = match prospect(world, run.store, run.job, run.deploy, run.trigger).await {
         Ok(prospect) => prospect,
-        Err(ending) => return ending,
+        Err(stopped) => {
+            if let Some(revision) = &stopped.revision {
+                keep_revision(run, revision).await;
+            }
+            return stopped.ending;
+        }
     };
-    if let Err(error) = run.store.set_revision(run.run, &prospect.revision).await {
-        warn!("the revision could not be recorded: {error:#}");
-    }
+    keep_revision(run, &prospect.revision).await;
     let ending = carry_out(world, run, &prospect).await;
     record(world, run, &prospect, &ending).await;
     ending
+}
+
+async fn keep_revision(run: &DeployRun<'_>, revision: &Revision) {
+    if let Err(error) = run.store.set_revision(run.run, revision).await {
+        warn!("the revision could not be recorded: {error:#}");
+    }
+}
+
+/// A deploy that ended before there was a plan.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The revision it was about, if it came so far.
+    pub revision: Option<Revision>,
+    /// How it ended.
+    pub ending: Ending,
 }
 
 /// Looks at the sources, loads the project as it is at the newest revision, and plans. Touches nothing
@@ -108,29 +126,33 @@ pub async fn deploy(world: &World, run: &DeployRun<'_>) -> Ending {
 ///
 /// # Errors
 ///
-/// An [`Ending`] where there is nothing to plan from.
+/// How it ended, where there is nothing to plan from.
 pub async fn prospect(
     world: &World,
     store: &Store,
     job: &Job,
     deploy: &Deploy,
     trigger: Trigger,
-) -> Result<Prospect, Ending> {
-    let looks = look(world, &deploy.sources).await?;
+) -> Result<Prospect, Stopped> {
+    let unknown = |ending| Stopped { revision: None, ending };
+    let looks = look(world, &deploy.sources).await.map_err(unknown)?;
     let revision = revision_of(&deploy.sources, &looks);
-    let internal =
-        |error: anyhow::Error| Ending::new(Outcome::Failed, Reason::Internal, format!("{error:#}"));
+    let about = |ending| Stopped { revision: Some(revision.clone()), ending };
+    let internal = |error: anyhow::Error| {
+        about(Ending::new(Outcome::Failed, Reason::Internal, format!("{error:#}")))
+    };
     let applied = store.applied(&job.name).await.map_err(internal)?;
-    tell_distance(world, deploy, &revision, applied.as_ref()).await;
     if trigger != Trigger::Manual {
         let quarantine = store.quarantined(&job.name).await.map_err(internal)?;
         if let Some(quarantine) = quarantine.filter(|it| it.revision.same_commits(&revision)) {
-            return Err(still_quarantined(&job.name, &quarantine));
+            return Err(about(still_quarantined(&job.name, &quarantine)));
         }
     }
-    let (project, hashes) = load(world, deploy, &revision).await?;
-    let observed = world.engine.observe(&project.name).await.map_err(|it| engine_ending(&it))?;
-    let plan = make_plan(&project, &hashes, deploy, &observed)?;
+    tell_distance(world, deploy, &revision, applied.as_ref()).await;
+    let (project, hashes) = load(world, deploy, &revision).await.map_err(about)?;
+    let observed = world.engine.observe(&project.name).await;
+    let observed = observed.map_err(|error| about(engine_ending(&error)))?;
+    let plan = make_plan(&project, &hashes, deploy, &observed).map_err(about)?;
     let advances = advances_of(&deploy.sources, &looks, applied.as_ref());
     Ok(Prospect { revision, applied, advances, project, hashes, observed, plan })
 }
@@ -230,9 +252,9 @@ fn commits(count: Option<usize>) -> String {
 
 fn still_quarantined(job: &str, quarantine: &Quarantine) -> Ending {
     let message = format!(
-        "{} failed in run {} ({}) and is not tried again: push a newer commit, or try it once more \
+        "{} is not tried again after run {} ({}): push a newer commit, or have it tried once more \
          with `roadstead deploy {job}`",
-        quarantine.revision, quarantine.run, quarantine.message
+        quarantine.revision, quarantine.run, quarantine.reason
     );
     Ending::new(Outcome::Blocked, Reason::Quarantined, message)
 }

@@ -169,7 +169,8 @@ fn big_stack() -> (Request, Table) {
     for file in 0..140 {
         let mut text = "services:\n".to_owned();
         for service in (0..50).filter(|service| file == 0 || service % 10 == file % 10) {
-            text += &format!(
+            let _ = write!(
+                text,
                 "  s{service}:\n    image: \"registry.example/s{service}:${{TAG:-1.{file}}}\"\n    \
                  environment:\n      V{file}: \"${{VALUE}} $$x\"\n    volumes:\n      - \
                  ./d{file}:/d{file}:ro\n    labels: {{l{file}: x}}\n    restart: always\n"
@@ -198,10 +199,14 @@ fn loads_a_big_stack_at_once() {
 #[test]
 fn survives_hostile_files() {
     let deep = "[".repeat(50_000);
-    let long_chain: String =
-        (0..2000).map(|n| format!("  s{n}: {{image: i, depends_on: [s{}]}}\n", n + 1)).collect();
-    let bomb: String =
-        (1..30).map(|n| format!("x-{n}: &a{n} [*a{0}, *a{0}, *a{0}]\n", n - 1)).collect();
+    let mut long_chain = String::new();
+    for n in 0..2000 {
+        writeln!(long_chain, "  s{n}: {{image: i, depends_on: [s{}]}}", n + 1).unwrap();
+    }
+    let mut bomb = String::new();
+    for n in 1..30 {
+        writeln!(bomb, "x-{n}: &a{n} [*a{0}, *a{0}, *a{0}]", n - 1).unwrap();
+    }
     for text in [
         deep,
         format!("services:\n{long_chain}  s2000: {{image: i}}\n"),

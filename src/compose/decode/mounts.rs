@@ -136,6 +136,7 @@ fn long_mount(decoder: &mut Decoder, at: At<'_>) -> Option<Mount> {
                 mount.options_given = true;
                 mount_options(decoder, field, &mut mount.kind);
             }
+            "bind" if kind_name == "volume" => volume_bind(decoder, field, &mut mount.kind),
             "bind" | "volume" | "tmpfs" => {
                 decoder.problems.push(key.span.problem(format!(
                     "`{field}` does not belong to a mount of type `{kind_name}`"
@@ -171,6 +172,19 @@ fn empty_kind(name: &str) -> MountKind {
             labels: BTreeMap::new(),
         },
         _ => MountKind::Tmpfs { size: None, mode: None },
+    }
+}
+
+/// Reads the `bind` block of a volume, which is what a short form such as `data:/data:z` means.
+fn volume_bind(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
+    let MountKind::Volume { selinux, propagation, .. } = kind else { return };
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "selinux" => *selinux = decoder.word(field, &["z", "Z"]),
+            "propagation" => *propagation = decoder.text(field),
+            _ => decoder.unknown(at, key, &["selinux", "propagation"], &[]),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::{IndexMap, IndexSet};
+
 use super::{At, Decoder, mounts};
 use crate::compose::model::{
     Condition, Dependency, Deploy, Healthcheck, Logging, PullPolicy, Resources, RestartPolicy,
@@ -256,6 +258,8 @@ fn number(decoder: &mut Decoder, at: At<'_>, key: &str, service: &mut Service) {
         "cpu_shares" => service.cpu_shares = decoder.integer(at).filter(set),
         "mem_limit" => service.mem_limit = decoder.bytes(at).filter(set),
         "mem_reservation" => service.mem_reservation = decoder.bytes(at).filter(set),
+        // What `config` prints for "unlimited" must read back.
+        "memswap_limit" if at.node.as_str() == Some("-1") => service.memswap_limit = Some(-1),
         "memswap_limit" => service.memswap_limit = decoder.bytes(at).filter(set),
         "shm_size" => service.shm_size = decoder.bytes(at).filter(set),
         "oom_score_adj" => {
@@ -429,13 +433,13 @@ fn env_files(decoder: &mut Decoder, at: At<'_>) -> Vec<EnvFile> {
         raw: false,
         span: at.node.span.clone(),
     };
-    let mut files: Vec<EnvFile> = Vec::new();
+    let mut files = IndexMap::new();
     let items = match &at.node.value {
         Value::String(path) => return vec![plain(path, at)],
         Value::Sequence(items) => items,
         _ => {
             decoder.wrong(at, "a string or a list of files");
-            return files;
+            return Vec::new();
         }
     };
     for (index, item) in items.iter().enumerate() {
@@ -448,12 +452,9 @@ fn env_files(decoder: &mut Decoder, at: At<'_>) -> Vec<EnvFile> {
                 continue;
             }
         };
-        match files.iter().position(|known| known.path == file.path) {
-            Some(slot) => files[slot] = file,
-            None => files.push(file),
-        }
+        files.insert(file.path.clone(), file);
     }
-    files
+    files.into_values().collect()
 }
 
 fn long_env_file(decoder: &mut Decoder, at: At<'_>, mut file: EnvFile) -> EnvFile {
@@ -482,27 +483,22 @@ fn environment(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Option<Str
 }
 
 fn expose(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
-    let mut ports: Vec<String> = Vec::new();
+    let mut ports = IndexSet::new();
     for (index, item) in decoder.sequence(at).iter().enumerate() {
         let at = at.item(index, item);
         let Some(port) = decoder.string_or_number(at) else { continue };
         if let Err(message) = shortforms::ports(&port) {
             decoder.refuse(at, format!("has a wrong value: {message}"));
         }
-        if !ports.contains(&port) {
-            ports.push(port);
-        }
+        ports.insert(port);
     }
-    ports
+    ports.into_iter().collect()
 }
 
 fn extra_hosts(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Vec<String>> {
-    let mut hosts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut hosts: BTreeMap<String, IndexSet<String>> = BTreeMap::new();
     let mut add = |host: String, address: String| {
-        let addresses = hosts.entry(host).or_default();
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
+        hosts.entry(host).or_default().insert(address);
     };
     match &at.node.value {
         Value::Sequence(_) => {
@@ -522,7 +518,7 @@ fn extra_hosts(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Vec<String
         }
         _ => decoder.wrong(at, "a mapping or a list of `host=ip`"),
     }
-    hosts
+    hosts.into_iter().map(|(host, addresses)| (host, addresses.into_iter().collect())).collect()
 }
 
 fn group_add(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {

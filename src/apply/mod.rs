@@ -286,8 +286,14 @@ impl<'a, 'c> Switch<'a, 'c> {
             old.map_or_else(|| change.name.clone(), |old| name_beside(&old.id, &change.name));
         let none = BTreeMap::new();
         let anonymous = old.map_or(&none, |old| &old.anonymous_volumes);
-        let work =
-            context.engine.create_service(context.project, service, &name, &labels, anonymous);
+        // Boxed: the body of a create call is large.
+        let work = Box::pin(context.engine.create_service(
+            context.project,
+            service,
+            &name,
+            &labels,
+            anonymous,
+        ));
         let id = context.journal.step(format!("create container {name}"), work).await?;
         self.set_id(index, Some(id));
         Ok(())

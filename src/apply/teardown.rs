@@ -37,5 +37,5 @@ pub async fn tear_down(engine: &Engine, teardown: &Teardown) -> Result<()> {
 
 /// Each container brings its own grace; this only bounds how long we wait for the Engine's answer.
 fn longest_grace() -> Duration {
-    Duration::from_secs(600)
+    Duration::from_mins(10)
 }

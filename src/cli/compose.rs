@@ -21,7 +21,7 @@ use crate::compose::{Request, canonical, load};
 use crate::config;
 use crate::docker::Engine;
 use crate::git::View;
-use crate::plan::observed::{Container, State};
+use crate::plan::observed::{Container, Health, State};
 use crate::plan::{self, Desired, Hashes, Options, Preparation, teardown};
 
 /// `compose`.
@@ -265,7 +265,7 @@ fn ps_json(container: &Container) -> serde_json::Value {
         "service": container.service(),
         "number": container.number(),
         "state": container.state.as_str(),
-        "health": container.health.map(|it| it.as_str()),
+        "health": container.health.map(Health::as_str),
         "status": container.status,
         "exit_code": container.exit_code,
         "ports": container.ports,

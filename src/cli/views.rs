@@ -183,7 +183,6 @@ fn state(row: &StatusRow) -> Cell {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use chrono::TimeDelta;
 
@@ -301,21 +300,5 @@ mod tests {
             "[\n  {\n    \"job\": \"web\",\n    \"at\": \"2026-11-21T00:07:00-05:00\"\n  }\n]\n",
             |to| slots(to, &page(false, true), &[of_job]),
         );
-    }
-
-    #[test]
-    fn schedules_read_as_written() {
-        let every = |seconds| Schedule::Every(Duration::from_secs(seconds));
-        let rows = [
-            (Schedule::Cron { expression: "7 5 * * *".to_owned() }, "7 5 * * *"),
-            (every(90), "@every 90s"),
-            (every(300), "@every 5m"),
-            (every(172_800), "@every 2d"),
-            (Schedule::Startup, "@startup"),
-            (Schedule::Manual, "@manual"),
-        ];
-        for (value, wanted) in rows {
-            assert_eq!(schedule(&value), wanted);
-        }
     }
 }

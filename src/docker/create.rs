@@ -339,10 +339,12 @@ fn bind_text(project: &Project, mount: &Mount) -> Option<String> {
             let options = options.into_iter().flatten().collect::<Vec<_>>().join(",");
             simple.then(|| format!("{source}:{}:{options}", mount.target))
         }
-        MountKind::Volume { nocopy, subpath, labels } => {
+        MountKind::Volume { nocopy, subpath, labels, selinux, propagation } => {
             let name = project.volumes.get(source).map_or(source, |volume| &volume.name);
             let simple = !nocopy && subpath.is_none() && labels.is_empty();
-            simple.then(|| format!("{name}:{}:{access}", mount.target))
+            let options = [Some(access), selinux.as_deref(), propagation.as_deref()];
+            let options = options.into_iter().flatten().collect::<Vec<_>>().join(",");
+            simple.then(|| format!("{name}:{}:{options}", mount.target))
         }
         MountKind::Tmpfs { .. } => None,
     }
@@ -366,7 +368,7 @@ fn api_mount(project: &Project, mount: &Mount) -> Option<ApiMount> {
             }),
             ..plain
         }),
-        MountKind::Volume { nocopy, subpath, labels } => {
+        MountKind::Volume { nocopy, subpath, labels, .. } => {
             // Anonymous volumes go through `Volumes`.
             let key = mount.source.as_ref()?;
             let name = project.volumes.get(key).map_or(key, |volume| &volume.name);

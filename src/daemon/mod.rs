@@ -11,7 +11,7 @@ use self::runs::request;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -27,7 +27,7 @@ use crate::clock::{self, Agenda, Due};
 use crate::control::{Conversation, Listener, Reply, Request as Asked};
 use crate::job::schedule::Schedule;
 use crate::job::{Configuration, Job, Work};
-use crate::queue::Queue;
+use crate::queue::{Queue, Request};
 use crate::reconcile::{self, World};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::store::Store;
@@ -84,6 +84,8 @@ struct Daemon {
     tasks: JoinSet<Event>,
     needs_recovery: Arc<AtomicBool>,
     engine_ready: bool,
+    /// What the queue let through while the Engine was not ready.
+    held: Vec<Request>,
     /// True once jobs that need a look at startup had theirs.
     looked_at_startup: bool,
     /// Problems already told, so that each is told once.
@@ -113,6 +115,7 @@ pub async fn serve(
         tasks: JoinSet::new(),
         needs_recovery: Arc::default(),
         engine_ready: false,
+        held: Vec::new(),
         looked_at_startup: false,
         told: String::new(),
     };
@@ -177,13 +180,16 @@ impl Daemon {
     /// Tries until the Engine answers, then repairs what a crash left. Nothing runs before.
     fn reach_engine(&mut self) {
         self.engine_ready = false;
-        let engine = self.world.engine.clone();
+        let world = self.world.clone();
+        // A run that goes on puts its own project back.
+        let idle = self.configuration.jobs.iter().filter(|it| !self.running.contains_key(&it.name));
+        let directories = reconcile::directories(idle);
         self.tasks.spawn(async move {
             let (mut pause, longest) = ENGINE_RETRY;
             loop {
                 let reached = async {
-                    engine.ping().await?;
-                    reconcile::recover(&engine).await
+                    world.engine.ping().await?;
+                    reconcile::recover(&world, &directories).await
                 };
                 match reached.await {
                     Ok(_) => return Event::EngineReady,
@@ -242,9 +248,16 @@ impl Daemon {
             Event::Asked(conversation) => self.answer(conversation).await,
             Event::Mumbled | Event::Terminate => {}
             Event::Finished { job, run, ending } => self.finish(&job, run, &ending).await,
+            // Another run ended badly in the meantime.
+            Event::EngineReady if self.needs_recovery.swap(false, Ordering::Relaxed) => {
+                self.reach_engine();
+            }
             Event::EngineReady => {
                 self.engine_ready = true;
                 info!("the Docker Engine at {} answers", self.world.engine.host());
+                for request in std::mem::take(&mut self.held) {
+                    self.launch(request).await;
+                }
                 if !std::mem::replace(&mut self.looked_at_startup, true) {
                     self.start_at_startup().await;
                 }
@@ -354,7 +367,8 @@ impl Daemon {
         signals: &mut Signals,
     ) -> Result<()> {
         let shutdown = "roadstead stopped before it started";
-        for waiting in self.queue.close() {
+        let held = std::mem::take(&mut self.held);
+        for waiting in self.queue.close().into_iter().chain(held) {
             if let Some(slot) = waiting.slot {
                 self.skip(&waiting.job, slot, Reason::Shutdown, shutdown).await;
             }

@@ -66,8 +66,13 @@ impl Daemon {
         }
     }
 
-    /// Starts what the queue let through.
+    /// Starts what the queue let through, once the Engine is ready.
     pub(super) async fn launch(&mut self, request: Request) {
+        if !self.engine_ready {
+            // What repairs an interrupted switch must not meet a new one.
+            self.held.push(request);
+            return;
+        }
         let mut pending = vec![request];
         while let Some(request) = pending.pop() {
             if !self.launch_one(&request).await {
@@ -144,9 +149,11 @@ impl Daemon {
                 asker.reply(&Reply::Finished { run, ending: ending.clone() }).await;
             }
         }
-        if ending.reason == Reason::EngineUnreachable
-            || self.needs_recovery.swap(false, Ordering::Relaxed)
-        {
+        if ending.reason == Reason::EngineUnreachable {
+            self.needs_recovery.store(true, Ordering::Relaxed);
+        }
+        // Where it is being reached already, what is needed is looked at once more afterwards.
+        if self.engine_ready && self.needs_recovery.swap(false, Ordering::Relaxed) {
             self.reach_engine();
         }
         for next in self.queue.finished(job) {

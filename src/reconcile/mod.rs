@@ -9,7 +9,7 @@ mod recover;
 use self::checkouts::{advance, go_back};
 use self::prospect::make_plan;
 pub use self::prospect::{Prospect, Stopped, prospect};
-pub use self::recover::recover;
+pub use self::recover::{directories, recover};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -43,7 +43,9 @@ fn check(mistake: &Mistake<'_>) {
 #[test]
 fn a_broken_env_local_stops_a_deploy_before_it_begins() {
     let make = |scene: &Scene<'_>| {
-        scene.set_env_local("GREETING='never closed\nexport NOW=$(date)\nAUTODEPLOY_GIT_TIMEOUT=soon");
+        scene.set_env_local(
+            "GREETING='never closed\nexport NOW=$(date)\nAUTODEPLOY_GIT_TIMEOUT=soon",
+        );
     };
     check(&Mistake { make: &make, code: 2, reason: "", says: &["env.local", "quote"] });
 }
@@ -126,7 +128,10 @@ fn a_branch_without_upstream_is_named_with_the_command_that_sets_it() {
 #[test]
 fn a_diverged_checkout_is_left_to_a_person() {
     let make = |scene: &Scene<'_>| {
-        git(&scene.project.checkout(), &["commit", "--quiet", "--allow-empty", "--message", "mine"]);
+        git(
+            &scene.project.checkout(),
+            &["commit", "--quiet", "--allow-empty", "--message", "mine"],
+        );
         scene.project.push(&[("compose.yml", &GOOD.replace("app:1", "app:2"))]);
     };
     let says = ["diverged"];
@@ -167,10 +172,7 @@ fn a_compose_file_that_cannot_be_loaded_is_told_with_its_line() {
             "services:\n  web:\n    image: 'rs-test/app:${VERSION:?set the version}'\n",
             &["VERSION", "set the version", "compose.yml:3"],
         ),
-        (
-            "services:\n  web: {image: 'rs-test/app:1', env_file: [missing.env]}\n",
-            &["missing.env"],
-        ),
+        ("services:\n  web: {image: 'rs-test/app:1', env_file: [missing.env]}\n", &["missing.env"]),
     ];
     let scene = Scene::new(&[("compose.yml", GOOD)]);
     scene.deploy().ok();

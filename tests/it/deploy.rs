@@ -50,7 +50,10 @@ fn a_push_replaces_what_changed_within_a_poll_and_the_log_tells_it() {
         "\"Change compose.yml\" by Ada, 1 files",
         &format!("plan for {} at main@{short}: 1 to replace, 1 unchanged", scene.project.name()),
         &format!("fast-forward {} to {short}: done", scene.project.name()),
-        &format!("replace container {} (configuration changed): running after", scene.container("web")),
+        &format!(
+            "replace container {} (configuration changed): running after",
+            scene.container("web")
+        ),
         "succeeded (applied) after",
         "autodeploy finished START_TIME=",
         "autodeploy finished   END_TIME=",
@@ -199,8 +202,10 @@ services:
     let healthy = time("db", "{{(index .State.Health.Log 0).Start}}");
     assert!(!healthy.is_empty());
     // RFC 3339 in UTC compares as text.
-    let (db, migrate) = (time("db", "{{.State.StartedAt}}"), time("migrate", "{{.State.StartedAt}}"));
-    let (done, web) = (time("migrate", "{{.State.FinishedAt}}"), time("web", "{{.State.StartedAt}}"));
+    let (db, migrate) =
+        (time("db", "{{.State.StartedAt}}"), time("migrate", "{{.State.StartedAt}}"));
+    let (done, web) =
+        (time("migrate", "{{.State.FinishedAt}}"), time("web", "{{.State.StartedAt}}"));
     assert!(db < migrate && migrate < done && done <= web, "{db} {migrate} {done} {web}");
     // The database says it is ready a second after its start, and not before.
     let seconds = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap();
@@ -258,7 +263,7 @@ fn a_project_of_our_own_clone_is_deployed_and_followed() {
         "remote.yml",
         &format!(
             "name: remote\nschedule: '*/1 * * * * *'\ndeploy:\n  source: {{repo: '{url}', ref: main}}\n  \
-             project_name: {project}\n  health: {{stable_for: 1s}}\n"
+             project: {project}\n  health: {{stable_for: 1s}}\n"
         ),
     );
     let daemon = scene.roadstead.serve();

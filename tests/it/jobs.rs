@@ -102,7 +102,10 @@ fn a_job_does_not_overlap_with_a_container_that_outlived_its_daemon() {
     // Ended, it is in nobody's way.
     let id = containers(&name);
     Engine::shared().docker(&["kill", &id]);
-    roadstead.write_job("job.yml", &format!("name: {name}\nrun: {{image: 'rs-test/app:1', command: ['true']}}\n"));
+    roadstead.write_job(
+        "job.yml",
+        &format!("name: {name}\nrun: {{image: 'rs-test/app:1', command: ['true']}}\n"),
+    );
     roadstead.run(&["run", &name]).ok();
     assert_eq!(containers(&name), "");
 }
@@ -131,7 +134,10 @@ fn a_deploy_that_takes_too_long_is_put_back() {
     let checkout = scene.project.checkout();
     scene.roadstead.write_job(
         "own.yml",
-        &format!("name: own\ntimeout: 4s\ndeploy: {{sources: ['{}'], health: {{within: 100s}}}}\n", checkout.display()),
+        &format!(
+            "name: own\ntimeout: 4s\ndeploy: {{sources: ['{}'], health: {{within: 100s}}}}\n",
+            checkout.display()
+        ),
     );
     let deploy = || scene.roadstead.run(&["deploy", "own"]);
     deploy().ok();

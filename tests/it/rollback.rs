@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::support::scene::PATIENCE;
 use crate::support::{Scene, wait_for};
 
-const GOOD: &str = "services:\n  web: {image: 'rs-test/app:1'}\n  other: {image: 'rs-test/app:1'}\n";
+const GOOD: &str =
+    "services:\n  web: {image: 'rs-test/app:1'}\n  other: {image: 'rs-test/app:1'}\n";
 
 /// A new version that is never well, and what the reason says of it.
 struct Bad {
@@ -45,10 +46,7 @@ fn a_version_that_exits_at_once_is_rolled_back() {
 
 #[test]
 fn a_version_that_keeps_restarting_is_rolled_back() {
-    check(&Bad {
-        compose: web("image: 'rs-test/broken:1', restart: always"),
-        says: "exit",
-    });
+    check(&Bad { compose: web("image: 'rs-test/broken:1', restart: always"), says: "exit" });
 }
 
 #[test]

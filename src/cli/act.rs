@@ -16,7 +16,7 @@ use crate::daemon;
 use crate::job::{Configuration, Deploy, Job, Work};
 use crate::logs;
 use crate::reconcile;
-use crate::run::{Ending, RunId, Trigger};
+use crate::run::{Ending, Outcome, RunId, Trigger};
 use crate::store::Store;
 
 /// Exit code of `plan` when there is something to do.
@@ -191,6 +191,10 @@ fn tell_ending(output: Output, run: Option<RunId>, ending: &Ending) -> Result<u8
         let number = run.map(|run| format!("run {run} ")).unwrap_or_default();
         writeln!(to, "{number}{} ({}): {}", ending.outcome, ending.reason, ending.message)
     })?;
+    // Who asked for a run and got none must not read that as success.
+    if ending.outcome == Outcome::Skipped {
+        return Ok(FAILED);
+    }
     let own = ending.exit_code.and_then(|code| u8::try_from(code).ok());
     Ok(own.unwrap_or_else(|| ending.outcome.exit_code()))
 }

@@ -22,7 +22,7 @@ use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::store::Store;
 
 /// How long a run may take to put things back once its time is over.
-const TIME_TO_PUT_BACK: Duration = Duration::from_secs(300);
+const TIME_TO_PUT_BACK: Duration = Duration::from_mins(5);
 
 /// One run of a job.
 pub struct Execution<'a> {

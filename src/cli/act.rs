@@ -54,7 +54,7 @@ pub(super) async fn plan(env_file: Option<&Path>, output: Output, job: Option<&s
     let prospect = reconcile::prospect(&world, &store, job, deploy, Trigger::Manual).await;
     let prospect = match prospect {
         Ok(prospect) => prospect,
-        Err(ending) => return tell_ending(output, None, &ending),
+        Err(stopped) => return tell_ending(output, None, &stopped.ending),
     };
     let plan = &prospect.plan;
     print(|to| {

@@ -1,5 +1,6 @@
 //! What most commands begin with: the configuration, and the systems it names.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,11 +82,11 @@ pub(super) fn world(env_file: Option<&Path>, configuration: &Configuration) -> R
 
 /// Sends warnings to stderr, for commands whose answer goes to stdout.
 pub(super) fn log_to_console(level: tracing::Level) {
-    use tracing_subscriber::fmt::format::FmtSpan;
+    let stderr = std::io::stderr();
     let subscriber = tracing_subscriber::fmt()
+        .with_ansi(stderr.is_terminal())
         .with_writer(std::io::stderr)
         .with_max_level(level)
-        .with_span_events(FmtSpan::NONE)
         .with_target(false)
         .without_time()
         .finish();

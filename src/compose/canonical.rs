@@ -20,6 +20,13 @@ pub enum Dialect {
 
 /// What `docker compose config --format json` prints of it, `$` escaped as `$$`.
 pub fn config_json(project: &Project) -> Value {
+    let mut value = project_json(project);
+    escape_values(&mut value);
+    escape_keys(&mut value);
+    value
+}
+
+fn project_json(project: &Project) -> Value {
     let mut root = Map::new();
     root.insert("name".to_owned(), json!(project.name));
     let networks = project.networks.iter();
@@ -38,14 +45,14 @@ pub fn config_json(project: &Project) -> Value {
     if !volumes.is_empty() {
         root.insert("volumes".to_owned(), volumes.into());
     }
-    let mut value = Value::Object(root);
-    escape_dollars(&mut value);
-    value
+    Value::Object(root)
 }
 
 /// The same as YAML, in the style of `docker compose config`; it reads back as the same project.
 pub fn config_yaml(project: &Project) -> String {
-    let mut value = config_json(project);
+    let mut value = project_json(project);
+    // Keys are never interpolated, so escaped ones would read back as others.
+    escape_values(&mut value);
     drop_unset(&mut value);
     super::emit::yaml(&value)
 }
@@ -59,6 +66,20 @@ fn drop_unset(value: &mut Value) {
                 service.shift_remove(key);
             }
         }
+        // Compose leaves a limit of zero out, and could then not read its own text.
+        for ulimit in
+            service.get_mut("ulimits").and_then(Value::as_object_mut).into_iter().flatten()
+        {
+            match ulimit.1.as_object_mut() {
+                Some(limits) if limits.is_empty() => *ulimit.1 = 0.into(),
+                Some(limits) => {
+                    for side in ["soft", "hard"] {
+                        limits.entry(side).or_insert_with(|| 0.into());
+                    }
+                }
+                None => {}
+            }
+        }
         if let Some(deploy) = service.get_mut("deploy").and_then(Value::as_object_mut) {
             deploy.retain(|_, part| part.as_object().is_none_or(|part| !part.is_empty()));
         }
@@ -70,11 +91,26 @@ fn drop_unset(value: &mut Value) {
     }
 }
 
-fn escape_dollars(value: &mut Value) {
+fn escape_values(value: &mut Value) {
     match value {
         Value::String(text) if text.contains('$') => *text = text.replace('$', "$$"),
-        Value::Array(items) => items.iter_mut().for_each(escape_dollars),
-        Value::Object(entries) => entries.values_mut().for_each(escape_dollars),
+        Value::Array(items) => items.iter_mut().for_each(escape_values),
+        Value::Object(entries) => entries.values_mut().for_each(escape_values),
+        _ => {}
+    }
+}
+
+/// `docker compose` escapes the whole text, keys too.
+fn escape_keys(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(escape_keys),
+        Value::Object(entries) => {
+            entries.values_mut().for_each(escape_keys);
+            if entries.keys().any(|key| key.contains('$')) {
+                let escaped = std::mem::take(entries).into_iter();
+                *entries = escaped.map(|(key, value)| (key.replace('$', "$$"), value)).collect();
+            }
+        }
         _ => {}
     }
 }
@@ -476,7 +512,7 @@ fn ipam_json(ipam: &Ipam) -> Map<String, Value> {
         Value::Object(entry.0)
     });
     some_list(&mut object, "config", pools.collect());
-    object.map("options", ipam.options.iter().map(|(k, v)| (k, v.clone())));
+    // `options` is no field of compose-go: neither its text nor its hash knows them.
     object.0
 }
 

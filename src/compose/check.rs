@@ -6,6 +6,9 @@ use super::model::{MountKind, Service};
 use super::yaml::{Node, Span, Value};
 use crate::problem::{Problem, nearest};
 
+/// Problems after which no further service is looked at.
+const MAX_PROBLEMS: usize = 100;
+
 /// The names that services may refer to.
 pub struct Names<'a> {
     /// Every service.
@@ -26,6 +29,10 @@ pub fn check(
     problems: &mut Vec<Problem>,
 ) {
     for service in services.values() {
+        // Each problem costs a walk to its place; nobody reads more of them.
+        if problems.len() > MAX_PROBLEMS {
+            break;
+        }
         let mut checker = Checker { root, service, problems };
         checker.image();
         checker.networks(names);
@@ -71,9 +78,11 @@ impl Checker<'_> {
         if self.service.image.is_empty() {
             let name = &self.service.name;
             let span = place(self.root, &["services"], name);
-            let has_build = at(self.root, &["services", name, "build"]).is_some();
-            // `build` was refused by itself.
-            if !has_build {
+            let service = at(self.root, &["services", name]);
+            // A `build`, or an image that is no string, was refused by itself.
+            let has = |key: &str| service.and_then(|service| service.get(key));
+            let refused = has("image").is_some_and(|image| image.as_str().is_none());
+            if has("build").is_none() && !refused {
                 let message = format!("`services.{name}` has no `image`");
                 self.problems.push(span.problem(message));
             }
@@ -104,8 +113,8 @@ impl Checker<'_> {
     fn dependencies(&mut self, names: &Names<'_>) {
         for (name, dependency) in &self.service.depends_on {
             if !names.services.contains(name.as_str()) {
-                let key = if self.has_key("depends_on", name) { "depends_on" } else { "" };
-                let key = if key.is_empty() { self.namespace_key(name) } else { key };
+                let written = self.has_key("depends_on", name);
+                let key = if written { "depends_on" } else { self.namespace_key(name) };
                 self.undefined(key, name, "service", &names.services);
             } else if dependency.required && !names.enabled.contains(name.as_str()) {
                 let message = format!("needs `{name}`, which no active profile enables");

@@ -9,12 +9,14 @@ use crate::problem::{Problem, Problems};
 
 /// Reads `KEY=value` lines with quotes, escapes and variables.
 ///
-/// A variable in a value is looked up with `lookup`, then among the keys read so far. A line that
-/// holds only a key takes its value from `lookup` and is dropped without one.
+/// A variable in a value is looked up with `lookup`, then among the keys read so far, then in
+/// `earlier` files. A line that holds only a key takes its value from `lookup` and is dropped
+/// without one.
 pub fn parse(
     text: &str,
     file: &str,
     lookup: Lookup<'_>,
+    earlier: &BTreeMap<String, String>,
     unset: &mut BTreeSet<String>,
 ) -> Result<BTreeMap<String, String>, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
@@ -29,8 +31,10 @@ pub fn parse(
             rest = after_line(statement);
             continue;
         };
-        let both = |name: &str| lookup(name).or_else(|| values.get(name).cloned());
-        let (value, after) = value(after, &both, unset)
+        let all = |name: &str| {
+            lookup(name).or_else(|| values.get(name).or_else(|| earlier.get(name)).cloned())
+        };
+        let (value, after) = value(after, &all, unset)
             .map_err(|message| fail(format!("variable `{key}` {message}")))?;
         values.insert(key, value);
         rest = after;
@@ -216,7 +220,7 @@ mod tests {
     }
 
     fn check(text: &str, expected: &str) {
-        let shown = match parse(text, "f.env", &lookup, &mut BTreeSet::new()) {
+        let shown = match parse(text, "f.env", &lookup, &BTreeMap::new(), &mut BTreeSet::new()) {
             Ok(values) => {
                 let pairs = values.iter().map(|(key, value)| format!("{key}={value}"));
                 pairs.collect::<Vec<_>>().join("|")
@@ -265,7 +269,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn never_panics(text in "[A=:#'\"\\\\$\\{\\} \\n\\t0-9é\\-]{0,100}") {
-            let _ = parse(&text, "f", &lookup, &mut BTreeSet::new());
+            let _ = parse(&text, "f", &lookup, &BTreeMap::new(), &mut BTreeSet::new());
             let _ = parse_raw(&text, "f", &lookup);
         }
     }

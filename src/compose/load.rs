@@ -104,9 +104,8 @@ impl Loader<'_> {
                     );
                 }
             };
-            let earlier = &self.environment;
-            let lookup = |name: &str| variables.get(name).or_else(|| earlier.get(name)).cloned();
-            let values = dotenv::parse(&text, &shown, &lookup, &mut self.unset)?;
+            let lookup = |name: &str| variables.get(name).cloned();
+            let values = dotenv::parse(&text, &shown, &lookup, &self.environment, &mut self.unset)?;
             self.environment.extend(values);
         }
         let variables = variables.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -354,12 +353,12 @@ impl Loader<'_> {
         let environment = &self.environment;
         let lookup = |name: &str| {
             let own = service.environment.get(name).cloned().flatten();
-            environment.get(name).cloned().or(own).or_else(|| earlier.get(name).cloned())
+            environment.get(name).cloned().or(own)
         };
         if file.raw {
             dotenv::parse_raw(&text, &shown, &lookup)
         } else {
-            dotenv::parse(&text, &shown, &lookup, &mut self.unset)
+            dotenv::parse(&text, &shown, &lookup, earlier, &mut self.unset)
         }
     }
 
@@ -388,6 +387,10 @@ impl Loader<'_> {
         for service in services.values_mut() {
             let required = |other: &String| !project.disabled_services.contains(other);
             service.depends_on.retain(|other, _| required(other));
+            // Compose says the number in both places when there is a `deploy`.
+            if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
+                deploy.replicas = Some(scale);
+            }
         }
         let used: BTreeSet<&String> =
             services.values().flat_map(|service| service.networks.keys()).collect();

@@ -1,5 +1,7 @@
 //! One document over another: which keys merge, append or replace.
 
+use std::collections::HashMap;
+
 use super::yaml::{Key, Node, Value};
 use crate::problem::Problem;
 
@@ -92,12 +94,13 @@ fn generic(base: Node, over: Node, path: &mut Vec<String>, problems: &mut Vec<Pr
         (value, Value::Null) => Node { value, span: base_span, tag },
         (Value::Null, value) => Node { value, span: over.span, tag: None },
         (Value::Mapping(mut entries), Value::Mapping(others)) => {
+            let slots = slots(&entries);
             for (key, other) in others {
-                let slot = entries.iter_mut().find(|(known, _)| known.name == key.name);
-                let Some((known, slot)) = slot else {
+                let Some(slot) = slots.get(&key.name) else {
                     entries.push((key, other));
                     continue;
                 };
+                let (known, slot) = &mut entries[*slot];
                 if key.name.starts_with("x-") {
                     *slot = other;
                     continue;
@@ -129,13 +132,19 @@ fn generic(base: Node, over: Node, path: &mut Vec<String>, problems: &mut Vec<Pr
     }
 }
 
+/// Where each key stands.
+fn slots(entries: &[(Key, Node)]) -> HashMap<String, usize> {
+    entries.iter().enumerate().map(|(slot, (key, _))| (key.name.clone(), slot)).collect()
+}
+
 fn entries_replaced(base: Node, over: Node) -> Node {
     let Node { value, span, tag } = base;
     match (value, over.value) {
         (Value::Mapping(mut entries), Value::Mapping(others)) => {
+            let slots = slots(&entries);
             for (key, other) in others {
-                match entries.iter_mut().find(|(known, _)| known.name == key.name) {
-                    Some(slot) => *slot = (key, other),
+                match slots.get(&key.name) {
+                    Some(slot) => entries[*slot] = (key, other),
                     None => entries.push((key, other)),
                 }
             }

@@ -5,7 +5,7 @@
 //! overflow or hang.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ use crate::problem::{Problem, Problems};
 const MAX_BYTES: usize = 16 << 20;
 /// Most nodes of one text, after aliases were expanded; far above any Compose file.
 const MAX_NODES: usize = 250_000;
+/// Longest line shown with a problem, in bytes.
+const MAX_EXCERPT: usize = 400;
 /// Deepest nesting, after aliases were expanded.
 const MAX_DEPTH: usize = 100;
 
@@ -28,6 +30,24 @@ pub struct Source {
     pub file: String,
     /// Its text.
     pub text: String,
+    /// Where each line starts, in bytes.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    fn new(file: &str, text: &str) -> Self {
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(starts).collect();
+        Self { file: file.to_owned(), text: text.to_owned(), lines }
+    }
+
+    /// A line to show; nothing where it is too long to help.
+    fn excerpt(&self, line: usize) -> Option<String> {
+        let start = *self.lines.get(line.checked_sub(1)?)?;
+        let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
+        let text = self.text[start..end].trim_end_matches('\r');
+        (text.len() <= MAX_EXCERPT).then(|| text.to_owned())
+    }
 }
 
 /// Where a node starts.
@@ -47,7 +67,7 @@ impl Span {
         Problem {
             line: Some(self.line),
             column: Some(self.column),
-            excerpt: self.source.text.lines().nth(self.line - 1).map(str::to_owned),
+            excerpt: self.source.excerpt(self.line),
             ..Problem::in_file(self.source.file.clone(), message)
         }
     }
@@ -203,7 +223,7 @@ pub fn parse(text: &str, file: &str) -> Result<Vec<Node>, Problems> {
         let limit = MAX_BYTES >> 20;
         return Err(Problem::in_file(file, format!("file is larger than {limit} MiB")).into());
     }
-    let source = Arc::new(Source { file: file.to_owned(), text: text.to_owned() });
+    let source = Arc::new(Source::new(file, text));
     let mut builder = Builder::new(source);
     let options = granit_parser::options! {
         emit_comments: false,
@@ -470,6 +490,10 @@ fn merge_into(
     problems: &mut Vec<Problem>,
 ) -> Vec<(Key, Node)> {
     refuse_duplicates(&merges, problems);
+    if merges.is_empty() {
+        return entries;
+    }
+    let mut known: HashSet<String> = entries.iter().map(|(key, _)| key.name.clone()).collect();
     for (key, merged) in merges {
         let sources = match merged.value {
             Value::Sequence(items) => items,
@@ -488,7 +512,7 @@ fn merge_into(
                 continue;
             };
             for (key, node) in brought {
-                if entries.iter().all(|(known, _)| known.name != key.name) {
+                if known.insert(key.name.clone()) {
                     entries.push((key, node));
                 }
             }

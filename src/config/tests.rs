@@ -1,3 +1,5 @@
+//! Environment and file together: who wins, and all problems at once.
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;

@@ -52,7 +52,8 @@ pub struct Hashes {
 impl Hashes {
     /// Hashes of a project as the host sees it, in every dialect of docker compose we know.
     pub fn of(project: &Project) -> Self {
-        const DIALECTS: [Dialect; 2] = [Dialect::V5, Dialect::V2_40];
+        // The first is written: that of the docker compose our tests hold us against.
+        const DIALECTS: [Dialect; 2] = [Dialect::V2_40, Dialect::V5];
         let services = project.services.iter().map(|(name, service)| {
             (name.clone(), DIALECTS.map(|it| hash::service_hash(service, it)).to_vec())
         });

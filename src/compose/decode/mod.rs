@@ -4,7 +4,9 @@
 //! [`Problem`] behind.
 
 pub mod resources;
+mod running;
 pub mod service;
+mod surroundings;
 
 mod mounts;
 

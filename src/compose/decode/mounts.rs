@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
+
 use super::{At, Decoder};
 use crate::compose::model::{Device, Mount, MountKind, Port};
 use crate::compose::shortforms;
@@ -18,7 +20,7 @@ const DEVICE_KEYS: &[&str] = &["source", "target", "permissions"];
 
 /// Reads `ports`; of two that publish the same, the later wins in the earlier's place.
 pub(super) fn ports(decoder: &mut Decoder, at: At<'_>) -> Vec<Port> {
-    let mut ports: Vec<Port> = Vec::new();
+    let mut ports = IndexMap::new();
     for (index, item) in decoder.sequence(at).iter().enumerate() {
         let at = at.item(index, item);
         let read = match &item.value {
@@ -34,19 +36,12 @@ pub(super) fn ports(decoder: &mut Decoder, at: At<'_>) -> Vec<Port> {
             }
         };
         for port in read {
-            let same = |known: &Port| {
-                let host = |port: &Port| port.host_ip.clone().unwrap_or("0.0.0.0".to_owned());
-                (known.target, &known.published, &known.protocol)
-                    == (port.target, &port.published, &port.protocol)
-                    && host(known) == host(&port)
-            };
-            match ports.iter().position(same) {
-                Some(slot) => ports[slot] = port,
-                None => ports.push(port),
-            }
+            let host = port.host_ip.clone().unwrap_or_else(|| "0.0.0.0".to_owned());
+            let key = (host, port.target, port.published.clone(), port.protocol.clone());
+            ports.insert(key, port);
         }
     }
-    ports
+    ports.into_values().collect()
 }
 
 fn short<T>(decoder: &mut Decoder, at: At<'_>, read: Result<T, String>) -> Option<T> {
@@ -90,7 +85,7 @@ fn long_port(decoder: &mut Decoder, at: At<'_>) -> Option<Port> {
 
 /// Reads `volumes`; of two with one target, the later wins in the earlier's place.
 pub(super) fn mounts(decoder: &mut Decoder, at: At<'_>) -> Vec<Mount> {
-    let mut mounts: Vec<Mount> = Vec::new();
+    let mut mounts = IndexMap::new();
     for (index, item) in decoder.sequence(at).iter().enumerate() {
         let at = at.item(index, item);
         let read = match &item.value {
@@ -103,12 +98,9 @@ pub(super) fn mounts(decoder: &mut Decoder, at: At<'_>) -> Vec<Mount> {
         };
         let Some(mut mount) = read else { continue };
         mount.target = super::service::clean_path(&mount.target);
-        match mounts.iter().position(|known| known.target == mount.target) {
-            Some(slot) => mounts[slot] = mount,
-            None => mounts.push(mount),
-        }
+        mounts.insert(mount.target.clone(), mount);
     }
-    mounts
+    mounts.into_values().collect()
 }
 
 fn long_mount(decoder: &mut Decoder, at: At<'_>) -> Option<Mount> {
@@ -144,6 +136,7 @@ fn long_mount(decoder: &mut Decoder, at: At<'_>) -> Option<Mount> {
                 mount.options_given = true;
                 mount_options(decoder, field, &mut mount.kind);
             }
+            "bind" if kind_name == "volume" => volume_bind(decoder, field, &mut mount.kind),
             "bind" | "volume" | "tmpfs" => {
                 decoder.problems.push(key.span.problem(format!(
                     "`{field}` does not belong to a mount of type `{kind_name}`"
@@ -182,6 +175,19 @@ fn empty_kind(name: &str) -> MountKind {
     }
 }
 
+/// Reads the `bind` block of a volume, which is what a short form such as `data:/data:z` means.
+fn volume_bind(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
+    let MountKind::Volume { selinux, propagation, .. } = kind else { return };
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "selinux" => *selinux = decoder.word(field, &["z", "Z"]),
+            "propagation" => *propagation = decoder.text(field),
+            _ => decoder.unknown(at, key, &["selinux", "propagation"], &[]),
+        }
+    }
+}
+
 fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
@@ -217,7 +223,7 @@ fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
 
 /// Reads `devices`; of two with one target, the later wins in the earlier's place.
 pub(super) fn devices(decoder: &mut Decoder, at: At<'_>) -> Vec<Device> {
-    let mut devices: Vec<Device> = Vec::new();
+    let mut devices = IndexMap::new();
     for (index, item) in decoder.sequence(at).iter().enumerate() {
         let at = at.item(index, item);
         let read = match &item.value {
@@ -229,12 +235,9 @@ pub(super) fn devices(decoder: &mut Decoder, at: At<'_>) -> Vec<Device> {
             }
         };
         let Some(device) = read else { continue };
-        match devices.iter().position(|known| known.target == device.target) {
-            Some(slot) => devices[slot] = device,
-            None => devices.push(device),
-        }
+        devices.insert(device.target.clone(), device);
     }
-    devices
+    devices.into_values().collect()
 }
 
 fn long_device(decoder: &mut Decoder, at: At<'_>) -> Option<Device> {

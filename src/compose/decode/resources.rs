@@ -42,8 +42,12 @@ pub fn network(decoder: &mut Decoder, at: At<'_>) -> Network {
             _ => decoder.unknown(at, key, NETWORK_KEYS, &[]),
         }
     }
-    if network.external {
-        refuse_beside_external(decoder, at);
+    if network.external && (network.driver.is_some() || !network.driver_opts.is_empty()) {
+        let span = &at.node.span;
+        decoder.warnings.push(format!(
+            "{}:{}: `{at}` is external: what is written of its driver is ignored",
+            span.source.file, span.line
+        ));
     }
     network
 }

@@ -1,3 +1,5 @@
+//! What the grammar takes, what it refuses, and that `sh` reads the same.
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;

@@ -1,3 +1,5 @@
+//! Job files: what each key means, and what each mistake is answered with.
+
 use super::*;
 use crate::job::{Deploy, RunContainer};
 use crate::settings::{

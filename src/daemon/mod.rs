@@ -2,31 +2,35 @@
 //!
 //! One `enum Event`, one `JoinSet`, one queue. What a run does is not decided here.
 
+mod configuration;
+mod once;
+mod runs;
+
+pub use self::once::{run_once, unknown_job};
+use self::runs::request;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, error, info, info_span, warn};
+use tracing::{Span, error, info, warn};
 
 use crate::clock::{self, Agenda, Due};
 use crate::control::{Conversation, Listener, Reply, Request as Asked};
-use crate::execute::{Execution, execute};
-use crate::git::View;
 use crate::job::schedule::Schedule;
 use crate::job::{Configuration, Job, Work};
-use crate::logs;
-use crate::queue::{Decision, Queue, Request};
+use crate::queue::{Queue, Request};
 use crate::reconcile::{self, World};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
-use crate::store::{NewRun, Store};
+use crate::store::Store;
 
 /// The longest sleep of the loop: a machine that slept or a clock that was set is noticed after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -80,6 +84,8 @@ struct Daemon {
     tasks: JoinSet<Event>,
     needs_recovery: Arc<AtomicBool>,
     engine_ready: bool,
+    /// What the queue let through while the Engine was not ready.
+    held: Vec<Request>,
     /// True once jobs that need a look at startup had theirs.
     looked_at_startup: bool,
     /// Problems already told, so that each is told once.
@@ -109,6 +115,7 @@ pub async fn serve(
         tasks: JoinSet::new(),
         needs_recovery: Arc::default(),
         engine_ready: false,
+        held: Vec::new(),
         looked_at_startup: false,
         told: String::new(),
     };
@@ -173,13 +180,16 @@ impl Daemon {
     /// Tries until the Engine answers, then repairs what a crash left. Nothing runs before.
     fn reach_engine(&mut self) {
         self.engine_ready = false;
-        let engine = self.world.engine.clone();
+        let world = self.world.clone();
+        // A run that goes on puts its own project back.
+        let idle = self.configuration.jobs.iter().filter(|it| !self.running.contains_key(&it.name));
+        let directories = reconcile::directories(idle);
         self.tasks.spawn(async move {
             let (mut pause, longest) = ENGINE_RETRY;
             loop {
                 let reached = async {
-                    engine.ping().await?;
-                    reconcile::recover(&engine).await
+                    world.engine.ping().await?;
+                    reconcile::recover(&world, &directories).await
                 };
                 match reached.await {
                     Ok(_) => return Event::EngineReady,
@@ -238,9 +248,16 @@ impl Daemon {
             Event::Asked(conversation) => self.answer(conversation).await,
             Event::Mumbled | Event::Terminate => {}
             Event::Finished { job, run, ending } => self.finish(&job, run, &ending).await,
+            // Another run ended badly in the meantime.
+            Event::EngineReady if self.needs_recovery.swap(false, Ordering::Relaxed) => {
+                self.reach_engine();
+            }
             Event::EngineReady => {
                 self.engine_ready = true;
                 info!("the Docker Engine at {} answers", self.world.engine.host());
+                for request in std::mem::take(&mut self.held) {
+                    self.launch(request).await;
+                }
                 if !std::mem::replace(&mut self.looked_at_startup, true) {
                     self.start_at_startup().await;
                 }
@@ -341,198 +358,6 @@ impl Daemon {
         conversation.reply(&Reply::Refused { message }).await;
     }
 
-    async fn enqueue(&mut self, request: Request, mut asker: Option<Conversation>) {
-        let decision = self.queue.request(request.clone());
-        let waits = decision != Decision::Start;
-        if let Some(asker) = &mut asker {
-            asker.reply(&Reply::Accepted { waits }).await;
-        }
-        match decision {
-            Decision::Start => {
-                self.waiting.entry(request.job.clone()).or_default().extend(asker);
-                self.launch(request).await;
-            }
-            Decision::Queued => {
-                info!("{} waits: it, or a job it shares something with, is running", request.job);
-                self.waiting.entry(request.job).or_default().extend(asker);
-            }
-            Decision::Merged { superseded } => {
-                self.waiting.entry(request.job.clone()).or_default().extend(asker);
-                if let Some(slot) = superseded {
-                    let message =
-                        "an earlier run still went on; the one that waits looks at the same";
-                    self.skip(&request.job, slot, Reason::Overlap, message).await;
-                }
-            }
-            Decision::Refused => {}
-        }
-    }
-
-    /// Accounts for a slot whose run another one stands for.
-    async fn skip(&self, job: &str, slot: DateTime<Utc>, reason: Reason, message: &str) {
-        let now = (self.world.now)();
-        let run = NewRun {
-            job: job.to_owned(),
-            trigger: Trigger::Schedule,
-            slot: Some(slot),
-            started: now,
-        };
-        let ending = Ending::new(Outcome::Skipped, reason, message);
-        let recorded = async {
-            if let Some(run) = self.store.start_run(run).await? {
-                self.store.finish_run(run, now, &ending).await?;
-            }
-            Ok::<(), anyhow::Error>(())
-        };
-        if let Err(error) = recorded.await {
-            warn!("a skipped slot of {job} could not be recorded: {error:#}");
-        }
-    }
-
-    /// Starts what the queue let through.
-    async fn launch(&mut self, request: Request) {
-        let mut pending = vec![request];
-        while let Some(request) = pending.pop() {
-            if !self.launch_one(&request).await {
-                self.waiting.remove(&request.job);
-                pending.extend(self.queue.finished(&request.job));
-            }
-        }
-    }
-
-    async fn launch_one(&mut self, request: &Request) -> bool {
-        let Some(job) = self.job(&request.job).cloned() else { return false };
-        let started = (self.world.now)();
-        let new =
-            NewRun { job: job.name.clone(), trigger: request.trigger, slot: request.slot, started };
-        let run = match self.store.start_run(new).await {
-            Ok(Some(run)) => run,
-            // This slot had its run before a restart of ours.
-            Ok(None) => return false,
-            Err(error) => {
-                error!("{} cannot run: {error:#}", job.name);
-                return false;
-            }
-        };
-        let span = info_span!("run", job = %job.name, run);
-        let is_deploy = matches!(job.work, Work::Deploy(_));
-        if is_deploy {
-            logs::marker_start(&job.name, started);
-        }
-        span.in_scope(|| info!(target: logs::RUN, "started by {}", request.trigger));
-        let mut askers = self.waiting.remove(&job.name).unwrap_or_default();
-        for asker in &mut askers {
-            asker.reply(&Reply::Started { run }).await;
-        }
-        let cancel = CancellationToken::new();
-        let running = Running {
-            run,
-            started,
-            begun: Instant::now(),
-            cancel: cancel.clone(),
-            is_deploy,
-            span: span.clone(),
-            askers,
-        };
-        self.running.insert(job.name.clone(), running);
-        let (world, store) = (self.world.clone(), self.store.clone());
-        let (needs_recovery, trigger) = (Arc::clone(&self.needs_recovery), request.trigger);
-        let task = async move {
-            let execution = Execution {
-                job: &job,
-                run,
-                trigger,
-                store: &store,
-                cancel,
-                needs_recovery: &needs_recovery,
-            };
-            let ending = execute(&world, &execution).await;
-            Event::Finished { job: job.name, run, ending }
-        };
-        self.tasks.spawn(task.instrument(span));
-        true
-    }
-
-    async fn finish(&mut self, job: &str, run: RunId, ending: &Ending) {
-        let now = (self.world.now)();
-        if let Err(error) = self.store.finish_run(run, now, ending).await {
-            error!("the end of run {run} could not be recorded: {error:#}");
-        }
-        if let Some(mut running) = self.running.remove(job) {
-            running.span.in_scope(|| tell_end(ending, running.begun));
-            if running.is_deploy {
-                logs::marker_end(job, running.started, now);
-            }
-            for asker in &mut running.askers {
-                asker.reply(&Reply::Finished { run, ending: ending.clone() }).await;
-            }
-        }
-        if ending.reason == Reason::EngineUnreachable
-            || self.needs_recovery.swap(false, Ordering::Relaxed)
-        {
-            self.reach_engine();
-        }
-        for next in self.queue.finished(job) {
-            self.launch(next).await;
-        }
-    }
-
-    /// Reads `env.local` and the job files anew. What is broken is told once and changes nothing.
-    async fn reload(&mut self) -> String {
-        let reader = Arc::clone(&self.world.reader);
-        let read = tokio::task::spawn_blocking(move || {
-            View::open(&[]).map(|disk| reader(&disk)).context("read the configuration")
-        });
-        let configuration = match read.await.context("read the configuration") {
-            Ok(Ok(Ok(configuration))) => configuration,
-            Ok(Ok(Err(problems))) => {
-                return self.tell_once(format!("the configuration stays as it was:\n{problems}"));
-            }
-            Ok(Err(error)) | Err(error) => return self.tell_once(format!("{error:#}")),
-        };
-        if !configuration.problems.0.is_empty() {
-            self.tell_once(configuration.problems.to_string());
-        }
-        let changed = configuration.jobs != self.configuration.jobs;
-        let before = std::mem::replace(&mut self.configuration, configuration);
-        if changed {
-            self.replan(&before.jobs);
-        }
-        format!(
-            "{} jobs, {}",
-            self.configuration.jobs.len(),
-            if changed { "changed" } else { "unchanged" }
-        )
-    }
-
-    /// Enters new and changed jobs into the agenda and takes out those that are gone.
-    fn replan(&mut self, before: &[Job]) {
-        let now = (self.world.now)();
-        for job in before {
-            if self.job(&job.name).is_none() {
-                info!("job {} is gone", job.name);
-                self.agenda.remove(&job.name);
-            }
-        }
-        for job in &self.configuration.jobs {
-            let old = before.iter().find(|old| old.name == job.name);
-            let same =
-                old.is_some_and(|old| old.schedule == job.schedule && old.timezone == job.timezone);
-            if !same {
-                info!("job {} ({}): {}", job.name, job.work.kind(), job.schedule);
-                self.agenda.insert(&job.name, job.schedule.clone(), job.timezone, now);
-            }
-        }
-    }
-
-    fn tell_once(&mut self, problem: String) -> String {
-        if self.told != problem {
-            warn!("{problem}");
-            self.told.clone_from(&problem);
-        }
-        problem
-    }
-
     /// Takes nothing more in, lets runs come to a step boundary, waits the grace, records the rest. A
     /// second signal ends it at once.
     async fn stop(
@@ -542,7 +367,8 @@ impl Daemon {
         signals: &mut Signals,
     ) -> Result<()> {
         let shutdown = "roadstead stopped before it started";
-        for waiting in self.queue.close() {
+        let held = std::mem::take(&mut self.held);
+        for waiting in self.queue.close().into_iter().chain(held) {
             if let Some(slot) = waiting.slot {
                 self.skip(&waiting.job, slot, Reason::Shutdown, shutdown).await;
             }
@@ -577,82 +403,4 @@ impl Daemon {
         info!("stopped");
         Ok(())
     }
-}
-
-fn request(
-    job: &Job,
-    trigger: Trigger,
-    slot: Option<DateTime<Utc>>,
-    asked: DateTime<Utc>,
-) -> Request {
-    Request { job: job.name.clone(), locks: job.locks(), trigger, slot, asked }
-}
-
-/// The last line of a run's story.
-fn tell_end(ending: &Ending, begun: Instant) {
-    let took = crate::apply::seconds(begun);
-    let line = format!("{} ({}) after {took}: {}", ending.outcome, ending.reason, ending.message);
-    match ending.outcome {
-        Outcome::Failed | Outcome::Blocked | Outcome::Lost => error!(target: logs::RUN, "{line}"),
-        Outcome::Cancelled | Outcome::Skipped => warn!(target: logs::RUN, "{line}"),
-        Outcome::Running | Outcome::Succeeded | Outcome::Unchanged => {
-            info!(target: logs::RUN, "{line}")
-        }
-    }
-}
-
-/// Says which jobs there are.
-pub fn unknown_job(name: &str, jobs: &[Job]) -> String {
-    let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
-    match crate::problem::nearest(name, names.iter().copied()) {
-        Some(near) => format!("there is no job `{name}`; did you mean `{near}`?"),
-        None => format!("there is no job `{name}`; there are: {}", names.join(", ")),
-    }
-}
-
-/// Runs one job to its end where no daemon runs; the caller holds the right to change things.
-///
-/// # Errors
-///
-/// When the job does not exist, the Engine does not answer, or the store fails.
-pub async fn run_once(
-    world: &World,
-    store: &Store,
-    configuration: &Configuration,
-    name: &str,
-    cancel: CancellationToken,
-) -> Result<(RunId, Ending)> {
-    let Some(job) = configuration.jobs.iter().find(|job| job.name == name) else {
-        bail!(unknown_job(name, &configuration.jobs));
-    };
-    store.lose_open_runs((world.now)()).await?;
-    world.engine.ping().await?;
-    reconcile::recover(&world.engine).await?;
-    let started = (world.now)();
-    let new = NewRun { job: job.name.clone(), trigger: Trigger::Manual, slot: None, started };
-    let run = store.start_run(new).await?.context("a run without a slot is always new")?;
-    let span = info_span!("run", job = %job.name, run);
-    let begun = Instant::now();
-    let needs_recovery = AtomicBool::new(false);
-    let is_deploy = matches!(job.work, Work::Deploy(_));
-    if is_deploy {
-        logs::marker_start(&job.name, started);
-    }
-    span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
-    let execution = Execution {
-        job,
-        run,
-        trigger: Trigger::Manual,
-        store,
-        cancel,
-        needs_recovery: &needs_recovery,
-    };
-    let ending = execute(world, &execution).instrument(span.clone()).await;
-    let ended = (world.now)();
-    store.finish_run(run, ended, &ending).await?;
-    span.in_scope(|| tell_end(&ending, begun));
-    if is_deploy {
-        logs::marker_end(&job.name, started, ended);
-    }
-    Ok((run, ending))
 }

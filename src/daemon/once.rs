@@ -1,0 +1,73 @@
+//! One run without a daemon, for commands on a host where none serves.
+
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, info_span};
+
+use super::runs::tell_end;
+use crate::execute::{Execution, execute};
+use crate::job::{Configuration, Job, Work};
+use crate::logs;
+use crate::reconcile::{self, World};
+use crate::run::{Ending, RunId, Trigger};
+use crate::store::{NewRun, Store};
+
+/// Runs one job to its end where no daemon runs; the caller holds the right to change things.
+///
+/// # Errors
+///
+/// When the job does not exist, the Engine does not answer, or the store fails.
+pub async fn run_once(
+    world: &World,
+    store: &Store,
+    configuration: &Configuration,
+    name: &str,
+    cancel: CancellationToken,
+) -> Result<(RunId, Ending)> {
+    let Some(job) = configuration.jobs.iter().find(|job| job.name == name) else {
+        bail!(unknown_job(name, &configuration.jobs));
+    };
+    store.lose_open_runs((world.now)()).await?;
+    world.engine.ping().await?;
+    let directories = reconcile::directories(configuration.jobs.iter());
+    reconcile::recover(world, &directories).await?;
+    let started = (world.now)();
+    let new = NewRun { job: job.name.clone(), trigger: Trigger::Manual, slot: None, started };
+    let run = store.start_run(new).await?.context("a run without a slot is always new")?;
+    let span = info_span!("run", job = %job.name, run);
+    let begun = Instant::now();
+    let needs_recovery = AtomicBool::new(false);
+    let is_deploy = matches!(job.work, Work::Deploy(_));
+    if is_deploy {
+        logs::marker_start(&job.name, started);
+    }
+    span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
+    let execution = Execution {
+        job,
+        run,
+        trigger: Trigger::Manual,
+        store,
+        cancel,
+        needs_recovery: &needs_recovery,
+    };
+    let ending = execute(world, &execution).instrument(span.clone()).await;
+    let ended = (world.now)();
+    store.finish_run(run, ended, &ending).await?;
+    span.in_scope(|| tell_end(&ending, begun));
+    if is_deploy {
+        logs::marker_end(&job.name, started, ended);
+    }
+    Ok((run, ending))
+}
+
+/// Says which jobs there are.
+pub fn unknown_job(name: &str, jobs: &[Job]) -> String {
+    let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+    match crate::problem::nearest(name, names.iter().copied()) {
+        Some(near) => format!("there is no job `{name}`; did you mean `{near}`?"),
+        None => format!("there is no job `{name}`; there are: {}", names.join(", ")),
+    }
+}

@@ -1,0 +1,257 @@
+//! One deploy from beginning to end: look at the sources, plan, apply, and say how it ended.
+//!
+//! Everything that can fail safely comes before anything that touches what runs.
+
+mod checkouts;
+mod prospect;
+mod recover;
+
+use self::checkouts::{advance, go_back};
+use self::prospect::make_plan;
+pub use self::prospect::{Prospect, Stopped, prospect};
+pub use self::recover::{directories, recover};
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::apply::{self, Journal, Left, Waiting, seconds};
+use crate::docker::{Engine, is_unreachable};
+use crate::git::Git;
+use crate::job::{Deploy, Job, Reader};
+use crate::plan::host_paths::HostPaths;
+use crate::plan::observed::Observed;
+use crate::plan::{Plan, Preparation};
+use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::source::Revision;
+use crate::store::{Applied, Quarantine, Store};
+
+/// The outside systems a run works with.
+#[derive(Clone)]
+pub struct World {
+    /// The Docker Engine.
+    pub engine: Engine,
+    /// Git.
+    pub git: Git,
+    /// Reads `env.local` and job files anew.
+    pub reader: Reader,
+    /// The time.
+    pub now: fn() -> DateTime<Utc>,
+    /// Where our paths lie on the host, once the Engine told.
+    host_paths: std::sync::Arc<tokio::sync::OnceCell<HostPaths>>,
+}
+
+impl World {
+    /// A world of these systems.
+    pub fn new(engine: Engine, git: Git, reader: Reader, now: fn() -> DateTime<Utc>) -> Self {
+        Self { engine, git, reader, now, host_paths: std::sync::Arc::default() }
+    }
+
+    /// Where our paths lie on the host; the Engine is asked once.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine does not answer.
+    pub async fn host_paths(&self) -> Result<&HostPaths> {
+        self.host_paths.get_or_try_init(|| self.engine.host_paths()).await
+    }
+}
+
+/// One run of a deploy.
+pub struct DeployRun<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// Its work.
+    pub deploy: &'a Deploy,
+    /// Number of the run.
+    pub run: RunId,
+    /// What said "look now".
+    pub trigger: Trigger,
+    /// Asks to stop at the next step boundary.
+    pub cancel: &'a CancellationToken,
+    /// History and applied revisions.
+    pub store: &'a Store,
+    /// Set where something could not be put back, so that the daemon looks after it.
+    pub needs_recovery: &'a AtomicBool,
+}
+
+/// Runs one deploy. Never fails: how it ended is the answer.
+pub async fn deploy(world: &World, run: &DeployRun<'_>) -> Ending {
+    let prospect = match prospect(world, run.store, run.job, run.deploy, run.trigger).await {
+        Ok(prospect) => prospect,
+        Err(stopped) => {
+            if let Some(revision) = &stopped.revision {
+                keep_revision(run, revision).await;
+            }
+            return stopped.ending;
+        }
+    };
+    keep_revision(run, &prospect.revision).await;
+    let ending = carry_out(world, run, &prospect).await;
+    record(world, run, &prospect, &ending).await;
+    ending
+}
+
+async fn keep_revision(run: &DeployRun<'_>, revision: &Revision) {
+    if let Err(error) = run.store.set_revision(run.run, revision).await {
+        warn!("the revision could not be recorded: {error:#}");
+    }
+}
+
+fn engine_ending(error: &anyhow::Error) -> Ending {
+    let reason = if is_unreachable(error) { Reason::EngineUnreachable } else { Reason::Internal };
+    Ending::new(Outcome::Failed, reason, format!("{error:#}"))
+}
+
+async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> Ending {
+    let journal = Journal::of_run(run.store.clone(), run.run, world.now);
+    let started = Instant::now();
+    let revision = &prospect.revision;
+    for note in &prospect.plan.notes {
+        warn!("{note}");
+    }
+    if prospect.plan.is_empty() {
+        if let Err(ending) = advance(world, &journal, prospect).await {
+            return ending;
+        }
+        let applied = prospect.applied.as_ref();
+        let is_new = !applied.is_some_and(|it| it.revision.same_commits(revision));
+        let outcome = if is_new { Outcome::Succeeded } else { Outcome::Unchanged };
+        let message = format!("{revision}: {} containers, nothing to do", prospect.plan.unchanged);
+        return Ending::new(outcome, Reason::Converged, message);
+    }
+    info!("plan for {} at {revision}: {}", prospect.project.name, prospect.plan.summary());
+    let (observed, plan) = match pull(world, run, prospect, &journal).await {
+        Ok(pulled) => pulled,
+        Err(ending) => return ending,
+    };
+    if let Err(ending) = advance(world, &journal, prospect).await {
+        return ending;
+    }
+    let undo = || -> futures_util::future::BoxFuture<'_, Result<()>> {
+        Box::pin(go_back(world, &journal, &prospect.advances))
+    };
+    let gate = run.deploy.health;
+    let context = apply::Context {
+        engine: &world.engine,
+        project: &prospect.project,
+        hashes: &prospect.hashes,
+        observed: &observed,
+        revision: &revision.to_string(),
+        journal: &journal,
+        wait: Waiting { within: gate.within, stable_for: gate.stable_for, healthy: true },
+        cancel: run.cancel,
+        undo: Some(&undo),
+    };
+    match apply::apply(&context, &plan).await {
+        Ok(()) => {
+            let message = format!("{revision} applied in {}: {}", seconds(started), plan.summary());
+            Ending::new(Outcome::Succeeded, Reason::Applied, message)
+        }
+        Err(failure) => failed(run, revision, &failure),
+    }
+}
+
+fn failed(run: &DeployRun<'_>, revision: &Revision, failure: &apply::Failure) -> Ending {
+    let error = &failure.error;
+    let after = match failure.left {
+        Left::Untouched => "nothing that ran was touched",
+        Left::RolledBack => "rolled back, what ran before runs again",
+        Left::Incomplete => "not everything could be put back, see the log",
+    };
+    if failure.left == Left::Incomplete {
+        run.needs_recovery.store(true, Ordering::Relaxed);
+    }
+    let (outcome, reason) = match failure.left {
+        _ if failure.cancelled => (Outcome::Cancelled, Reason::Shutdown),
+        _ if is_unreachable(error) => (Outcome::Failed, Reason::EngineUnreachable),
+        Left::Untouched => (Outcome::Failed, Reason::PrepareFailed),
+        Left::RolledBack => (Outcome::Failed, Reason::RolledBack),
+        Left::Incomplete => (Outcome::Failed, Reason::RollbackIncomplete),
+    };
+    Ending::new(outcome, reason, format!("{revision} failed: {error:#}; {after}"))
+}
+
+/// Pulls what is missing and plans again: what was pulled may be another image than the one that runs.
+async fn pull(
+    world: &World,
+    run: &DeployRun<'_>,
+    prospect: &Prospect,
+    journal: &Journal,
+) -> Result<(Observed, Plan), Ending> {
+    let pulls: Vec<&Preparation> = prospect.plan.pulls().collect();
+    if pulls.is_empty() {
+        return Ok((prospect.observed.clone(), prospect.plan.clone()));
+    }
+    let pulled = join_all(pulls.into_iter().map(|step| pull_one(world, journal, step)));
+    // A pull can take an hour; nothing is touched yet, so it may be dropped at once.
+    let pulled = tokio::select! {
+        pulled = pulled => pulled.into_iter().collect::<Result<()>>(),
+        () = run.cancel.cancelled() => {
+            let message = "stopped while pulling images; nothing was touched";
+            return Err(Ending::new(Outcome::Cancelled, Reason::Shutdown, message));
+        }
+    };
+    pulled.map_err(|error| {
+        let reason = if is_unreachable(&error) {
+            Reason::EngineUnreachable
+        } else {
+            Reason::ImageUnavailable
+        };
+        let message = format!("{error:#}; nothing that ran was touched");
+        Ending::new(Outcome::Failed, reason, message)
+    })?;
+    let mut observed = prospect.observed.clone();
+    observed.images = world.engine.images().await.map_err(|error| engine_ending(&error))?;
+    let plan = make_plan(&prospect.project, &prospect.hashes, run.deploy, &observed)?;
+    Ok((observed, plan.without_pulls()))
+}
+
+async fn pull_one(world: &World, journal: &Journal, step: &Preparation) -> Result<()> {
+    let Preparation::PullImage { image } = step else { return Ok(()) };
+    let started = Instant::now();
+    journal.step(step, world.engine.pull(image)).await?;
+    info!("{step}: done in {}", seconds(started));
+    Ok(())
+}
+
+/// Writes down what follows from an ending: the applied revision, or a quarantine.
+async fn record(world: &World, run: &DeployRun<'_>, prospect: &Prospect, ending: &Ending) {
+    let job = &run.job.name;
+    let recorded = match (ending.outcome, ending.reason) {
+        (Outcome::Succeeded, _) => {
+            let applied = Applied {
+                project: prospect.project.name.clone(),
+                revision: prospect.revision.clone(),
+                run: run.run,
+                at: (world.now)(),
+            };
+            match run.store.set_applied(job, &applied).await {
+                Ok(()) => run.store.lift_quarantine(job).await,
+                Err(error) => Err(error),
+            }
+        }
+        (
+            Outcome::Failed,
+            Reason::PrepareFailed | Reason::RolledBack | Reason::RollbackIncomplete,
+        ) => {
+            let quarantine = Quarantine {
+                revision: prospect.revision.clone(),
+                run: run.run,
+                reason: ending.reason,
+                message: ending.message.clone(),
+                since: (world.now)(),
+            };
+            run.store.quarantine(job, &quarantine).await
+        }
+        _ => Ok(()),
+    };
+    if let Err(error) = recorded {
+        warn!("what follows from this run could not be recorded: {error:#}");
+    }
+}

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::compose::model::{Condition, Project, Service};
-use crate::docker::Engine;
+use crate::docker::{Engine, NewContainer};
 use crate::plan::observed::Observed;
 use crate::plan::{Action, Change, Hashes, Kept, Plan, Preparation, Removal, labels, name_beside};
 
@@ -309,15 +309,16 @@ impl<'a, 'c> Switch<'a, 'c> {
         let name =
             old.map_or_else(|| change.name.clone(), |old| name_beside(&old.id, &change.name));
         let none = BTreeMap::new();
-        let anonymous = old.map_or(&none, |old| &old.anonymous_volumes);
-        // Boxed: the body of a create call is large.
-        let work = Box::pin(context.engine.create_service(
-            context.project,
+        let new = NewContainer {
+            project: context.project,
             service,
-            &name,
-            &labels,
-            anonymous,
-        ));
+            name: &name,
+            final_name: &change.name,
+            labels: &labels,
+            anonymous_volumes: old.map_or(&none, |old| &old.anonymous_volumes),
+        };
+        // Boxed: the body of a create call is large.
+        let work = Box::pin(context.engine.create_service(&new));
         let id = context.journal.step(format!("create container {name}"), work).await?;
         self.set_id(index, Some(id));
         Ok(())

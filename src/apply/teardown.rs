@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::docker::Engine;
 use crate::plan::teardown::Teardown;
@@ -25,12 +25,17 @@ pub async fn tear_down(engine: &Engine, teardown: &Teardown) -> Result<()> {
         .await?;
     }
     for name in &teardown.networks {
-        engine.remove_network(name).await?;
-        info!("removed network {name}");
+        // One that somebody else is attached to stays, as with docker compose.
+        match engine.remove_network(name).await {
+            Ok(()) => info!("removed network {name}"),
+            Err(error) => warn!("{error:#}; it stays"),
+        }
     }
     for name in &teardown.volumes {
-        engine.remove_volume(name).await?;
-        info!("removed volume {name}");
+        match engine.remove_volume(name).await {
+            Ok(()) => info!("removed volume {name}"),
+            Err(error) => warn!("{error:#}; it stays"),
+        }
     }
     Ok(())
 }

@@ -263,7 +263,7 @@ pub enum ComposeCommand {
         /// Removes named volumes, too: their data is gone
         #[arg(short, long)]
         volumes: bool,
-        /// As docker compose; everything with the project's label goes anyway
+        /// Removes containers of services that are gone, too
         #[arg(long)]
         remove_orphans: bool,
     },

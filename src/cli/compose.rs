@@ -22,6 +22,7 @@ use crate::config;
 use crate::docker::Engine;
 use crate::git::View;
 use crate::plan::observed::{Container, Health, State};
+use crate::plan::teardown::Extent;
 use crate::plan::{self, Desired, Hashes, Options, Preparation, teardown};
 
 /// `compose`.
@@ -37,8 +38,8 @@ pub(super) async fn run(env_file: Option<&Path>, output: Output, arguments: Comp
             let json = output.json || format == "json";
             ps(&engine, &request, *all, *quiet, Output { json, ..output }).await
         }
-        ComposeCommand::Down { volumes, .. } => {
-            down(&engine, &project_name(&request)?, *volumes, output).await
+        ComposeCommand::Down { volumes, remove_orphans } => {
+            down(&engine, &request, *volumes, *remove_orphans, output).await
         }
     }
 }
@@ -227,9 +228,24 @@ async fn up(
 }
 
 /// Down works by labels; the files only give the name.
-async fn down(engine: &Engine, project: &str, volumes: bool, output: Output) -> Result<u8> {
+async fn down(
+    engine: &Engine,
+    request: &Request,
+    volumes: bool,
+    orphans: bool,
+    output: Output,
+) -> Result<u8> {
+    // With a name and no files there are only labels to go by.
+    let loaded = match (load_project(request), &request.project_name) {
+        (Ok(project), _) => Some(engine.host_paths().await?.translate(project)),
+        (Err(_), Some(_)) if request.files.is_empty() => None,
+        (Err(error), _) => return Err(error),
+    };
+    let name = loaded.as_ref().map(|project| project.name.clone());
+    let project = &name.or_else(|| request.project_name.clone()).unwrap_or_default();
     let observed = engine.observe(project).await?;
-    let planned = teardown::teardown(project, &observed, volumes);
+    let extent = Extent { project: loaded.as_ref(), orphans, volumes };
+    let planned = teardown::teardown(project, &observed, &extent);
     let containers: Vec<&str> =
         planned.waves.iter().flatten().map(|container| container.name.as_str()).collect();
     if containers.is_empty() && planned.networks.is_empty() && planned.volumes.is_empty() {

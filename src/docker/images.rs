@@ -23,12 +23,11 @@ impl Engine {
         let mut stream = Box::pin(self.docker()?.create_image(Some(options), None, None));
         loop {
             let next = tokio::time::timeout(PULL_SILENCE, stream.next());
-            let Some(progress) = next
-                .await
-                .with_context(|| format!("pull image `{reference}`: the registry fell silent"))?
-            else {
-                return Ok(());
+            // Not as the cause: a silent registry is no silent Engine.
+            let Ok(next) = next.await else {
+                bail!("pull image `{reference}`: the registry fell silent");
             };
+            let Some(progress) = next else { return Ok(()) };
             let progress = progress.with_context(|| format!("pull image `{reference}`"))?;
             // Failures come inside a stream that began with 200 OK.
             if let Some(error) = progress.error_detail.and_then(|detail| detail.message) {

@@ -9,6 +9,7 @@ use bollard::query_parameters::{
 };
 
 use super::Engine;
+use super::own::own_container_id;
 use crate::plan::labels;
 use crate::plan::observed::{
     Container, Health, Observed, Resource, State, exit_code_from_status, familiar,
@@ -50,7 +51,11 @@ impl Engine {
             ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let listed = self.docker()?.list_containers(Some(options)).await;
         let listed = listed.context("list containers")?;
-        Ok(listed.into_iter().map(container).collect())
+        let own = own_container_id();
+        let observed = listed.into_iter().map(container);
+        Ok(observed
+            .map(|it| Container { is_ourselves: own.as_ref().is_some_and(|id| *id == it.id), ..it })
+            .collect())
     }
 
     async fn networks(&self) -> Result<Vec<Resource>> {
@@ -113,6 +118,7 @@ fn container(summary: ContainerSummary) -> Container {
             .into_iter()
             .map(|(name, endpoint)| (name, endpoint.network_id.unwrap_or_default()))
             .collect(),
+        is_ourselves: false,
         anonymous_volumes: mounts.iter().filter_map(anonymous_volume).collect(),
         volumes: mounts.into_iter().filter_map(|mount| mount.name).collect(),
         ports: ports.iter().map(port).collect(),
@@ -175,6 +181,7 @@ mod tests {
             labels: [pair("a", "b")].into(),
             networks: [pair("p_default", "n1")].into(),
             volumes: ["p_data".to_owned(), anonymous.clone()].into(),
+            is_ourselves: false,
             anonymous_volumes: [pair("/anonymous", &anonymous)].into(),
             ports: vec!["0.0.0.0:8080->80/tcp".to_owned()],
         };

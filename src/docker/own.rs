@@ -1,6 +1,6 @@
 //! Our own container, if we run in one: its mounts tell which of our paths the host knows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -18,7 +18,7 @@ impl Engine {
     ///
     /// When the Engine does not answer.
     pub async fn host_paths(&self) -> Result<HostPaths> {
-        let Some(id) = own_container_id(Path::new(MOUNT_INFO)) else {
+        let Some(id) = own_container_id() else {
             return Ok(HostPaths::default());
         };
         let inspected = self.docker()?.inspect_container(&id, None).await;
@@ -37,8 +37,8 @@ impl Engine {
 
 /// The Engine bind-mounts `/etc/hostname` from `…/containers/<id>/hostname`; cgroup paths tell less
 /// since cgroup namespaces.
-fn own_container_id(mount_info: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(mount_info).ok()?;
+pub(super) fn own_container_id() -> Option<String> {
+    let text = std::fs::read_to_string(MOUNT_INFO).ok()?;
     text.lines().find_map(container_id_in)
 }
 

@@ -25,7 +25,7 @@ use serde::Serialize;
 use self::observed::Observed;
 use self::service::Scope;
 use crate::compose::hash::{self, Dialect};
-use crate::compose::model::{Condition, Project};
+use crate::compose::model::{Condition, Project, Service};
 
 /// What should be, with everything the decision needs besides the observed state.
 #[derive(Clone, Copy, Debug)]
@@ -275,6 +275,7 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
         .collect();
     resources::plan_networks(desired, observed, &services, &mut plan, &mut refusals);
     resources::plan_volumes(desired, observed, &services, &mut plan, &mut refusals);
+    refusals.extend(services.iter().filter_map(|service| shared_namespace(service)));
     for service in services {
         resources::plan_image(service, observed, &mut plan);
         Scope { desired, observed, service }.plan(&mut plan);
@@ -283,4 +284,18 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
         orphans::plan_orphans(desired, observed, &mut plan);
     }
     if refusals.is_empty() { Ok(plan) } else { Err(Refusal(refusals)) }
+}
+
+/// Namespaces of other services are read but not run yet; the Engine itself knows no such mode.
+fn shared_namespace(service: &Service) -> Option<String> {
+    let modes = [
+        ("network_mode", &service.network_mode),
+        ("ipc", &service.ipc),
+        ("pid", &service.pid),
+        ("uts", &service.uts),
+    ];
+    modes.into_iter().find_map(|(key, mode)| {
+        let mode = mode.as_deref().filter(|mode| mode.starts_with("service:"))?;
+        Some(format!("service `{}`: `{key}: {mode}` is not supported yet", service.name))
+    })
 }

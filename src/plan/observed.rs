@@ -44,6 +44,8 @@ pub struct Container {
     pub volumes: BTreeSet<String>,
     /// Anonymous volumes it mounts: target to name.
     pub anonymous_volumes: BTreeMap<String, String>,
+    /// True for the container that we run in: no plan may take it away from under itself.
+    pub is_ourselves: bool,
     /// Published ports as people write them, e.g. `0.0.0.0:8080->80/tcp`.
     pub ports: Vec<String>,
 }

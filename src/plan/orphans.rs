@@ -12,7 +12,7 @@ pub(super) fn plan_orphans(desired: &Desired<'_>, observed: &Observed, plan: &mu
             || project.disabled_services.iter().any(|it| it == service);
         // docker compose does not see containers without a hash, e.g. helpers of its own hooks.
         let is_ours = !container.label(labels::CONFIG_HASH).is_empty() && !container.is_oneoff();
-        if known || !is_ours || container.state == State::Removing {
+        if known || !is_ours || container.is_ourselves || container.state == State::Removing {
             continue;
         }
         // Two projects in directories of the same name share a project name; the other one's

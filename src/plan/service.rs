@@ -25,6 +25,14 @@ impl<'a> Scope<'a> {
     /// Adds to the plan what happens to the containers of the service.
     pub(super) fn plan(self, plan: &mut Plan) {
         let mut containers = self.containers();
+        if let Some(own) = containers.iter().find(|it| it.is_ourselves) {
+            plan.notes.push(format!(
+                "container `{}` is the one roadstead runs in; replace it by hand where it changed",
+                own.name
+            ));
+            plan.unchanged += containers.len();
+            return;
+        }
         let last_number = containers.iter().map(|it| it.number()).max().unwrap_or(0);
         let finishing = plan.changes.len();
         let stopped_by_us = self.resume(&mut containers, plan);

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::labels;
 use super::observed::{Container, Observed, Resource};
+use crate::compose::model::Project;
 
 /// What goes when a project goes down.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,19 +19,43 @@ pub struct Teardown {
     pub volumes: Vec<String>,
 }
 
+/// Which part of a project goes down.
+#[derive(Clone, Debug, Default)]
+pub struct Extent<'a> {
+    /// The project as the host sees it; `None` takes everything that carries the project's label.
+    pub project: Option<&'a Project>,
+    /// Containers of services that are gone from the project, too.
+    pub orphans: bool,
+    /// The project's volumes and their data, too.
+    pub volumes: bool,
+}
+
 /// Plans to take a project down.
-pub fn teardown(project: &str, observed: &Observed, with_volumes: bool) -> Teardown {
-    let mine = |resource: &&Resource| {
-        resource.labels.get(labels::PROJECT).is_some_and(|name| name == project)
-    };
-    let names = |resources: &[Resource]| {
+pub fn teardown(name: &str, observed: &Observed, extent: &Extent<'_>) -> Teardown {
+    let mine =
+        |resource: &&Resource| resource.labels.get(labels::PROJECT).is_some_and(|it| it == name);
+    let names = |resources: &[Resource]| -> Vec<String> {
         resources.iter().filter(mine).map(|resource| resource.name.clone()).collect()
     };
-    Teardown {
-        waves: waves(&observed.containers),
-        networks: names(&observed.networks),
-        volumes: if with_volumes { names(&observed.volumes) } else { Vec::new() },
+    let mut volumes = if extent.volumes { names(&observed.volumes) } else { Vec::new() };
+    if let Some(project) = extent.project {
+        // What the files no longer name may be the only copy of something.
+        volumes.retain(|name| project.volumes.values().any(|volume| volume.name == *name));
     }
+    let goes = |container: &&Container| !container.is_ourselves && belongs(container, extent);
+    let containers: Vec<Container> = observed.containers.iter().filter(goes).cloned().collect();
+    Teardown { waves: waves(&containers), networks: names(&observed.networks), volumes }
+}
+
+/// A project of the same name in another directory is somebody else's.
+fn belongs(container: &Container, extent: &Extent<'_>) -> bool {
+    let Some(project) = extent.project else { return true };
+    let directory = container.label(labels::WORKING_DIR);
+    let here = directory.is_empty() || project.working_dir.display().to_string() == directory;
+    let service = container.service();
+    let known = project.services.contains_key(service)
+        || project.disabled_services.iter().any(|it| it == service);
+    here && (known || extent.orphans)
 }
 
 /// A container goes once no other one that is left depends on its service.

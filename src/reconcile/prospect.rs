@@ -201,7 +201,7 @@ async fn load(
         .iter()
         .filter_map(|source| Some((source.clone(), revision.commit_of(&source.name)?.clone())))
         .collect();
-    let (reader, deploy) = (world.reader.clone(), deploy.clone());
+    let (reader, deploy) = (Reader::clone(&world.reader), deploy.clone());
     let loaded = tokio::task::spawn_blocking(move || {
         let view = View::open(&at).map_err(|error| {
             Ending::new(Outcome::Failed, Reason::Internal, format!("read the revision: {error:#}"))

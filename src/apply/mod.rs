@@ -118,7 +118,10 @@ async fn carry_out(context: &Context<'_>, plan: &Plan, watch: &Watch) -> Result<
     if let Err(error) = prepared {
         let cancelled = context.cancel.is_cancelled();
         switch.discard_created().await;
-        let left = if switch.undo().await { Left::Untouched } else { Left::Incomplete };
+        let undone = switch.undo().await;
+        // What an interrupted run had stopped must not stay down.
+        let restarted = switch.restart_old(&switch.stages()).await;
+        let left = if undone && restarted { Left::Untouched } else { Left::Incomplete };
         return Err(Failure { error, left, cancelled });
     }
     if let Err(error) = switch.run_all().await {
@@ -277,7 +280,7 @@ impl<'a, 'c> Switch<'a, 'c> {
                 hash: hash.map_or("", String::as_str),
                 number: change.number,
                 image_id: context.observed.images.get(&image).map_or("", String::as_str),
-                replaces: old.map(|old| (old.id.as_str(), old.name.as_str())),
+                replaces: old,
                 revision: context.revision,
                 run: context.journal.run(),
             },
@@ -432,15 +435,19 @@ impl<'a, 'c> Switch<'a, 'c> {
     /// Removes the containers of [`Switch::create_all`]; nothing else was touched.
     async fn discard_created(&self) {
         for index in 0..self.changes.len() {
-            if let Err(error) = self.discard(index).await {
+            if let Err(error) = self.discard(index, Stage::Waiting).await {
                 warn!("{error:#}; the next look removes it");
             }
         }
     }
 
-    async fn discard(&self, index: usize) -> Result<()> {
+    async fn discard(&self, index: usize, stage: Stage) -> Result<()> {
         let change = &self.changes[index];
-        let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
+        let is_new = match change.action {
+            Action::Create | Action::Replace { .. } => true,
+            Action::Finish { .. } => goes_back(stage),
+            Action::Start { .. } | Action::Rename { .. } => false,
+        };
         match self.id(index).filter(|_| is_new) {
             Some(id) => {
                 let name = format!("discard new container for {}", change.name);
@@ -457,13 +464,17 @@ impl<'a, 'c> Switch<'a, 'c> {
         undone.inspect_err(|failure| error!("{failure:#}")).is_ok()
     }
 
+    fn stages(&self) -> Vec<Stage> {
+        self.stages.borrow().clone()
+    }
+
     /// Puts everything back: new containers go, old ones run again; dependents first, as they stop.
     async fn roll_back(&self) -> Left {
-        let stages = self.stages.borrow().clone();
+        let stages = self.stages();
         let touched = stages.iter().any(|stage| *stage >= Stage::Touched);
         let mut left = if touched { Left::RolledBack } else { Left::Untouched };
-        for index in (0..self.changes.len()).rev() {
-            if let Err(failure) = self.discard(index).await {
+        for (index, stage) in stages.iter().enumerate().rev() {
+            if let Err(failure) = self.discard(index, *stage).await {
                 error!("{failure:#}");
                 left = Left::Incomplete;
             }
@@ -471,26 +482,28 @@ impl<'a, 'c> Switch<'a, 'c> {
         if !self.undo().await {
             left = Left::Incomplete;
         }
+        if !self.restart_old(&stages).await {
+            left = Left::Incomplete;
+        }
+        left
+    }
+
+    /// Starts the old containers that are to run and do not; false where one does not start.
+    async fn restart_old(&self, stages: &[Stage]) -> bool {
+        let mut all_run = true;
         for (change, stage) in self.changes.iter().zip(stages) {
-            let (Action::Replace { old } | Action::Finish { old, .. }) = &change.action else {
-                continue;
-            };
-            // A finished switch keeps its new container: it was well when the plan was made.
-            let finishing = matches!(change.action, Action::Finish { .. });
-            if stage < Stage::Touched || !old.restart || finishing {
-                continue;
-            }
+            let Some(old) = old_to_restart(&change.action, *stage) else { continue };
             let work = self.context.engine.start(&old.id);
             let name = format!("start old container {}", old.name);
             match self.context.journal.step(name, work).await {
                 Ok(()) => info!("old container {} runs again", old.name),
                 Err(failure) => {
                     error!("old container {} does not start again: {failure:#}", old.name);
-                    left = Left::Incomplete;
+                    all_run = false;
                 }
             }
         }
-        left
+        all_run
     }
 
     /// Lets the old containers go and gives the new ones their names. The new ones are well, so a
@@ -520,6 +533,23 @@ impl<'a, 'c> Switch<'a, 'c> {
             warn!("{error:#}; the next look finishes it");
         }
     }
+}
+
+/// Whether a resumed switch goes back to its old container: its new one turned out not to be well, or
+/// there was no time to find out.
+fn goes_back(stage: Stage) -> bool {
+    matches!(stage, Stage::Touched | Stage::Started)
+}
+
+/// The old container that must run again when a change that came this far is given up.
+fn old_to_restart(action: &Action, stage: Stage) -> Option<&Kept> {
+    let (old, is_down) = match action {
+        // One that an interrupted run stopped is down although this run did not touch it.
+        Action::Replace { old } => (old, stage >= Stage::Touched || !old.running),
+        Action::Finish { old, .. } => (old, goes_back(stage)),
+        Action::Create | Action::Start { .. } | Action::Rename { .. } => return None,
+    };
+    (is_down && old.restart).then_some(old)
 }
 
 /// Seconds since a moment, as the log tells them.

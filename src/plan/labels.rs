@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Kept;
 use crate::compose::model::{Project, Service};
 
 /// Project name.
@@ -34,6 +35,12 @@ pub const VOLUME: &str = "com.docker.compose.volume";
 pub const REPLACE: &str = "com.docker.compose.replace";
 /// Ours: id of the container that this one was made to replace. While both exist, a switch is unfinished.
 pub const REPLACES: &str = "dev.roadstead.replaces";
+/// Ours: whether the container that this one was made to replace is to run again if the switch fails.
+pub const REPLACES_RUNNING: &str = "dev.roadstead.replaces-running";
+/// Yes, as a label's value.
+pub const YES: &str = "true";
+/// No, as a label's value.
+pub const NO: &str = "false";
 /// Ours: the revision a container was made from.
 pub const REVISION: &str = "dev.roadstead.revision";
 /// Ours: number of the run that made it.
@@ -75,8 +82,8 @@ pub struct Provenance<'a> {
     pub number: u32,
     /// Id of the image.
     pub image_id: &'a str,
-    /// Id and name of the container to be replaced.
-    pub replaces: Option<(&'a str, &'a str)>,
+    /// The container to be replaced.
+    pub replaces: Option<&'a Kept>,
     /// Revision the project was loaded at; empty outside of git.
     pub revision: &'a str,
     /// The run that makes it; 0 outside of a run.
@@ -106,9 +113,11 @@ pub fn of_container(
     ] {
         labels.insert(name.to_owned(), value);
     }
-    if let Some((id, name)) = provenance.replaces {
-        labels.insert(REPLACES.to_owned(), id.to_owned());
-        labels.insert(REPLACE.to_owned(), name.to_owned());
+    if let Some(old) = provenance.replaces {
+        labels.insert(REPLACES.to_owned(), old.id.clone());
+        labels.insert(REPLACE.to_owned(), old.name.clone());
+        let running = if old.restart { YES } else { NO };
+        labels.insert(REPLACES_RUNNING.to_owned(), running.to_owned());
     }
     if !provenance.revision.is_empty() {
         labels.insert(REVISION.to_owned(), provenance.revision.to_owned());

@@ -1,7 +1,5 @@
 //! Bad input: nothing that ran is touched, the message says what to do, the exit code is right.
 
-#![expect(clippy::unwrap_used, reason = "a test fails at the first surprise")]
-
 use crate::git_world::SshServer;
 use crate::support::scene::PATIENCE;
 use crate::support::{Engine, Registry, Roadstead, Scene, project::git, unique, wait_for};

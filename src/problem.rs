@@ -81,6 +81,20 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
+    /// Brings the problems of each file into the order of its lines; files stay in theirs.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        let mut files: Vec<String> = Vec::new();
+        for problem in &self.0 {
+            if !files.contains(&problem.file) {
+                files.push(problem.file.clone());
+            }
+        }
+        self.0
+            .sort_by_key(|it| (files.iter().position(|file| *file == it.file), it.line, it.column));
+        self
+    }
+
     /// `Ok` when there are none.
     pub fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }

@@ -15,8 +15,9 @@ use crate::control::{Call, Exclusive, Listener, Reply, Request};
 use crate::daemon;
 use crate::job::{Configuration, Deploy, Job, Work};
 use crate::logs;
+use crate::problem::nearest;
 use crate::reconcile;
-use crate::run::{Ending, RunId, Trigger};
+use crate::run::{Ending, Outcome, RunId, Trigger};
 use crate::store::Store;
 
 /// Exit code of `plan` when there is something to do.
@@ -115,18 +116,26 @@ fn deploy_job<'a>(
         (None, [only]) => Some(only),
         (None, _) => deploys.iter().find(|(job, _)| job.name == "autodeploy"),
     };
-    let names = || deploys.iter().map(|(job, _)| job.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names: Vec<&str> = deploys.iter().map(|(job, _)| job.name.as_str()).collect();
     match (found, name) {
         (Some(found), _) => Ok(*found),
-        (None, Some(name)) => {
-            bail!(Usage(format!("there is no deploy job `{name}`; there are: {}", names())))
+        (None, Some(name)) if configuration.jobs.iter().any(|job| job.name == name) => {
+            bail!(Usage(format!("job `{name}` deploys nothing; `roadstead run {name}` runs it")))
         }
-        (None, None) if deploys.is_empty() => bail!(Usage(
+        (None, _) if names.is_empty() => bail!(Usage(
             "there is no deploy job: set AUTODEPLOY_EXTRA_REPOS or AUTODEPLOY_REPOS in env.local, \
              or write a job file"
                 .to_owned()
         )),
-        (None, None) => bail!(Usage(format!("name the deploy job, one of: {}", names()))),
+        (None, Some(name)) => {
+            let near = nearest(name, names.iter().copied());
+            let hint = near.map_or_else(
+                || format!("there are: {}", names.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            bail!(Usage(format!("there is no deploy job `{name}`; {hint}")))
+        }
+        (None, None) => bail!(Usage(format!("name the deploy job, one of: {}", names.join(", ")))),
     }
 }
 
@@ -191,6 +200,10 @@ fn tell_ending(output: Output, run: Option<RunId>, ending: &Ending) -> Result<u8
         let number = run.map(|run| format!("run {run} ")).unwrap_or_default();
         writeln!(to, "{number}{} ({}): {}", ending.outcome, ending.reason, ending.message)
     })?;
+    // Who asked for a run and got none must not read that as success.
+    if ending.outcome == Outcome::Skipped {
+        return Ok(FAILED);
+    }
     let own = ending.exit_code.and_then(|code| u8::try_from(code).ok());
     Ok(own.unwrap_or_else(|| ending.outcome.exit_code()))
 }
@@ -199,7 +212,10 @@ fn tell_ending(output: Output, run: Option<RunId>, ending: &Ending) -> Result<u8
 pub(super) async fn health(env_file: Option<&Path>, output: Output) -> Result<u8> {
     let settings = configuration(env_file)?.settings;
     let (healthy, message) = match Call::place(&settings.state_dir, &Request::Health).await? {
-        None => (false, format!("no roadstead serves `{}`", settings.state_dir.display())),
+        None => (
+            false,
+            format!("no `roadstead serve` is at work in `{}`", settings.state_dir.display()),
+        ),
         Some(mut call) => {
             let deadline = std::time::Duration::from_secs(5);
             let reply = tokio::time::timeout(deadline, call.next()).await;

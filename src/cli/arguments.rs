@@ -20,7 +20,8 @@ use clap_complete::Shell;
         3 plan: there are changes."
 )]
 pub struct Arguments {
-    /// File of settings [default: `/etc/roadstead/env.local`, if it exists]
+    /// File of settings, as `env.local.example` [default: `$ROADSTEAD_ENV_FILE`, else
+    /// `/etc/roadstead/env.local`, if it exists]; with `compose`: file of variables [default: `.env`]
     #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// Prints JSON for scripts
@@ -35,49 +36,88 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serves all jobs until stopped; the container's default
+    #[command(
+        after_help = "Examples:\n  roadstead serve\n  roadstead serve --env-file ./env.local\n\n\
+                      SIGTERM ends it: running work gets until its next step boundary or \
+                      AUTODEPLOY_SHUTDOWN_GRACE, a second signal ends it at once. SIGHUP reads the \
+                      configuration anew."
+    )]
     Serve,
     /// Validates env.local and all job files, touches nothing
-    #[command(after_help = "Exit code 0 when all is right, 2 when not. A misspelled AUTODEPLOY_ \
-                            variable is an error here and a warning in serve.")]
+    #[command(
+        after_help = "Examples:\n  roadstead check\n  roadstead check --env-file ./env.local\n  \
+                      docker exec roadstead /roadstead check\n\n\
+                      Exit code 0 when all is right, 2 when not. A misspelled AUTODEPLOY_ variable \
+                      is an error here and a warning in serve."
+    )]
     Check,
     /// Shows for each job what is applied, whether it is held up, and what comes next
+    #[command(after_help = "Examples:\n  roadstead status\n  \
+                            roadstead status --json | jq '.[] | select(.quarantine)'")]
     Status,
     /// Shows what a deploy would change, and why; changes nothing
-    #[command(after_help = "Exit code 0 when there is nothing to do, 3 when there are changes, \
-                            1 when no plan can be made.")]
+    #[command(after_help = "Examples:\n  roadstead plan\n  roadstead plan web --json\n\n\
+                      Exit code 0 when there is nothing to do, 3 when there are changes, \
+                      1 when no plan can be made.")]
     Plan {
         /// The deploy job [default: the only one, or `autodeploy`]
         job: Option<String>,
     },
     /// Deploys now and waits; also tries a revision again that failed before
+    #[command(after_help = "Examples:\n  roadstead deploy\n  roadstead deploy web\n\n\
+                            Exit code 0 when the project is as its sources say, 1 when not.")]
     Deploy {
         /// The deploy job [default: the only one, or `autodeploy`]
         job: Option<String>,
     },
     /// Runs a job now, waits, and exits with its exit code
+    #[command(after_help = "Examples:\n  roadstead run report\n  roadstead run web --json\n\n\
+                            Exit code: that of the container for a `run` job; for a deploy 0 when \
+                            it is done, 1 when not.")]
     Run {
         /// The job
         job: String,
     },
     /// Lists all jobs
+    #[command(
+        after_help = "Examples:\n  roadstead jobs\n  roadstead jobs --json | jq '.[].origin'"
+    )]
     Jobs,
     /// Shows the coming slots of jobs, or of a schedule that is tried out
     #[command(
         after_help = "Examples:\n  roadstead next\n  roadstead next autodeploy --count 3\n  \
-                            roadstead next --schedule '30 2 * * 1-5' --timezone America/Toronto"
+                            roadstead next --schedule '30 2 * * 1-5' --timezone America/Toronto\n  \
+                            roadstead next --schedule @daily --after 2026-03-01T00:00:00Z --json"
     )]
     Next(Next),
     /// Lists runs, newest first, or shows one with its steps
+    #[command(after_help = "Examples:\n  roadstead runs\n  roadstead runs web -n 5\n  \
+                            roadstead runs 42\n  roadstead runs --outcome failed --outcome lost")]
     Runs(Runs),
     /// Prints a job's log, or the lines of one run
-    #[command(after_help = "Examples:\n  roadstead logs -f autodeploy\n  roadstead logs 42")]
+    #[command(
+        after_help = "Examples:\n  roadstead logs -f autodeploy\n  roadstead logs web -n 1000\n  \
+                            roadstead logs 42\n\n\
+                            With --json each line is one object; lines that are text are {\"line\": …}."
+    )]
     Logs(Logs),
     /// Says whether the daemon lives and reaches the Engine; for HEALTHCHECK
+    #[command(after_help = "Examples:\n  docker exec roadstead /roadstead health\n\n\
+                            Exit code 0 when healthy, 1 when not.")]
     Health,
     /// Works on a Compose project as docker compose does, without job, git or history
-    #[command(subcommand_required = true, arg_required_else_help = true)]
+    #[command(
+        subcommand_required = true,
+        arg_required_else_help = true,
+        after_help = "Examples:\n  roadstead compose config\n  \
+                      roadstead compose -f compose.yml -f compose.prod.yml up -d\n  \
+                      roadstead compose -p hello ps\n  roadstead compose down"
+    )]
     Compose(Compose),
     /// Prints a completion script
+    #[command(after_help = "Examples:\n  \
+        roadstead completions bash > /etc/bash_completion.d/roadstead\n  \
+        roadstead completions zsh > ~/.zfunc/_roadstead")]
     Completions {
         /// The shell
         shell: Shell,
@@ -94,10 +134,10 @@ pub struct Next {
     #[arg(long, value_name = "EXPR")]
     pub schedule: Option<String>,
     /// Time zone of the schedule [default: `AUTODEPLOY_TIMEZONE`, else UTC]
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", value_parser = time_zone)]
     pub timezone: Option<chrono_tz::Tz>,
     /// Slots after this time, RFC 3339 [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
     pub after: Option<DateTime<Utc>>,
     /// How many slots
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -154,6 +194,9 @@ pub struct Compose {
 #[derive(Debug, Subcommand)]
 pub enum ComposeCommand {
     /// Prints the project as it is understood: merged, interpolated, normalised
+    #[command(after_help = "Examples:\n  roadstead compose config\n  \
+                            roadstead compose config --format json | jq .services\n  \
+                            roadstead compose -f compose.yml config --quiet && echo fine")]
     Config {
         /// Form of the output
         #[arg(long, default_value = "yaml", value_parser = ["yaml", "json"])]
@@ -172,6 +215,10 @@ pub enum ComposeCommand {
         images: bool,
     },
     /// Creates and starts what is missing or changed, keeping old containers until new ones run
+    #[command(after_help = "Examples:\n  roadstead compose up -d\n  \
+                            roadstead compose up --dry-run\n  \
+                            roadstead compose --profile debug up --wait web\n\n\
+                            Exit code 0 when all of it runs, 1 when not: then what ran before runs again.")]
     Up {
         /// Returns once containers run; the only mode so far
         #[arg(short, long)]
@@ -195,6 +242,8 @@ pub enum ComposeCommand {
         services: Vec<String>,
     },
     /// Lists the project's containers
+    #[command(after_help = "Examples:\n  roadstead compose ps\n  \
+                            roadstead compose -p hello ps --all --json")]
     Ps {
         /// Stopped ones, too
         #[arg(short, long)]
@@ -207,6 +256,9 @@ pub enum ComposeCommand {
         format: String,
     },
     /// Stops and removes the project's containers and networks
+    #[command(after_help = "Examples:\n  roadstead compose down\n  \
+                            roadstead compose -p hello down\n  \
+                            roadstead compose down --volumes    the data, too")]
     Down {
         /// Removes named volumes, too: their data is gone
         #[arg(short, long)]
@@ -215,4 +267,22 @@ pub enum ComposeCommand {
         #[arg(long)]
         remove_orphans: bool,
     },
+}
+
+fn time_zone(text: &str) -> Result<chrono_tz::Tz, String> {
+    text.parse().map_err(|_| {
+        let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let near = crate::problem::nearest(text, known);
+        match near {
+            Some(near) => format!("there is no such time zone; did you mean `{near}`?"),
+            None => "expected an IANA time zone such as `America/Toronto`".to_owned(),
+        }
+    })
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let time = DateTime::parse_from_rfc3339(text);
+    let wanted = "expected a time with its offset, as `2026-03-01T00:00:00Z` or \
+                  `2026-03-01T00:00:00-05:00`";
+    time.map(|time| time.to_utc()).map_err(|_| wanted.to_owned())
 }

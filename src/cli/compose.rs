@@ -38,11 +38,7 @@ pub(super) async fn run(env_file: Option<&Path>, output: Output, arguments: Comp
             ps(&engine, &request, *all, *quiet, Output { json, ..output }).await
         }
         ComposeCommand::Down { volumes, .. } => {
-            // Down works by labels; the files only give the name.
-            let observed = engine.observe(&project_name(&request)?).await?;
-            let planned = teardown::teardown(&project_name(&request)?, &observed, *volumes);
-            apply::tear_down(&engine, &planned).await?;
-            Ok(0)
+            down(&engine, &project_name(&request)?, *volumes, output).await
         }
     }
 }
@@ -184,7 +180,12 @@ async fn up(
         observed.images = engine.images().await?;
         plan = plan::plan(&desired, &observed)?.without_pulls();
     }
+    let tell = |plan: &plan::Plan| {
+        if output.json { print(|to| writeln!(to, "{:#}", json!(plan))) } else { Ok(()) }
+    };
     if plan.is_empty() {
+        tracing::info!("{}: {}", plan.project, plan.summary());
+        tell(&plan)?;
         return Ok(0);
     }
     let cancel = CancellationToken::new();
@@ -220,6 +221,25 @@ async fn up(
         };
         writeln!(std::io::stderr(), "roadstead: {:#}; {after}", failure.error)?;
         return Ok(FAILED);
+    }
+    tell(&plan)?;
+    Ok(0)
+}
+
+/// Down works by labels; the files only give the name.
+async fn down(engine: &Engine, project: &str, volumes: bool, output: Output) -> Result<u8> {
+    let observed = engine.observe(project).await?;
+    let planned = teardown::teardown(project, &observed, volumes);
+    let containers: Vec<&str> =
+        planned.waves.iter().flatten().map(|container| container.name.as_str()).collect();
+    if containers.is_empty() && planned.networks.is_empty() && planned.volumes.is_empty() {
+        tracing::info!("{project}: nothing to remove");
+    }
+    apply::tear_down(engine, &planned).await?;
+    if output.json {
+        let removed = json!({ "project": project, "containers": containers,
+                              "networks": planned.networks, "volumes": planned.volumes });
+        print(|to| writeln!(to, "{removed:#}"))?;
     }
     Ok(0)
 }

@@ -1,11 +1,14 @@
 //! Commands that only look: at what was written, at history, at logs, at the clock.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use serde_json::json;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Value, json};
 
 use super::arguments::{Logs, Next, Runs};
 use super::output::{Output, Page, print};
@@ -17,28 +20,31 @@ use crate::daemon::unknown_job;
 use crate::job::Configuration;
 use crate::job::schedule::Schedule;
 use crate::logs;
-use crate::problem::Problem;
+use crate::problem::{Problem, Problems};
 use crate::run::{Outcome, RunId};
 use crate::settings::Settings;
 use crate::store::{RunFilter, Store};
 
 /// The log that belongs to no job.
 const MAIN_LOG: &str = logs::MAIN;
+/// How often `logs -f` looks whether somebody still reads.
+const READER_LOOK: Duration = Duration::from_millis(500);
 
 /// `check`.
 pub(super) fn check(env_file: Option<&Path>, output: Output) -> Result<u8> {
     let everything = match read_disk(env_file) {
         Ok(everything) => everything,
         Err(error) => {
-            let Some(problems) = error.downcast_ref::<crate::problem::Problems>() else {
+            let Some(problems) = error.downcast_ref::<Problems>() else {
                 return Err(error);
             };
+            let problems = problems.clone().in_order();
             print(|to| tell_problems(to, output, &problems.0, &[], 0))?;
             return Ok(USAGE);
         }
     };
-    let errors: Vec<Problem> =
-        everything.unknown.0.into_iter().chain(everything.broken_jobs.0).collect();
+    let errors = everything.unknown.0.into_iter().chain(everything.broken_jobs.0).collect();
+    let errors = Problems(errors).in_order().0;
     let jobs = everything.configuration.jobs.len();
     print(|to| tell_problems(to, output, &errors, &everything.warnings.0, jobs))?;
     Ok(if errors.is_empty() { 0 } else { USAGE })
@@ -68,6 +74,11 @@ fn tell_problems(
         writeln!(to, "warning: {warning}")?;
     }
     match errors.len() {
+        0 if jobs == 0 => {
+            let hint = "set AUTODEPLOY_EXTRA_REPOS or AUTODEPLOY_REPOS, or write a job file";
+            writeln!(to, "all is right, but there is no job: {hint}")
+        }
+        0 if jobs == 1 => writeln!(to, "all is right: 1 job"),
         0 => writeln!(to, "all is right: {jobs} jobs"),
         1 => writeln!(to, "1 error"),
         count => writeln!(to, "{count} errors"),
@@ -173,8 +184,9 @@ fn slots_of_jobs(
 
 /// `runs`.
 pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -> Result<u8> {
-    let settings = configuration(env_file)?.settings;
-    let page = page(output, &settings);
+    let configuration = configuration(env_file)?;
+    let settings = &configuration.settings;
+    let page = page(output, settings);
     let store = Store::open_read_only(&settings.state_dir).await?;
     if let Some(id) = runs.what.as_deref().and_then(run_number) {
         let Some((store, run)) = find_run(store, id).await? else { bail!(no_run(id)) };
@@ -194,6 +206,19 @@ pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -
         Some(store) => store.runs(&filter).await?,
         None => Vec::new(),
     };
+    // Of a job that is gone history still tells; of one that never was there is nothing to tell.
+    if let Some(name) = &runs.what
+        && found.is_empty()
+        && !configuration.jobs.iter().any(|job| job.name == *name)
+    {
+        let known = match &store {
+            Some(store) => store.last_run(name).await?.is_some(),
+            None => false,
+        };
+        if !known {
+            bail!(Usage(unknown_job(name, &configuration.jobs)));
+        }
+    }
     print(|to| super::runs::runs(to, &page, &found))?;
     Ok(0)
 }
@@ -212,7 +237,7 @@ fn no_run(id: RunId) -> Usage {
 }
 
 /// `logs`.
-pub(super) async fn logs(env_file: Option<&Path>, arguments: &Logs) -> Result<u8> {
+pub(super) async fn logs(env_file: Option<&Path>, output: Output, arguments: &Logs) -> Result<u8> {
     let configuration = configuration(env_file)?;
     let settings = &configuration.settings;
     let dir = &settings.log.dir;
@@ -220,24 +245,57 @@ pub(super) async fn logs(env_file: Option<&Path>, arguments: &Logs) -> Result<u8
     if let Some(id) = run_number(what) {
         let store = Store::open_read_only(&settings.state_dir).await?;
         let Some((_, run)) = find_run(store, id).await? else { bail!(no_run(id)) };
-        let lines = logs::run_lines(dir, &run.job, id)?;
-        print(|to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))?;
-        return Ok(0);
+        if arguments.follow {
+            let job = &run.job;
+            bail!(Usage(format!("a run is not followed, its job is: `roadstead logs -f {job}`")));
+        }
+        return print_lines(output, &logs::run_lines(dir, &run.job, id)?);
     }
     let is_known = what == MAIN_LOG || configuration.jobs.iter().any(|job| job.name == what);
     if !is_known && !logs::log_path(dir, what).exists() {
         bail!(Usage(unknown_job(what, &configuration.jobs)));
     }
-    if arguments.follow {
-        let from = logs::Since::Last(arguments.lines);
-        logs::follow(dir, what, from, |line| {
-            let written = print(|to| writeln!(to, "{line}"));
-            if written.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .await?;
-        return Ok(0);
+    if !arguments.follow {
+        return print_lines(output, &logs::tail(dir, what, arguments.lines)?);
     }
-    let lines = logs::tail(dir, what, arguments.lines)?;
-    print(|to| lines.iter().try_for_each(|line| writeln!(to, "{line}")))?;
+    let from = logs::Since::Last(arguments.lines);
+    let follow = logs::follow(dir, what, from, |line| {
+        match std::io::stdout().write_all(format!("{}\n", shape(output, &line)).as_bytes()) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    });
+    tokio::select! {
+        followed = follow => followed?,
+        () = reader_gone() => {}
+    }
     Ok(0)
+}
+
+fn print_lines(output: Output, lines: &[String]) -> Result<u8> {
+    print(|to| lines.iter().try_for_each(|line| writeln!(to, "{}", shape(output, line))))?;
+    Ok(0)
+}
+
+/// A line as it is printed: in JSON one object, also where the log is text.
+fn shape(output: Output, line: &str) -> Cow<'_, str> {
+    let is_object = || serde_json::from_str::<serde_json::Map<String, Value>>(line).is_ok();
+    if !output.json || is_object() {
+        return Cow::Borrowed(line);
+    }
+    Cow::Owned(json!({ "line": line }).to_string())
+}
+
+/// Waits until nobody reads stdout any more; a log may be silent for days before a write says so.
+async fn reader_gone() {
+    let stdout = std::io::stdout();
+    let at_once = Timespec::default();
+    loop {
+        tokio::time::sleep(READER_LOOK).await;
+        let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+        let answer = poll(&mut asked, Some(&at_once));
+        if answer.is_ok() && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return;
+        }
+    }
 }

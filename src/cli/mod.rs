@@ -57,7 +57,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Jobs => inspect::jobs(env_file, output).await,
         Command::Next(next) => inspect::next(env_file, output, &next),
         Command::Runs(runs) => inspect::runs(env_file, output, &runs).await,
-        Command::Logs(logs) => inspect::logs(env_file, &logs).await,
+        Command::Logs(logs) => inspect::logs(env_file, output, &logs).await,
         Command::Health => act::health(env_file, output).await,
         Command::Compose(compose) => compose::run(env_file, output, compose).await,
         Command::Completions { shell } => {
@@ -72,7 +72,10 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
 /// Prints why a command ended; what a person wrote wrong is no failure of a run.
 fn report(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.is::<Problems>() || error.is::<Usage>();
-    let _ = writeln!(io::stderr(), "roadstead: {error:#}");
+    let _ = match error.downcast_ref::<Problems>() {
+        Some(problems) => writeln!(io::stderr(), "roadstead: {}", problems.clone().in_order()),
+        None => writeln!(io::stderr(), "roadstead: {error:#}"),
+    };
     ExitCode::from(if is_usage { USAGE } else { FAILED })
 }
 

@@ -158,12 +158,15 @@ pub fn slots(to: &mut dyn Write, page: &Page, slots: &[Slot]) -> io::Result<()> 
         return json(to, &slots);
     }
     let named = slots.iter().any(|slot| slot.job.is_some());
-    let mut table = Table::new(if named { &["JOB", "SLOT", "WHEN"] } else { &["SLOT", "WHEN"] });
+    // How far off a slot is, is for people only.
+    let all = ["JOB", "SLOT", "WHEN"];
+    let terminal = page.output.terminal;
+    let mut table = Table::new(&all[usize::from(!named)..2 + usize::from(terminal)]);
     for slot in slots {
         let local = Page { timezone: slot.timezone, ..*page };
         let job = slot.job.clone().map(Cell::from);
-        let when = moment(page, slot.at);
-        table.row(job.into_iter().chain([instant(&local, slot.at).into(), when.into()]));
+        let when = terminal.then(|| moment(page, slot.at).into());
+        table.row(job.into_iter().chain([instant(&local, slot.at).into()]).chain(when));
     }
     table.write(to, page.output, "no slot comes")
 }

@@ -29,8 +29,8 @@ use crate::job::schedule::Schedule;
 use crate::job::{Configuration, Job, Work};
 use crate::queue::{Queue, Request};
 use crate::reconcile::{self, World};
-use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
-use crate::store::Store;
+use crate::run::{Ending, Outcome, Reason, Run, RunId, Trigger};
+use crate::store::{RunFilter, Store};
 
 /// The longest sleep of the loop: a machine that slept or a clock that was set is noticed after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -54,7 +54,10 @@ enum Event {
     /// A run ended.
     Finished { job: String, run: RunId, ending: Ending },
     /// The Engine answers and interrupted switches are repaired.
-    EngineReady,
+    EngineReady {
+        /// True when it did not answer at first.
+        was_down: bool,
+    },
     /// Stop.
     Terminate,
     /// Read the configuration anew.
@@ -186,14 +189,16 @@ impl Daemon {
         let directories = reconcile::directories(idle);
         self.tasks.spawn(async move {
             let (mut pause, longest) = ENGINE_RETRY;
+            let mut was_down = false;
             loop {
                 let reached = async {
                     world.engine.ping().await?;
                     reconcile::recover(&world, &directories).await
                 };
                 match reached.await {
-                    Ok(_) => return Event::EngineReady,
+                    Ok(_) => return Event::EngineReady { was_down },
                     Err(error) => {
+                        was_down = true;
                         warn!("{error:#}; trying again in {} s", pause.as_secs());
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(longest);
@@ -237,22 +242,24 @@ impl Daemon {
         until.map_or(LONGEST_SLEEP, |until| until.min(LONGEST_SLEEP))
     }
 
+    fn listen_to(&mut self, stream: UnixStream) {
+        let opened =
+            async move { Conversation::open(stream).await.map_or(Event::Mumbled, Event::Asked) };
+        self.tasks.spawn(opened);
+    }
+
     async fn handle(&mut self, event: Event) {
         match event {
             Event::Time => self.start_due().await,
-            Event::Connected(stream) => {
-                self.tasks.spawn(async move {
-                    Conversation::open(stream).await.map_or(Event::Mumbled, Event::Asked)
-                });
-            }
+            Event::Connected(stream) => self.listen_to(stream),
             Event::Asked(conversation) => self.answer(conversation).await,
             Event::Mumbled | Event::Terminate => {}
             Event::Finished { job, run, ending } => self.finish(&job, run, &ending).await,
             // Another run ended badly in the meantime.
-            Event::EngineReady if self.needs_recovery.swap(false, Ordering::Relaxed) => {
+            Event::EngineReady { .. } if self.needs_recovery.swap(false, Ordering::Relaxed) => {
                 self.reach_engine();
             }
-            Event::EngineReady => {
+            Event::EngineReady { was_down } => {
                 self.engine_ready = true;
                 info!("the Docker Engine at {} answers", self.world.engine.host());
                 for request in std::mem::take(&mut self.held) {
@@ -260,6 +267,8 @@ impl Daemon {
                 }
                 if !std::mem::replace(&mut self.looked_at_startup, true) {
                     self.start_at_startup().await;
+                } else if was_down {
+                    self.retry_what_missed_the_engine().await;
                 }
                 self.start_due().await;
             }
@@ -278,16 +287,39 @@ impl Daemon {
             let unknown = match &job.work {
                 Work::Deploy(_) => {
                     let applied = self.store.applied(&job.name).await.ok().flatten();
-                    let last = self.store.last_run(&job.name).await.ok().flatten();
-                    let cut_off = last.is_some_and(|run| {
+                    let cut_off = self.last_that_ran(&job.name).await.is_some_and(|run| {
                         matches!(run.outcome, Outcome::Lost | Outcome::Cancelled)
                     });
-                    applied.is_none() || cut_off
+                    // What a person starts by hand waits for that person the first time, too.
+                    cut_off || applied.is_none() && job.schedule != Schedule::Manual
                 }
                 Work::Run(_) => false,
             };
             if unknown || matches!(job.schedule, Schedule::Startup) {
                 due.push(request(job, Trigger::Startup, None, now));
+            }
+        }
+        for request in due {
+            self.enqueue(request, None).await;
+        }
+    }
+
+    /// The newest run that did something; a skipped slot says nothing about how things stand.
+    async fn last_that_ran(&self, job: &str) -> Option<Run> {
+        let filter = RunFilter { job: Some(job.to_owned()), outcomes: Vec::new(), limit: 20 };
+        let runs = self.store.runs(&filter).await.unwrap_or_default();
+        runs.into_iter().find(|run| run.outcome != Outcome::Skipped)
+    }
+
+    /// Deploys that failed for want of the Engine are tried again when it is back, once.
+    async fn retry_what_missed_the_engine(&mut self) {
+        let now = (self.world.now)();
+        let mut due = Vec::new();
+        for job in &self.configuration.jobs {
+            let last = self.last_that_ran(&job.name).await;
+            let missed = last.is_some_and(|run| run.reason == Some(Reason::EngineUnreachable));
+            if missed && matches!(job.work, Work::Deploy(_)) {
+                due.push(request(job, Trigger::Retry, None, now));
             }
         }
         for request in due {
@@ -373,6 +405,10 @@ impl Daemon {
                 self.skip(&waiting.job, slot, Reason::Shutdown, shutdown).await;
             }
         }
+        self.agenda = Agenda::default();
+        for mut asker in std::mem::take(&mut self.waiting).into_values().flatten() {
+            asker.reply(&Reply::Refused { message: shutdown.to_owned() }).await;
+        }
         info!("stopping: {} runs come to a step boundary", self.running.len());
         for running in self.running.values() {
             running.cancel.cancel();
@@ -386,6 +422,11 @@ impl Daemon {
                     warn!("asked again: stopping now");
                     break;
                 }
+                Ok(Event::Asked(mut asker)) => {
+                    let message = "roadstead is stopping".to_owned();
+                    asker.reply(&Reply::Refused { message }).await;
+                }
+                Ok(Event::Connected(stream)) => self.listen_to(stream),
                 Ok(_) => {}
                 Err(_) => {
                     warn!("{} s are over: stopping now", grace.as_secs());

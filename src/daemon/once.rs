@@ -68,6 +68,10 @@ pub fn unknown_job(name: &str, jobs: &[Job]) -> String {
     let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
     match crate::problem::nearest(name, names.iter().copied()) {
         Some(near) => format!("there is no job `{name}`; did you mean `{near}`?"),
+        None if names.is_empty() => format!(
+            "there is no job `{name}`, nor any other: set AUTODEPLOY_EXTRA_REPOS or AUTODEPLOY_REPOS \
+             in env.local, or write a job file"
+        ),
         None => format!("there is no job `{name}`; there are: {}", names.join(", ")),
     }
 }

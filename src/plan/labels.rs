@@ -127,3 +127,98 @@ pub fn of_container(
     }
     labels
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::model::{Condition, Dependency, Network, Volume};
+
+    fn pairs(list: &[(&str, &str)]) -> BTreeMap<String, String> {
+        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn project() -> Project {
+        let labels = pairs(&[("mine", "1"), (PROJECT, "forged")]);
+        let network =
+            Network { name: "p_n".to_owned(), labels: labels.clone(), ..Network::default() };
+        let volume = Volume { name: "p_v".to_owned(), labels, ..Volume::default() };
+        Project {
+            name: "p".to_owned(),
+            working_dir: "/srv/p".into(),
+            files: vec!["/srv/p/a.yml".into(), "/srv/p/b.yml".into()],
+            networks: [("n".to_owned(), network)].into(),
+            volumes: [("v".to_owned(), volume)].into(),
+            ..Project::default()
+        }
+    }
+
+    const VERSION_NOW: &str = env!("CARGO_PKG_VERSION");
+
+    #[test]
+    fn networks_and_volumes_carry_the_labels_of_docker_compose() {
+        let common = [("mine", "1"), (PROJECT, "p"), (CONFIG_HASH, "h"), (VERSION, VERSION_NOW)];
+        let mut network = pairs(&common);
+        network.insert(NETWORK.to_owned(), "n".to_owned());
+        assert_eq!(of_network(&project(), "n", "h"), network);
+        let mut volume = pairs(&common);
+        volume.insert(VOLUME.to_owned(), "v".to_owned());
+        assert_eq!(of_volume(&project(), "v", "h"), volume);
+    }
+
+    #[test]
+    fn containers_carry_what_both_tools_read() {
+        let depends_on = |condition, restart| Dependency { condition, restart, required: true };
+        let service = Service {
+            name: "web".to_owned(),
+            labels: pairs(&[("mine", "1"), (SERVICE, "forged"), (ONEOFF, "True")]),
+            depends_on: [
+                ("db".to_owned(), depends_on(Condition::Healthy, true)),
+                ("init".to_owned(), depends_on(Condition::CompletedSuccessfully, false)),
+            ]
+            .into(),
+            ..Service::default()
+        };
+        let old = |restart| Kept {
+            id: "abc".to_owned(),
+            name: "p-web-2".to_owned(),
+            restart,
+            running: restart,
+            anonymous_volumes: BTreeMap::new(),
+        };
+        let base = [
+            ("mine", "1"),
+            (PROJECT, "p"),
+            (SERVICE, "web"),
+            (CONFIG_HASH, "h"),
+            (ONEOFF, "False"),
+            (CONTAINER_NUMBER, "2"),
+            (IMAGE, "sha256:1"),
+            (DEPENDS_ON, "db:service_healthy:true,init:service_completed_successfully:false"),
+            (WORKING_DIR, "/srv/p"),
+            (CONFIG_FILES, "/srv/p/a.yml,/srv/p/b.yml"),
+            (VERSION, VERSION_NOW),
+        ];
+        let (ran, stood) = (old(true), old(false));
+        for (replaces, revision, run, more) in [
+            (None, "", 0, &[][..]),
+            (None, "main@1a2b3c4", 7, &[(REVISION, "main@1a2b3c4"), (RUN, "7")]),
+            (
+                Some(&ran),
+                "",
+                0,
+                &[(REPLACES, "abc"), (REPLACE, "p-web-2"), (REPLACES_RUNNING, YES)],
+            ),
+            (
+                Some(&stood),
+                "",
+                0,
+                &[(REPLACES, "abc"), (REPLACE, "p-web-2"), (REPLACES_RUNNING, NO)],
+            ),
+        ] {
+            let provenance =
+                Provenance { hash: "h", number: 2, image_id: "sha256:1", replaces, revision, run };
+            let expected = pairs(&[&base[..], more].concat());
+            assert_eq!(of_container(&project(), &service, &provenance), expected, "{provenance:?}");
+        }
+    }
+}

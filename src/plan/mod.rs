@@ -207,6 +207,7 @@ pub struct Wait {
     pub required: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
 fn condition_word<S: serde::Serializer>(it: &Condition, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(it.as_str())
 }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::World;
+use crate::docker::{Engine, is_unreachable};
 use crate::job::{Job, Work};
 use crate::plan::observed::Observed;
-use crate::plan::{self, labels};
+use crate::plan::{self, Rescue, labels};
 
 /// Directories of the projects of these jobs, as we see them.
 pub fn directories<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<PathBuf> {
@@ -25,9 +26,11 @@ pub fn directories<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<PathBuf> {
 /// Another project's switch may be going on right now: by another of our runs, by `compose up`, by a
 /// Roadstead with a state of its own. From outside it looks as one that was interrupted.
 ///
+/// A container that cannot be brought back is told and left as it is, for the next look.
+///
 /// # Errors
 ///
-/// When the Engine does not answer, or a container cannot be brought back.
+/// When the Engine does not answer.
 pub async fn recover(world: &World, directories: &[PathBuf]) -> Result<usize> {
     let engine = &world.engine;
     let mut replaced = engine.containers_with(labels::REPLACES).await?;
@@ -46,15 +49,25 @@ pub async fn recover(world: &World, directories: &[PathBuf]) -> Result<usize> {
         let containers = engine.containers_of(project).await?;
         let observed = Observed { containers, ..Observed::default() };
         for rescue in plan::recovery(&observed) {
-            let (id, name) = &rescue.remove;
-            engine.remove(id).await?;
-            if let Some((id, old)) = &rescue.start {
-                engine.start(id).await?;
-                warn!("container {old} was stopped by an interrupted run; started it again");
+            match bring_back(engine, &rescue).await {
+                Ok(()) => rescued += 1,
+                Err(error) if is_unreachable(&error) => return Err(error),
+                Err(error) => error!("an interrupted run cannot be undone: {error:#}"),
             }
-            info!("removed {name}, left by an interrupted run");
-            rescued += 1;
         }
     }
     Ok(rescued)
+}
+
+/// The new container goes last: as long as both exist, a crash in here is seen by the next recovery.
+async fn bring_back(engine: &Engine, rescue: &Rescue) -> Result<()> {
+    let (new, name) = &rescue.remove;
+    engine.stop(new, None).await?;
+    if let Some((old, old_name)) = &rescue.start {
+        engine.start(old).await?;
+        warn!("container {old_name} was stopped by an interrupted run; started it again");
+    }
+    engine.remove(new).await?;
+    info!("removed {name}, left by an interrupted run");
+    Ok(())
 }

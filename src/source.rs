@@ -389,7 +389,10 @@ impl CheckoutState {
                 )
             }
             Self::NotARepository { detail } => {
-                format!("`{at}` is not a usable git checkout: {detail}")
+                format!(
+                    "`{at}` is not a usable git checkout: {detail}; clone it anew, or drop it from \
+                     the list"
+                )
             }
             Self::Unreachable { detail } => {
                 format!("the remote of `{at}` cannot be read: {detail}")

@@ -108,10 +108,9 @@ pub fn load(
     let mut layers = Layers { file: String::new(), assigned: IndexMap::new(), environment };
     if let Some((path, text)) = env_file {
         layers.file = path.display().to_string();
-        match env_local::parse(text, &layers.file, &layers.environment) {
-            Ok(assigned) => layers.assigned = assigned,
-            Err(found) => problems.extend(found.0),
-        }
+        let (assigned, found) = env_local::parse_partly(text, &layers.file, &layers.environment);
+        layers.assigned = assigned;
+        problems.extend(found.0);
     }
     let mut warnings = Vec::new();
     let found = layers.resolve(&mut warnings);

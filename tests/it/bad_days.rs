@@ -1,7 +1,5 @@
 //! Bad days of the machine: the Engine is away, a disk refuses, somebody stops us.
 
-#![expect(clippy::unwrap_used, reason = "a test fails at the first surprise")]
-
 use std::time::Duration;
 
 use crate::support::scene::PATIENCE;
@@ -16,7 +14,7 @@ fn two() -> String {
 #[test]
 fn an_engine_that_is_not_there_yet_is_waited_for_and_one_that_restarts_is_found_again() {
     let engine = Engine::own();
-    let scene = Scene::on(&engine, &[("compose.yml", &GOOD.replace("}", ", restart: always}"))]);
+    let scene = Scene::on(&engine, &[("compose.yml", &GOOD.replace('}', ", restart: always}"))]);
     engine.halt();
     let said = scene.deploy().fails_with(1);
     assert!(said.contains("docker.sock"), "{said}");

@@ -1,7 +1,6 @@
 //! Bad input: nothing that ran is touched, the message says what to do, the exit code is right.
 
-#![expect(clippy::unwrap_used, reason = "a test fails at the first surprise")]
-
+use crate::git_world::SshServer;
 use crate::support::scene::PATIENCE;
 use crate::support::{Engine, Registry, Roadstead, Scene, project::git, unique, wait_for};
 
@@ -47,7 +46,7 @@ fn a_broken_env_local_stops_a_deploy_before_it_begins() {
             "GREETING='never closed\nexport NOW=$(date)\nAUTODEPLOY_GIT_TIMEOUT=soon",
         );
     };
-    check(&Mistake { make: &make, code: 2, reason: "", says: &["env.local", "quote"] });
+    check(&Mistake { make: &make, code: 2, reason: "", says: &["env.local:", "never closed"] });
 }
 
 #[test]
@@ -85,14 +84,16 @@ fn a_configuration_that_breaks_while_serving_is_told_once_and_changes_nothing() 
     let daemon = scene.roadstead.serve();
     scene.wait_for_run("succeeded", 1);
     let web = scene.state("web");
+    let unchanged = scene.runs_that("unchanged").len();
     scene.set_env_local("AUTODEPLOY_GIT_TIMEOUT=soon");
-    scene.wait_for_run("blocked", 3);
+    wait_for("three blocked runs", PATIENCE, || {
+        scene.roadstead.log("autodeploy").matches("blocked (configuration_invalid)").count() >= 3
+    });
     assert_eq!(scene.state("web"), web);
     let told = daemon.console().matches("the configuration stays as it was").count();
     assert_eq!(told, 1, "{}", daemon.console());
     scene.set_env_local("");
-    let before = scene.runs_that("unchanged").len();
-    scene.wait_for_run("unchanged", before + 1);
+    scene.wait_for_run("unchanged", unchanged + 1);
     assert_eq!(daemon.stop(PATIENCE), Some(0));
 }
 
@@ -102,7 +103,7 @@ fn a_missing_directory_is_named() {
         let checkout = scene.project.checkout();
         std::fs::rename(&checkout, checkout.with_extension("gone")).unwrap();
     };
-    let says = ["does not exist"];
+    let says = ["is missing: clone it there"];
     check(&Mistake { make: &make, code: 1, reason: "directory_missing", says: &says });
 }
 
@@ -112,7 +113,7 @@ fn a_directory_that_is_no_repository_is_named() {
         let directory = scene.project.checkout().join(".git");
         std::fs::rename(&directory, scene.project.remote().with_extension("away")).unwrap();
     };
-    let says = ["git repository"];
+    let says = ["not a usable git checkout", "clone it anew"];
     check(&Mistake { make: &make, code: 1, reason: "not_a_repository", says: &says });
 }
 
@@ -158,11 +159,46 @@ fn an_unreachable_remote_is_named() {
     check(&Mistake { make: &make, code: 1, reason: "remote_unreachable", says: &["remote.git"] });
 }
 
+#[test]
+fn an_ssh_host_nobody_vouched_for_and_a_wrong_key_are_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = SshServer::start(directory.path());
+    let scene = Scene::new(&[("compose.yml", GOOD)]);
+    scene.deploy().ok();
+    let (web, at) = (scene.state("web"), scene.project.checked_out());
+    let url = server.url(&scene.project.remote());
+    git(&scene.project.checkout(), &["remote", "set-url", "origin", &url]);
+    let commit = scene.project.push(&[("compose.yml", &GOOD.replace("app:1", "app:2"))]);
+    let keys = scene.roadstead.path("keys");
+    let known = keys.join("known_hosts");
+    let put = |name: &str| {
+        std::fs::copy(server.key(name), keys.join("id_rsa_git_ssh_read_only")).unwrap();
+    };
+    put("client");
+    let refused = |reason: &str, says: &str| {
+        let said = scene.deploy().fails_with(1);
+        assert!(said.contains(says), "`{says}` is missing in\n{said}");
+        assert_eq!(scene.runs()[0]["reason"], reason, "{said}");
+        assert_eq!(scene.runs()[0]["outcome"], "blocked");
+        assert_eq!((scene.state("web"), scene.project.checked_out()), (web.clone(), at.clone()));
+    };
+    refused("host_key_rejected", "known_hosts");
+    std::fs::write(&known, server.known_host_with(&server.key("other"))).unwrap();
+    refused("host_key_rejected", "has CHANGED");
+    std::fs::write(&known, server.known_host()).unwrap();
+    put("other");
+    refused("authentication_failed", "id_rsa_git_ssh_read_only");
+    put("client");
+    scene.deploy().ok();
+    assert_eq!(scene.project.checked_out(), commit);
+}
+
 /// A compose file nobody can load: what is pushed, and what is said.
 #[test]
 fn a_compose_file_that_cannot_be_loaded_is_told_with_its_line() {
-    let rows: [(&str, &[&str]); 5] = [
-        ("services:\n  web:\n    image: 'rs-test/app:1\n", &["compose.yml:3"]),
+    let rows: [(&str, &[&str]); 6] = [
+        ("services:\n  web:\n    image: 'rs-test/app:1\n", &["compose.yml:4"]),
+        ("services:\n  web:\n    image: [rs-test/app:1\n    init: true\n", &["compose.yml:4"]),
         ("services:\n  web:\n\timage: x\n", &["compose.yml:3"]),
         (
             "services:\n  web:\n    image: rs-test/app:1\n    prots: ['80']\n",

@@ -169,3 +169,26 @@ fn a_crash_between_stop_and_start_of_a_bad_version_ends_with_the_old_one() {
     assert_eq!(scene.runs_that("failed").len(), 1);
     assert_eq!(daemon.stop(Duration::from_secs(30)), Some(0));
 }
+
+#[test]
+fn a_switch_that_goes_on_is_not_taken_for_an_interrupted_one_by_another_roadstead() {
+    let engine = Engine::shared();
+    let proxy = CountingProxy::new(engine.socket());
+    let scene = Scene::through(engine, &proxy.host(), &[("compose.yml", OLD)]);
+    let daemon = scene.roadstead.serve();
+    scene.wait_for_run("succeeded", 1);
+    let catch = proxy.catch("POST", "/start", Hold::Request);
+    scene.project.push(&[("compose.yml", &new())]);
+    catch.wait(PATIENCE);
+    // The old one is stopped, the new one is made: another one starts now, and looks around.
+    let beside = Scene::new(&[("compose.yml", OLD)]);
+    let mut other = beside.roadstead.serve();
+    beside.wait_for_run("succeeded", 1);
+    assert_eq!(scene.names().len(), 3);
+    catch.release();
+    scene.wait_for_run("succeeded", 2);
+    assert_eq!(scene.names(), scene.names_of(&["other", "web"]));
+    assert_eq!(scene.runs_that("failed").len(), 0);
+    assert!(other.is_running());
+    assert_eq!(daemon.stop(Duration::from_secs(30)), Some(0));
+}

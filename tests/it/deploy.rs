@@ -1,7 +1,5 @@
 //! A push becomes a running container, and only what it changed moves.
 
-#![expect(clippy::unwrap_used, reason = "a test fails at the first surprise")]
-
 use std::time::Duration;
 
 use serde_json::Value;

@@ -1,7 +1,6 @@
 //! Jobs that run a container to completion, and limits on time.
 
-#![expect(clippy::unwrap_used, reason = "a test fails at the first surprise")]
-
+use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::scene::PATIENCE;
@@ -91,7 +90,9 @@ fn a_job_does_not_overlap_with_a_container_that_outlived_its_daemon() {
     let name = unique("job");
     let roadstead = installed(&name, "run: {image: 'rs-test/app:1', command: [sleep, '100000']}\n");
     let daemon = roadstead.serve();
-    let mut asked = roadstead.command(&["run", &name]).spawn().unwrap();
+    wait_for("the daemon", PATIENCE, || roadstead.run(&["health"]).code == Some(0));
+    let mut asked = roadstead.command(&["run", &name]);
+    let mut asked = asked.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for("the container", PATIENCE, || !containers(&name).is_empty());
     wait_for("its start", PATIENCE, || roadstead.log(&name).contains("started from"));
     daemon.kill();

@@ -8,6 +8,14 @@ mod bad_days;
 mod bad_input;
 mod crash;
 mod deploy;
+#[path = "../git_world/mod.rs"]
+#[expect(
+    dead_code,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "the servers of the tests of git; more than is used here"
+)]
+mod git_world;
 mod image;
 mod jobs;
 mod rig;

@@ -6,18 +6,18 @@ use std::slice;
 use indexmap::IndexMap;
 
 use super::{Assigned, Assignment, Operation, OperationKind, Piece, Place, Statement, Word};
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
 
 /// Longest value: far beyond what an environment can hold (128 KiB on Linux), and short enough that
 /// lines which double each other cannot exhaust the memory.
 const LONGEST_BYTES: usize = 1024 * 1024;
 
-/// Expands `statements` in order.
+/// Expands `statements` in order: values, and what is wrong with them.
 pub(super) fn expand(
     statements: &[Statement],
     file: &str,
     environment: &BTreeMap<String, String>,
-) -> Result<IndexMap<String, Assigned>, Problems> {
+) -> (IndexMap<String, Assigned>, Vec<Problem>) {
     let mut expansion =
         Expansion { file, environment, assigned: IndexMap::new(), problems: Vec::new() };
     for statement in statements {
@@ -29,8 +29,7 @@ pub(super) fn expand(
             }
         }
     }
-    Problems(expansion.problems).into_result()?;
-    Ok(expansion.assigned)
+    (expansion.assigned, expansion.problems)
 }
 
 struct Expansion<'a> {

@@ -41,9 +41,25 @@ pub fn parse(
     file: &str,
     environment: &BTreeMap<String, String>,
 ) -> Result<IndexMap<String, Assigned>, Problems> {
+    let (assigned, problems) = parse_partly(text, file, environment);
+    problems.into_result()?;
+    Ok(assigned)
+}
+
+/// As [`parse`], and in spite of problems returns what the lines without one say, so that what is
+/// wrong with those values can be told together with the problems. Nothing may be run with it.
+pub fn parse_partly(
+    text: &str,
+    file: &str,
+    environment: &BTreeMap<String, String>,
+) -> (IndexMap<String, Assigned>, Problems) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
-    let statements = Parser::new(&text, file).parse()?;
-    expand::expand(&statements, file, environment)
+    let (statements, refused) = Parser::new(&text, file).parse();
+    let (mut assigned, failed) = expand::expand(&statements, file, environment);
+    // What fails after a line that was refused may fail because of it.
+    let problems = if refused.is_empty() { failed } else { refused };
+    assigned.retain(|_, it| problems.iter().all(|problem| problem.line != Some(it.line)));
+    (assigned, Problems(problems))
 }
 
 /// A place in the file.

@@ -1,7 +1,7 @@
 //! From text to statements: which lines assign, and which would need a shell.
 
 use super::{Assignment, Piece, Place, Statement, Word, is_name, is_name_part, is_name_start};
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
 
 /// Commands whose name may be shown. The first word of any other line may be the rest of a secret
 /// that somebody forgot to quote.
@@ -75,12 +75,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    pub(super) fn parse(mut self) -> Result<Vec<Statement>, Problems> {
+    /// The statements that were understood, and what is wrong with the others.
+    pub(super) fn parse(mut self) -> (Vec<Statement>, Vec<Problem>) {
         while !self.is_at_end() {
             self.command();
         }
-        Problems(self.problems).into_result()?;
-        Ok(self.statements)
+        (self.statements, self.problems)
     }
 
     /// One line: assignments, `export`, `:`, or something that is refused. A `;` that ends a line

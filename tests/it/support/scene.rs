@@ -11,7 +11,7 @@ use super::process::{Output, output};
 use super::{Engine, Roadstead, TempProject, repository, wait_for};
 
 /// Longest wait for one deploy; generous, since machines differ.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One project and its installation. Dropped, the project's containers, networks and volumes go.
 pub(crate) struct Scene<'e> {

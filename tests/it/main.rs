@@ -3,6 +3,8 @@
 //! One binary, so that one private engine serves all tests. Each area has its module; `support` is
 //! the rig they stand on and `rig` proves that it works.
 
+mod cli;
+mod cli_compose;
 mod image;
 mod rig;
 mod support;

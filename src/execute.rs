@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -44,6 +44,7 @@ pub struct Execution<'a> {
 pub async fn execute(world: &World, execution: &Execution<'_>) -> Ending {
     let job = execution.job;
     let cancel = execution.cancel.child_token();
+    let timed_out = AtomicBool::new(false);
     let work = async {
         match &job.work {
             Work::Deploy(deploy) => {
@@ -53,6 +54,7 @@ pub async fn execute(world: &World, execution: &Execution<'_>) -> Ending {
                     run: execution.run,
                     trigger: execution.trigger,
                     cancel: &cancel,
+                    timed_out: &timed_out,
                     store: execution.store,
                     needs_recovery: execution.needs_recovery,
                 };
@@ -65,6 +67,7 @@ pub async fn execute(world: &World, execution: &Execution<'_>) -> Ending {
     if let Ok(ending) = tokio::time::timeout(job.timeout, &mut work).await {
         return ending;
     }
+    timed_out.store(true, Ordering::Relaxed);
     cancel.cancel();
     let limit = format!("the run took longer than its timeout of {} s", job.timeout.as_secs());
     match tokio::time::timeout(TIME_TO_PUT_BACK, &mut work).await {
@@ -75,7 +78,11 @@ pub async fn execute(world: &World, execution: &Execution<'_>) -> Ending {
             Ending { outcome: Outcome::Failed, reason: Reason::TimedOut, message, exit_code: None }
         }
         Err(_) => {
-            let message = format!("{limit} and did not come to a step boundary");
+            execution.needs_recovery.store(true, Ordering::Relaxed);
+            let message = format!(
+                "{limit} and could not be brought to a step boundary; what is half done is repaired \
+                 before anything else runs"
+            );
             Ending::new(Outcome::Failed, Reason::TimedOut, message)
         }
     }

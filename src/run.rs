@@ -161,6 +161,8 @@ pub enum Reason {
     RolledBack,
     /// As [`Reason::RolledBack`], but not everything could be put back.
     RollbackIncomplete,
+    /// Nothing to change, but what runs is not well.
+    Unhealthy,
     /// The time allowed for the run ran out.
     TimedOut,
     /// A run of this job was still going on.
@@ -201,6 +203,7 @@ impl Reason {
             Self::PrepareFailed => "prepare_failed",
             Self::RolledBack => "rolled_back",
             Self::RollbackIncomplete => "rollback_incomplete",
+            Self::Unhealthy => "unhealthy",
             Self::TimedOut => "timed_out",
             Self::Overlap => "overlap",
             Self::Shutdown => "shutdown",

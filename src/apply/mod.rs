@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{self, FuturesUnordered};
@@ -24,8 +24,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::compose::model::{Project, Service};
-use crate::docker::Engine;
+use crate::compose::model::{Condition, Project, Service};
+use crate::docker::{Engine, NewContainer};
 use crate::plan::observed::Observed;
 use crate::plan::{Action, Change, Hashes, Kept, Plan, Preparation, Removal, labels, name_beside};
 
@@ -34,6 +34,10 @@ use crate::plan::{Action, Change, Hashes, Kept, Plan, Preparation, Removal, labe
 const PARALLEL_CALLS: usize = 8;
 /// Lines of a failed container's output that go into the log.
 const LAST_LINES: usize = 10;
+/// Longest wait for them: the service is down meanwhile.
+const LAST_LINES_DEADLINE: Duration = Duration::from_secs(5);
+/// Longest wait for a dependency to complete where no run's timeout is shorter.
+const LONGEST_WORK: Duration = Duration::from_hours(24);
 
 /// Everything the steps of one plan need.
 pub struct Context<'a> {
@@ -116,14 +120,19 @@ async fn carry_out(context: &Context<'_>, plan: &Plan, watch: &Watch) -> Result<
         Err(error) => Err(error),
     };
     if let Err(error) = prepared {
-        let cancelled = context.cancel.is_cancelled();
+        let cancelled = error.is::<StoppedOnRequest>();
         switch.discard_created().await;
-        let left = if switch.undo().await { Left::Untouched } else { Left::Incomplete };
+        let undone = switch.undo().await;
+        // What an interrupted run had stopped must not stay down.
+        let restarted = switch.restart_old(&switch.stages()).await;
+        let left = if undone && restarted { Left::Untouched } else { Left::Incomplete };
+        remove_created_networks(context, plan).await;
         return Err(Failure { error, left, cancelled });
     }
     if let Err(error) = switch.run_all().await {
-        let cancelled = context.cancel.is_cancelled();
+        let cancelled = error.is::<StoppedOnRequest>();
         let left = switch.roll_back().await;
+        remove_created_networks(context, plan).await;
         return Err(Failure { error, left, cancelled });
     }
     switch.commit().await;
@@ -131,8 +140,13 @@ async fn carry_out(context: &Context<'_>, plan: &Plan, watch: &Watch) -> Result<
     Ok(())
 }
 
+/// Work was given up because somebody asked for it, not because it failed.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped at a step boundary")]
+struct StoppedOnRequest;
+
 fn stopped() -> anyhow::Error {
-    anyhow!("stopped at a step boundary")
+    anyhow::Error::new(StoppedOnRequest)
 }
 
 /// Networks, volumes and leftovers. Images were pulled before the plan was made.
@@ -146,6 +160,16 @@ async fn prepare_resources(context: &Context<'_>, plan: &Plan) -> Result<()> {
         info!("{step}: done in {}", seconds(started));
     }
     Ok(())
+}
+
+/// Removes the networks that a failed plan had created; volumes may hold data by now and stay.
+async fn remove_created_networks(context: &Context<'_>, plan: &Plan) {
+    for step in &plan.prepare {
+        let Preparation::CreateNetwork { name, .. } = step else { continue };
+        if let Err(error) = context.engine.remove_network(name).await {
+            tracing::debug!("{error:#}; the next plan uses it");
+        }
+    }
 }
 
 async fn prepare(context: &Context<'_>, step: &Preparation) -> Result<()> {
@@ -277,7 +301,7 @@ impl<'a, 'c> Switch<'a, 'c> {
                 hash: hash.map_or("", String::as_str),
                 number: change.number,
                 image_id: context.observed.images.get(&image).map_or("", String::as_str),
-                replaces: old.map(|old| (old.id.as_str(), old.name.as_str())),
+                replaces: old,
                 revision: context.revision,
                 run: context.journal.run(),
             },
@@ -285,15 +309,16 @@ impl<'a, 'c> Switch<'a, 'c> {
         let name =
             old.map_or_else(|| change.name.clone(), |old| name_beside(&old.id, &change.name));
         let none = BTreeMap::new();
-        let anonymous = old.map_or(&none, |old| &old.anonymous_volumes);
-        // Boxed: the body of a create call is large.
-        let work = Box::pin(context.engine.create_service(
-            context.project,
+        let new = NewContainer {
+            project: context.project,
             service,
-            &name,
-            &labels,
-            anonymous,
-        ));
+            name: &name,
+            final_name: &change.name,
+            labels: &labels,
+            anonymous_volumes: old.map_or(&none, |old| &old.anonymous_volumes),
+        };
+        // Boxed: the body of a create call is large.
+        let work = Box::pin(context.engine.create_service(&new));
         let id = context.journal.step(format!("create container {name}"), work).await?;
         self.set_id(index, Some(id));
         Ok(())
@@ -384,17 +409,17 @@ impl<'a, 'c> Switch<'a, 'c> {
     }
 
     async fn tell_last_lines(&self, change: &Change, id: &str) {
-        let lines = self.context.engine.last_lines(id, LAST_LINES).await.unwrap_or_default();
-        for line in lines {
+        let lines = self.context.engine.last_lines(id, LAST_LINES);
+        let lines = tokio::time::timeout(LAST_LINES_DEADLINE, lines).await;
+        for line in lines.ok().and_then(Result::ok).unwrap_or_default() {
             info!("{} | {}", change.name, line.text);
         }
     }
 
     /// Waits until everything a change depends on has reached its condition.
     async fn dependencies(&self, change: &Change) -> Result<()> {
-        let deadline = Instant::now() + self.context.wait.within;
         for wait in &change.after {
-            let reached = self.dependency(wait, deadline).await;
+            let reached = self.dependency(wait).await;
             let reached = reached
                 .with_context(|| format!("`{}` waits for `{}`", change.service, wait.service));
             match reached {
@@ -406,7 +431,7 @@ impl<'a, 'c> Switch<'a, 'c> {
         Ok(())
     }
 
-    async fn dependency(&self, wait: &crate::plan::Wait, deadline: Instant) -> Result<()> {
+    async fn dependency(&self, wait: &crate::plan::Wait) -> Result<()> {
         let changing: Vec<usize> = (0..self.changes.len())
             .filter(|index| self.changes[*index].service == wait.service)
             .collect();
@@ -414,6 +439,13 @@ impl<'a, 'c> Switch<'a, 'c> {
         let all_started =
             |stages: &Vec<Stage>| changing.iter().all(|index| stages[*index] >= Stage::Started);
         stages.wait_for(all_started).await.context("the switch is over")?;
+        // The time of a dependency begins when it has started; work to completion takes its time, the
+        // run's own timeout bounds it.
+        let within = match wait.condition {
+            Condition::Started | Condition::Healthy => self.context.wait.within,
+            Condition::CompletedSuccessfully => LONGEST_WORK,
+        };
+        let deadline = Instant::now() + within;
         let is_changing = |id: &str| changing.iter().any(|index| self.changes[*index].touches(id));
         let existing =
             self.context.observed.containers.iter().filter(|it| {
@@ -432,19 +464,39 @@ impl<'a, 'c> Switch<'a, 'c> {
     /// Removes the containers of [`Switch::create_all`]; nothing else was touched.
     async fn discard_created(&self) {
         for index in 0..self.changes.len() {
-            if let Err(error) = self.discard(index).await {
+            if let Err(error) = self.discard(index, Stage::Waiting).await {
                 warn!("{error:#}; the next look removes it");
             }
         }
     }
 
-    async fn discard(&self, index: usize) -> Result<()> {
+    async fn discard(&self, index: usize, stage: Stage) -> Result<()> {
         let change = &self.changes[index];
-        let is_new = matches!(change.action, Action::Create | Action::Replace { .. });
-        match self.id(index).filter(|_| is_new) {
+        match self.new_id(index, stage) {
             Some(id) => {
                 let name = format!("discard new container for {}", change.name);
                 self.context.journal.step(name, self.context.engine.remove(&id)).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The container that goes when a change that came this far is given up.
+    fn new_id(&self, index: usize, stage: Stage) -> Option<String> {
+        let is_new = match self.changes[index].action {
+            Action::Create | Action::Replace { .. } => true,
+            Action::Finish { .. } => goes_back(stage),
+            Action::Start { .. } | Action::Rename { .. } => false,
+        };
+        self.id(index).filter(|_| is_new)
+    }
+
+    /// Stops a new container with its own grace: it may be a database on a shared volume.
+    async fn stop_new(&self, index: usize, stage: Stage) -> Result<()> {
+        match self.new_id(index, stage).filter(|_| stage >= Stage::Touched) {
+            Some(id) => {
+                let name = format!("stop new container for {}", self.changes[index].name);
+                self.context.journal.step(name, self.context.engine.stop(&id, None)).await
             }
             None => Ok(()),
         }
@@ -457,40 +509,54 @@ impl<'a, 'c> Switch<'a, 'c> {
         undone.inspect_err(|failure| error!("{failure:#}")).is_ok()
     }
 
-    /// Puts everything back: new containers go, old ones run again; dependents first, as they stop.
+    fn stages(&self) -> Vec<Stage> {
+        self.stages.borrow().clone()
+    }
+
+    /// Puts everything back: new containers stop, old ones run again, and only then the new ones go.
+    /// As long as both exist, a crash in here is seen and repaired by the next start.
     async fn roll_back(&self) -> Left {
-        let stages = self.stages.borrow().clone();
+        let stages = self.stages();
         let touched = stages.iter().any(|stage| *stage >= Stage::Touched);
         let mut left = if touched { Left::RolledBack } else { Left::Untouched };
-        for index in (0..self.changes.len()).rev() {
-            if let Err(failure) = self.discard(index).await {
-                error!("{failure:#}");
-                left = Left::Incomplete;
-            }
+        let stops = stages.iter().enumerate().map(|(index, stage)| self.stop_new(index, *stage));
+        let stopped = join_all(stops).await.into_iter().collect::<Result<()>>();
+        if let Err(failure) = stopped {
+            error!("{failure:#}");
+            left = Left::Incomplete;
         }
         if !self.undo().await {
             left = Left::Incomplete;
         }
-        for (change, stage) in self.changes.iter().zip(stages) {
-            let (Action::Replace { old } | Action::Finish { old, .. }) = &change.action else {
-                continue;
-            };
-            // A finished switch keeps its new container: it was well when the plan was made.
-            let finishing = matches!(change.action, Action::Finish { .. });
-            if stage < Stage::Touched || !old.restart || finishing {
-                continue;
+        if !self.restart_old(&stages).await {
+            // The new containers stay, stopped: they tell the next start what to put back.
+            return Left::Incomplete;
+        }
+        for (index, stage) in stages.iter().enumerate().rev() {
+            if let Err(failure) = self.discard(index, *stage).await {
+                error!("{failure:#}");
+                left = Left::Incomplete;
             }
+        }
+        left
+    }
+
+    /// Starts the old containers that are to run and do not; false where one does not start.
+    async fn restart_old(&self, stages: &[Stage]) -> bool {
+        let mut all_run = true;
+        for (change, stage) in self.changes.iter().zip(stages) {
+            let Some(old) = old_to_restart(&change.action, *stage) else { continue };
             let work = self.context.engine.start(&old.id);
             let name = format!("start old container {}", old.name);
             match self.context.journal.step(name, work).await {
                 Ok(()) => info!("old container {} runs again", old.name),
                 Err(failure) => {
                     error!("old container {} does not start again: {failure:#}", old.name);
-                    left = Left::Incomplete;
+                    all_run = false;
                 }
             }
         }
-        left
+        all_run
     }
 
     /// Lets the old containers go and gives the new ones their names. The new ones are well, so a
@@ -520,6 +586,23 @@ impl<'a, 'c> Switch<'a, 'c> {
             warn!("{error:#}; the next look finishes it");
         }
     }
+}
+
+/// Whether a resumed switch goes back to its old container: its new one turned out not to be well, or
+/// there was no time to find out.
+fn goes_back(stage: Stage) -> bool {
+    matches!(stage, Stage::Touched | Stage::Started)
+}
+
+/// The old container that must run again when a change that came this far is given up.
+fn old_to_restart(action: &Action, stage: Stage) -> Option<&Kept> {
+    let (old, is_down) = match action {
+        // One that an interrupted run stopped is down although this run did not touch it.
+        Action::Replace { old } => (old, stage >= Stage::Touched || !old.running),
+        Action::Finish { old, .. } => (old, goes_back(stage)),
+        Action::Create | Action::Start { .. } | Action::Rename { .. } => return None,
+    };
+    (is_down && old.restart).then_some(old)
 }
 
 /// Seconds since a moment, as the log tells them.

@@ -17,7 +17,7 @@ use crate::job::{Configuration, Deploy, Job, Work};
 use crate::logs;
 use crate::problem::nearest;
 use crate::reconcile;
-use crate::run::{Ending, RunId, Trigger};
+use crate::run::{Ending, Outcome, RunId, Trigger};
 use crate::store::Store;
 
 /// Exit code of `plan` when there is something to do.
@@ -200,6 +200,10 @@ fn tell_ending(output: Output, run: Option<RunId>, ending: &Ending) -> Result<u8
         let number = run.map(|run| format!("run {run} ")).unwrap_or_default();
         writeln!(to, "{number}{} ({}): {}", ending.outcome, ending.reason, ending.message)
     })?;
+    // Who asked for a run and got none must not read that as success.
+    if ending.outcome == Outcome::Skipped {
+        return Ok(FAILED);
+    }
     let own = ending.exit_code.and_then(|code| u8::try_from(code).ok());
     Ok(own.unwrap_or_else(|| ending.outcome.exit_code()))
 }

@@ -44,10 +44,7 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     });
     let file = found.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
     let Loaded { settings, warnings, unknown } = config::load(file, &environment)?;
-    let (job_files, mut broken_jobs) = match config::job_files::read_job_files(&settings.jobs_dir) {
-        Ok(files) => (files, Problems::default()),
-        Err(problems) => (Vec::new(), problems),
-    };
+    let (job_files, mut broken_jobs) = config::job_files::read_job_files(&settings.jobs_dir);
     let named = job_files.into_iter().map(|it| (it.path.display().to_string(), it.text));
     let job_files: Vec<(String, String)> = named.collect();
     let (jobs, problems) = platform::load_all(&job_files, &settings, &git::toplevel);

@@ -15,28 +15,30 @@ pub struct JobFile {
 }
 
 /// Reads the `*.yml` and `*.yaml` files of `directory`, sorted by name. A missing directory holds none;
-/// hidden files, which editors and Kubernetes-style mounts leave behind, are not job files.
-pub fn read_job_files(directory: &Path) -> Result<Vec<JobFile>, Problems> {
+/// hidden files, which editors and Kubernetes-style mounts leave behind, are not job files. A file that
+/// cannot be read is a problem, and loses only its own jobs.
+pub fn read_job_files(directory: &Path) -> (Vec<JobFile>, Problems) {
     let refused = |path: &Path, error: &io::Error| {
         Problem::in_file(path.display().to_string(), format!("read job files: {error}"))
             .with_hint("let the user we run as read it, or set `AUTODEPLOY_JOBS_DIR`")
     };
     let paths = match list(directory) {
         Ok(paths) => paths,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(refused(directory, &error).into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Default::default(),
+        Err(error) => return (Vec::new(), refused(directory, &error).into()),
     };
     let mut files = Vec::new();
     let mut problems = Problems::default();
     for path in paths {
         match std::fs::read_to_string(&path) {
             Ok(text) => files.push(JobFile { path, text }),
+            // An editor may have renamed it since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
             Err(error) => problems.0.push(refused(&path, &error)),
         }
     }
-    problems.into_result()?;
-    Ok(files)
+    (files, problems)
 }
 
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
@@ -58,7 +60,7 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 mod tests {
     use std::fs;
 
-    use super::read_job_files;
+    use super::{Problems, read_job_files};
 
     #[test]
     fn reads_yaml_files_in_order() {
@@ -67,7 +69,8 @@ mod tests {
             fs::write(directory.path().join(name), name).unwrap();
         }
         fs::create_dir(directory.path().join("d.yml")).unwrap();
-        let files = read_job_files(directory.path()).unwrap();
+        let (files, problems) = read_job_files(directory.path());
+        assert_eq!(problems.0, []);
         let texts: Vec<_> = files.iter().map(|file| file.text.as_str()).collect();
         assert_eq!(texts, ["a.yaml", "b.yml"]);
     }
@@ -75,7 +78,8 @@ mod tests {
     #[test]
     fn a_missing_directory_holds_none() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(read_job_files(&directory.path().join("none")).unwrap(), []);
+        let (files, problems) = read_job_files(&directory.path().join("none"));
+        assert_eq!((files, problems.0), (Vec::new(), Vec::new()));
     }
 
     #[test]
@@ -84,10 +88,12 @@ mod tests {
         for name in ["a.yml", "b.yml"] {
             fs::write(directory.path().join(name), [0xff]).unwrap();
         }
-        let problems = read_job_files(directory.path()).unwrap_err().0;
+        fs::write(directory.path().join("c.yml"), "good").unwrap();
+        let (files, Problems(problems)) = read_job_files(directory.path());
         assert_eq!(problems.len(), 2);
+        assert_eq!(files.len(), 1);
         assert!(problems[1].file.ends_with("b.yml"), "{}", problems[1]);
         let file = directory.path().join("a.yml");
-        assert!(read_job_files(&file).is_err());
+        assert_eq!(read_job_files(&file).1.0.len(), 1);
     }
 }

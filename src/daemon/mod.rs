@@ -11,7 +11,7 @@ use self::runs::request;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -27,10 +27,10 @@ use crate::clock::{self, Agenda, Due};
 use crate::control::{Conversation, Listener, Reply, Request as Asked};
 use crate::job::schedule::Schedule;
 use crate::job::{Configuration, Job, Work};
-use crate::queue::Queue;
+use crate::queue::{Queue, Request};
 use crate::reconcile::{self, World};
-use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
-use crate::store::Store;
+use crate::run::{Ending, Outcome, Reason, Run, RunId, Trigger};
+use crate::store::{RunFilter, Store};
 
 /// The longest sleep of the loop: a machine that slept or a clock that was set is noticed after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -54,7 +54,10 @@ enum Event {
     /// A run ended.
     Finished { job: String, run: RunId, ending: Ending },
     /// The Engine answers and interrupted switches are repaired.
-    EngineReady,
+    EngineReady {
+        /// True when it did not answer at first.
+        was_down: bool,
+    },
     /// Stop.
     Terminate,
     /// Read the configuration anew.
@@ -84,6 +87,8 @@ struct Daemon {
     tasks: JoinSet<Event>,
     needs_recovery: Arc<AtomicBool>,
     engine_ready: bool,
+    /// What the queue let through while the Engine was not ready.
+    held: Vec<Request>,
     /// True once jobs that need a look at startup had theirs.
     looked_at_startup: bool,
     /// Problems already told, so that each is told once.
@@ -113,6 +118,7 @@ pub async fn serve(
         tasks: JoinSet::new(),
         needs_recovery: Arc::default(),
         engine_ready: false,
+        held: Vec::new(),
         looked_at_startup: false,
         told: String::new(),
     };
@@ -177,17 +183,22 @@ impl Daemon {
     /// Tries until the Engine answers, then repairs what a crash left. Nothing runs before.
     fn reach_engine(&mut self) {
         self.engine_ready = false;
-        let engine = self.world.engine.clone();
+        let world = self.world.clone();
+        // A run that goes on puts its own project back.
+        let idle = self.configuration.jobs.iter().filter(|it| !self.running.contains_key(&it.name));
+        let directories = reconcile::directories(idle);
         self.tasks.spawn(async move {
             let (mut pause, longest) = ENGINE_RETRY;
+            let mut was_down = false;
             loop {
                 let reached = async {
-                    engine.ping().await?;
-                    reconcile::recover(&engine).await
+                    world.engine.ping().await?;
+                    reconcile::recover(&world, &directories).await
                 };
                 match reached.await {
-                    Ok(_) => return Event::EngineReady,
+                    Ok(_) => return Event::EngineReady { was_down },
                     Err(error) => {
+                        was_down = true;
                         warn!("{error:#}; trying again in {} s", pause.as_secs());
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(longest);
@@ -231,22 +242,33 @@ impl Daemon {
         until.map_or(LONGEST_SLEEP, |until| until.min(LONGEST_SLEEP))
     }
 
+    fn listen_to(&mut self, stream: UnixStream) {
+        let opened =
+            async move { Conversation::open(stream).await.map_or(Event::Mumbled, Event::Asked) };
+        self.tasks.spawn(opened);
+    }
+
     async fn handle(&mut self, event: Event) {
         match event {
             Event::Time => self.start_due().await,
-            Event::Connected(stream) => {
-                self.tasks.spawn(async move {
-                    Conversation::open(stream).await.map_or(Event::Mumbled, Event::Asked)
-                });
-            }
+            Event::Connected(stream) => self.listen_to(stream),
             Event::Asked(conversation) => self.answer(conversation).await,
             Event::Mumbled | Event::Terminate => {}
             Event::Finished { job, run, ending } => self.finish(&job, run, &ending).await,
-            Event::EngineReady => {
+            // Another run ended badly in the meantime.
+            Event::EngineReady { .. } if self.needs_recovery.swap(false, Ordering::Relaxed) => {
+                self.reach_engine();
+            }
+            Event::EngineReady { was_down } => {
                 self.engine_ready = true;
                 info!("the Docker Engine at {} answers", self.world.engine.host());
+                for request in std::mem::take(&mut self.held) {
+                    self.launch(request).await;
+                }
                 if !std::mem::replace(&mut self.looked_at_startup, true) {
                     self.start_at_startup().await;
+                } else if was_down {
+                    self.retry_what_missed_the_engine().await;
                 }
                 self.start_due().await;
             }
@@ -265,16 +287,39 @@ impl Daemon {
             let unknown = match &job.work {
                 Work::Deploy(_) => {
                     let applied = self.store.applied(&job.name).await.ok().flatten();
-                    let last = self.store.last_run(&job.name).await.ok().flatten();
-                    let cut_off = last.is_some_and(|run| {
+                    let cut_off = self.last_that_ran(&job.name).await.is_some_and(|run| {
                         matches!(run.outcome, Outcome::Lost | Outcome::Cancelled)
                     });
-                    applied.is_none() || cut_off
+                    // What a person starts by hand waits for that person the first time, too.
+                    cut_off || applied.is_none() && job.schedule != Schedule::Manual
                 }
                 Work::Run(_) => false,
             };
             if unknown || matches!(job.schedule, Schedule::Startup) {
                 due.push(request(job, Trigger::Startup, None, now));
+            }
+        }
+        for request in due {
+            self.enqueue(request, None).await;
+        }
+    }
+
+    /// The newest run that did something; a skipped slot says nothing about how things stand.
+    async fn last_that_ran(&self, job: &str) -> Option<Run> {
+        let filter = RunFilter { job: Some(job.to_owned()), outcomes: Vec::new(), limit: 20 };
+        let runs = self.store.runs(&filter).await.unwrap_or_default();
+        runs.into_iter().find(|run| run.outcome != Outcome::Skipped)
+    }
+
+    /// Deploys that failed for want of the Engine are tried again when it is back, once.
+    async fn retry_what_missed_the_engine(&mut self) {
+        let now = (self.world.now)();
+        let mut due = Vec::new();
+        for job in &self.configuration.jobs {
+            let last = self.last_that_ran(&job.name).await;
+            let missed = last.is_some_and(|run| run.reason == Some(Reason::EngineUnreachable));
+            if missed && matches!(job.work, Work::Deploy(_)) {
+                due.push(request(job, Trigger::Retry, None, now));
             }
         }
         for request in due {
@@ -354,10 +399,15 @@ impl Daemon {
         signals: &mut Signals,
     ) -> Result<()> {
         let shutdown = "roadstead stopped before it started";
-        for waiting in self.queue.close() {
+        let held = std::mem::take(&mut self.held);
+        for waiting in self.queue.close().into_iter().chain(held) {
             if let Some(slot) = waiting.slot {
                 self.skip(&waiting.job, slot, Reason::Shutdown, shutdown).await;
             }
+        }
+        self.agenda = Agenda::default();
+        for mut asker in std::mem::take(&mut self.waiting).into_values().flatten() {
+            asker.reply(&Reply::Refused { message: shutdown.to_owned() }).await;
         }
         info!("stopping: {} runs come to a step boundary", self.running.len());
         for running in self.running.values() {
@@ -372,6 +422,11 @@ impl Daemon {
                     warn!("asked again: stopping now");
                     break;
                 }
+                Ok(Event::Asked(mut asker)) => {
+                    let message = "roadstead is stopping".to_owned();
+                    asker.reply(&Reply::Refused { message }).await;
+                }
+                Ok(Event::Connected(stream)) => self.listen_to(stream),
                 Ok(_) => {}
                 Err(_) => {
                     warn!("{} s are over: stopping now", grace.as_secs());

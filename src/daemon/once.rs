@@ -32,7 +32,8 @@ pub async fn run_once(
     };
     store.lose_open_runs((world.now)()).await?;
     world.engine.ping().await?;
-    reconcile::recover(&world.engine).await?;
+    let directories = reconcile::directories(configuration.jobs.iter());
+    reconcile::recover(world, &directories).await?;
     let started = (world.now)();
     let new = NewRun { job: job.name.clone(), trigger: Trigger::Manual, slot: None, started };
     let run = store.start_run(new).await?.context("a run without a slot is always new")?;

@@ -1,9 +1,11 @@
 //! The life of a run in the daemon: queued, started, ended; each slot accounted for.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -66,29 +68,39 @@ impl Daemon {
         }
     }
 
-    /// Starts what the queue let through.
+    /// Starts what the queue let through, once the Engine is ready.
     pub(super) async fn launch(&mut self, request: Request) {
+        if !self.engine_ready {
+            // What repairs an interrupted switch must not meet a new one.
+            self.held.push(request);
+            return;
+        }
         let mut pending = vec![request];
         while let Some(request) = pending.pop() {
-            if !self.launch_one(&request).await {
-                self.waiting.remove(&request.job);
+            if let Err(why) = self.launch_one(&request).await {
+                for asker in self.waiting.remove(&request.job).iter_mut().flatten() {
+                    asker.reply(&Reply::Refused { message: why.clone() }).await;
+                }
                 pending.extend(self.queue.finished(&request.job));
             }
         }
     }
 
-    async fn launch_one(&mut self, request: &Request) -> bool {
-        let Some(job) = self.job(&request.job).cloned() else { return false };
+    /// Starts one run; the error says why there is none.
+    async fn launch_one(&mut self, request: &Request) -> Result<(), String> {
+        let Some(job) = self.job(&request.job).cloned() else {
+            return Err(format!("job `{}` is gone", request.job));
+        };
         let started = (self.world.now)();
         let new =
             NewRun { job: job.name.clone(), trigger: request.trigger, slot: request.slot, started };
         let run = match self.store.start_run(new).await {
             Ok(Some(run)) => run,
             // This slot had its run before a restart of ours.
-            Ok(None) => return false,
+            Ok(None) => return Err("this slot had its run already; ask again".to_owned()),
             Err(error) => {
                 error!("{} cannot run: {error:#}", job.name);
-                return false;
+                return Err(format!("the run cannot be recorded: {error:#}"));
             }
         };
         let span = info_span!("run", job = %job.name, run);
@@ -123,11 +135,18 @@ impl Daemon {
                 cancel,
                 needs_recovery: &needs_recovery,
             };
-            let ending = execute(&world, &execution).await;
+            // A fault of ours ends this run, not the daemon's knowledge of it.
+            let executed = AssertUnwindSafe(execute(&world, &execution)).catch_unwind().await;
+            let ending = executed.unwrap_or_else(|_| {
+                needs_recovery.store(true, Ordering::Relaxed);
+                let message =
+                    "roadstead has a fault: the run panicked, see stderr; please report it";
+                Ending::new(Outcome::Failed, Reason::Internal, message)
+            });
             Event::Finished { job: job.name, run, ending }
         };
         self.tasks.spawn(task.instrument(span));
-        true
+        Ok(())
     }
 
     pub(super) async fn finish(&mut self, job: &str, run: RunId, ending: &Ending) {
@@ -144,9 +163,11 @@ impl Daemon {
                 asker.reply(&Reply::Finished { run, ending: ending.clone() }).await;
             }
         }
-        if ending.reason == Reason::EngineUnreachable
-            || self.needs_recovery.swap(false, Ordering::Relaxed)
-        {
+        if ending.reason == Reason::EngineUnreachable {
+            self.needs_recovery.store(true, Ordering::Relaxed);
+        }
+        // Where it is being reached already, what is needed is looked at once more afterwards.
+        if self.engine_ready && self.needs_recovery.swap(false, Ordering::Relaxed) {
             self.reach_engine();
         }
         for next in self.queue.finished(job) {

@@ -1,30 +1,25 @@
-//! Containers, networks and volumes: the calls that change something.
+//! Containers: the calls that change one, and a look at its process.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bollard::container::LogOutput;
-use bollard::models::{
-    ContainerCreateBody, HostConfig, Ipam as ApiIpam, IpamConfig, NetworkConnectRequest,
-    NetworkCreateRequest, VolumeCreateRequest,
-};
+use bollard::models::{ContainerCreateBody, HostConfig, NetworkConnectRequest};
 use bollard::query_parameters::{
-    CreateContainerOptions, KillContainerOptions, LogsOptions, RemoveContainerOptions,
-    RemoveVolumeOptions, RenameContainerOptions, StopContainerOptions, WaitContainerOptions,
+    CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, RenameContainerOptions,
+    StopContainerOptions, WaitContainerOptions,
 };
 use futures_util::StreamExt;
 
-use super::create::{Particulars, blueprint};
+use super::create::{NewContainer, blueprint};
 use super::{Engine, is_not_found, status_of};
-use crate::compose::model::{Network, Project, Service, Volume};
 use crate::job::RunContainer;
 use crate::plan::observed::{Health, State};
 
 /// The Engine's own grace when a container names none.
 const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);
 /// What the Engine may take beyond a container's grace to answer a stop.
-const STOP_SLACK: Duration = Duration::from_secs(60);
+const STOP_SLACK: Duration = Duration::from_mins(1);
 
 /// What an inspection says about one container's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,42 +38,16 @@ pub struct ContainerState {
     pub last_check: Option<String>,
 }
 
-/// One line of a container's output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputLine {
-    /// Where it was written.
-    pub stream: Stream,
-    /// The line without its end; invalid UTF-8 replaced.
-    pub text: String,
-}
-
-/// One of a container's output streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Out,
-    /// Standard error.
-    Err,
-}
-
 impl Engine {
     /// Creates a container of a service, with all its networks, and returns its id.
     ///
     /// # Errors
     ///
     /// When the Engine refuses; a container half made is removed again.
-    pub async fn create_service(
-        &self,
-        project: &Project,
-        service: &Service,
-        name: &str,
-        labels: &BTreeMap<String, String>,
-        anonymous_volumes: &BTreeMap<String, String>,
-    ) -> Result<String> {
-        let api = self.api_version().await?;
-        let particulars = Particulars { name, labels, anonymous_volumes, api };
-        let blueprint = blueprint(project, service, &particulars);
-        let platform = service.platform.clone().unwrap_or_default();
+    pub async fn create_service(&self, new: &NewContainer<'_>) -> Result<String> {
+        let blueprint = blueprint(new, self.api_version().await?);
+        let platform = new.service.platform.clone().unwrap_or_default();
+        let name = new.name;
         let id = self.create(name, platform, blueprint.body).await?;
         for attachment in blueprint.attachments {
             let request = NetworkConnectRequest {
@@ -177,7 +146,7 @@ impl Engine {
         let docker = self.docker()?.clone().with_timeout(wait.max(super::CALL_DEADLINE));
         let stopped = docker.stop_container(id, None::<StopContainerOptions>).await;
         let stopped = stopped.with_context(|| format!("stop container `{}`", short(id)));
-        ignore(stopped, |error| is_not_found(error))
+        ignore(stopped, is_not_found)
     }
 
     /// Kills a container's process.
@@ -258,178 +227,15 @@ impl Engine {
             Err(error) => Err(error).with_context(|| format!("wait for container `{}`", short(id))),
         }
     }
-
-    /// The last lines a container wrote.
-    ///
-    /// # Errors
-    ///
-    /// When its logging driver cannot be read.
-    pub async fn last_lines(&self, id: &str, count: usize) -> Result<Vec<OutputLine>> {
-        let mut lines = Vec::new();
-        let options = LogsOptions {
-            stdout: true,
-            stderr: true,
-            tail: count.to_string(),
-            ..Default::default()
-        };
-        self.read_output(id, options, &mut |line| lines.push(line)).await?;
-        Ok(lines)
-    }
-
-    /// Follows a container's output from its start to its end.
-    ///
-    /// # Errors
-    ///
-    /// When the Engine goes away while following.
-    pub async fn follow_output(
-        &self,
-        id: &str,
-        sink: &mut (dyn FnMut(OutputLine) + Send),
-    ) -> Result<()> {
-        let options =
-            LogsOptions { follow: true, stdout: true, stderr: true, ..Default::default() };
-        self.read_output(id, options, sink).await
-    }
-
-    async fn read_output(
-        &self,
-        id: &str,
-        options: LogsOptions,
-        sink: &mut (dyn FnMut(OutputLine) + Send),
-    ) -> Result<()> {
-        let mut stream = Box::pin(self.docker()?.logs(id, Some(options)));
-        let mut pending = [Vec::new(), Vec::new()];
-        while let Some(chunk) = stream.next().await {
-            let chunk =
-                chunk.with_context(|| format!("read the output of container `{}`", short(id)))?;
-            let (stream, bytes) = match chunk {
-                LogOutput::StdErr { message } => (Stream::Err, message),
-                LogOutput::StdOut { message }
-                | LogOutput::Console { message }
-                | LogOutput::StdIn { message } => (Stream::Out, message),
-            };
-            split_lines(&mut pending[usize::from(stream == Stream::Err)], &bytes, stream, sink);
-        }
-        for (rest, stream) in pending.into_iter().zip([Stream::Out, Stream::Err]) {
-            if !rest.is_empty() {
-                sink(line(&rest, stream));
-            }
-        }
-        Ok(())
-    }
-
-    /// Creates a network.
-    ///
-    /// # Errors
-    ///
-    /// When the Engine refuses, e.g. because subnets overlap.
-    pub async fn create_network(
-        &self,
-        network: &Network,
-        labels: &BTreeMap<String, String>,
-    ) -> Result<()> {
-        let pool = |pool: &crate::compose::model::IpamPool| IpamConfig {
-            subnet: pool.subnet.clone(),
-            ip_range: pool.ip_range.clone(),
-            gateway: pool.gateway.clone(),
-            auxiliary_addresses: (!pool.aux_addresses.is_empty())
-                .then(|| pool.aux_addresses.clone().into_iter().collect()),
-        };
-        let ipam = &network.ipam;
-        let request = NetworkCreateRequest {
-            name: network.name.clone(),
-            driver: network.driver.clone(),
-            internal: Some(network.internal),
-            attachable: Some(network.attachable),
-            enable_ipv4: network.enable_ipv4,
-            enable_ipv6: network.enable_ipv6,
-            options: Some(network.driver_opts.clone().into_iter().collect()),
-            labels: Some(labels.clone().into_iter().collect()),
-            ipam: (*ipam != crate::compose::model::Ipam::default()).then(|| ApiIpam {
-                driver: ipam.driver.clone(),
-                config: Some(ipam.config.iter().map(pool).collect()),
-                options: Some(ipam.options.clone().into_iter().collect()),
-            }),
-            ..Default::default()
-        };
-        let created = self.docker()?.create_network(request).await;
-        let created = created.with_context(|| format!("create network `{}`", network.name));
-        // 409: made meanwhile by somebody else, which is what we wanted.
-        ignore(created.map(drop), |error| status_of(error) == Some(409))
-    }
-
-    /// Removes a network; one that is gone is fine.
-    ///
-    /// # Errors
-    ///
-    /// When containers are attached.
-    pub async fn remove_network(&self, name: &str) -> Result<()> {
-        let removed = self.docker()?.remove_network(name).await;
-        ignore(removed.with_context(|| format!("remove network `{name}`")), |it| is_not_found(it))
-    }
-
-    /// Creates a volume; one that exists is left alone.
-    ///
-    /// # Errors
-    ///
-    /// When the driver refuses.
-    pub async fn create_volume(
-        &self,
-        volume: &Volume,
-        labels: &BTreeMap<String, String>,
-    ) -> Result<()> {
-        let request = VolumeCreateRequest {
-            name: Some(volume.name.clone()),
-            driver: volume.driver.clone(),
-            driver_opts: Some(volume.driver_opts.clone().into_iter().collect()),
-            labels: Some(labels.clone().into_iter().collect()),
-            ..Default::default()
-        };
-        let created = self.docker()?.create_volume(request).await;
-        created.map(drop).with_context(|| format!("create volume `{}`", volume.name))
-    }
-
-    /// Removes a volume and its data; one that is gone is fine.
-    ///
-    /// # Errors
-    ///
-    /// When a container mounts it.
-    pub async fn remove_volume(&self, name: &str) -> Result<()> {
-        let removed = self.docker()?.remove_volume(name, None::<RemoveVolumeOptions>).await;
-        ignore(removed.with_context(|| format!("remove volume `{name}`")), |it| is_not_found(it))
-    }
 }
 
-fn ignore(result: Result<()>, harmless: impl Fn(&anyhow::Error) -> bool) -> Result<()> {
+pub(super) fn ignore(result: Result<()>, harmless: impl Fn(&anyhow::Error) -> bool) -> Result<()> {
     match result {
         Err(error) if harmless(&error) => Ok(()),
         other => other,
     }
 }
 
-fn short(id: &str) -> &str {
+pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
-}
-
-/// Longest line kept whole: a stream without line ends must not fill our memory.
-const LONGEST_LINE_BYTES: usize = 64 * 1024;
-
-fn split_lines(
-    pending: &mut Vec<u8>,
-    bytes: &[u8],
-    stream: Stream,
-    sink: &mut (dyn FnMut(OutputLine) + Send),
-) {
-    for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-        pending.extend_from_slice(piece);
-        if pending.ends_with(b"\n") || pending.len() >= LONGEST_LINE_BYTES {
-            sink(line(pending, stream));
-            pending.clear();
-        }
-    }
-}
-
-fn line(bytes: &[u8], stream: Stream) -> OutputLine {
-    let text = String::from_utf8_lossy(bytes);
-    OutputLine { stream, text: text.trim_end_matches(['\n', '\r']).to_owned() }
 }

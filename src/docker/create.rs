@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HealthConfig,
-    HostConfig, HostConfigLogConfig, Mount as ApiMount, MountBindOptions,
-    MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType, MountVolumeOptions,
-    NetworkingConfig, PortBinding, PortMap, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    HostConfig, HostConfigLogConfig, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 
 use super::ApiVersion;
-use crate::compose::model::{Healthcheck, Mount, MountKind, Project, Service, ServiceNetwork};
+use super::mounts::{anonymous_targets, volumes};
+use crate::compose::model::{Device, Healthcheck, Project, Service, ServiceNetwork, Ulimit};
 
 /// First API version that takes several networks in one create call.
 const SEVERAL_ENDPOINTS: ApiVersion = ApiVersion(1, 44);
@@ -35,28 +35,33 @@ pub(super) struct Blueprint {
     pub(super) attachments: Vec<Attachment>,
 }
 
-/// What is particular to one container of a service.
-pub(super) struct Particulars<'a> {
-    pub(super) name: &'a str,
-    pub(super) labels: &'a BTreeMap<String, String>,
+/// A container of a service that is to be created.
+#[derive(Clone, Copy, Debug)]
+pub struct NewContainer<'a> {
+    /// The project as the host sees it.
+    pub project: &'a Project,
+    /// Its service.
+    pub service: &'a Service,
+    /// The name it is created under.
+    pub name: &'a str,
+    /// The name it has in the end, by which others on its networks know it.
+    pub final_name: &'a str,
+    /// All its labels.
+    pub labels: &'a BTreeMap<String, String>,
     /// Anonymous volumes to take over: target to name.
-    pub(super) anonymous_volumes: &'a BTreeMap<String, String>,
-    pub(super) api: ApiVersion,
+    pub anonymous_volumes: &'a BTreeMap<String, String>,
 }
 
 /// Builds the body for one container of a service.
-pub(super) fn blueprint(
-    project: &Project,
-    service: &Service,
-    particulars: &Particulars<'_>,
-) -> Blueprint {
-    let mut endpoints = endpoints(project, service, particulars.name);
+pub(super) fn blueprint(new: &NewContainer<'_>, api: ApiVersion) -> Blueprint {
+    let service = new.service;
+    let mut endpoints = endpoints(new);
     let network_mode = match (&service.network_mode, endpoints.first()) {
         (Some(mode), _) => Some(mode.clone()),
         (None, Some(primary)) => Some(primary.network.clone()),
         (None, None) => Some("none".to_owned()),
     };
-    let attachments = if particulars.api >= SEVERAL_ENDPOINTS || endpoints.is_empty() {
+    let attachments = if api >= SEVERAL_ENDPOINTS || endpoints.is_empty() {
         Vec::new()
     } else {
         endpoints.split_off(1)
@@ -74,15 +79,15 @@ pub(super) fn blueprint(
         open_stdin: Some(service.stdin_open),
         env: Some(environment(service)),
         cmd: service.command.clone(),
-        healthcheck: service.healthcheck.as_ref().map(|it| health(it, particulars.api)),
+        healthcheck: service.healthcheck.as_ref().map(|it| health(it, api)),
         image: Some(service.image.clone()),
-        volumes: non_empty(anonymous_targets(service, particulars)),
+        volumes: non_empty(anonymous_targets(new)),
         working_dir: service.working_dir.clone(),
         entrypoint: service.entrypoint.clone(),
-        labels: Some(particulars.labels.clone().into_iter().collect()),
+        labels: Some(new.labels.clone().into_iter().collect()),
         stop_signal: service.stop_signal.clone(),
         stop_timeout: service.stop_grace_period.map(whole_seconds),
-        host_config: Some(host_config(project, service, particulars, network_mode)),
+        host_config: Some(host_config(new, api, network_mode)),
         networking_config: (!in_create.is_empty())
             .then_some(NetworkingConfig { endpoints_config: Some(in_create) }),
         ..Default::default()
@@ -91,15 +96,15 @@ pub(super) fn blueprint(
 }
 
 fn host_config(
-    project: &Project,
-    service: &Service,
-    particulars: &Particulars<'_>,
+    new: &NewContainer<'_>,
+    api: ApiVersion,
     network_mode: Option<String>,
 ) -> HostConfig {
+    let service = new.service;
     let limits = service.deploy.as_ref().and_then(|it| it.limits.clone()).unwrap_or_default();
     let reservations =
         service.deploy.as_ref().and_then(|it| it.reservations.clone()).unwrap_or_default();
-    let (binds, mounts) = volumes(project, service, particulars);
+    let (binds, mounts) = volumes(new, api);
     HostConfig {
         binds: non_empty(binds),
         mounts: non_empty(mounts),
@@ -145,11 +150,11 @@ fn host_config(
     }
 }
 
-fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+pub(super) fn non_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-fn non_empty_map(map: &BTreeMap<String, String>) -> Option<HashMap<String, String>> {
+pub(super) fn non_empty_map(map: &BTreeMap<String, String>) -> Option<HashMap<String, String>> {
     (!map.is_empty()).then(|| map.clone().into_iter().collect())
 }
 
@@ -164,7 +169,7 @@ fn nanoseconds(duration: Duration) -> i64 {
 /// CPUs are single precision in compose-go; the product is taken in that precision, too.
 #[expect(clippy::cast_possible_truncation, reason = "no host has 9e9 CPUs")]
 fn nano_cpus(cpus: f32) -> i64 {
-    (f64::from(cpus) * 1e9).round() as i64
+    (cpus * 1e9) as i64
 }
 
 fn environment(service: &Service) -> Vec<String> {
@@ -176,14 +181,23 @@ fn environment(service: &Service) -> Vec<String> {
 }
 
 fn exposed_ports(service: &Service) -> Vec<String> {
-    let with_protocol =
-        |port: &String| if port.contains('/') { port.clone() } else { format!("{port}/tcp") };
     let published = service.ports.iter().map(|port| format!("{}/{}", port.target, port.protocol));
-    let mut ports: Vec<String> =
-        service.expose.iter().map(with_protocol).chain(published).collect();
+    let exposed = service.expose.iter().flat_map(|text| ports_of_range(text));
+    let mut ports: Vec<String> = exposed.chain(published).collect();
     ports.sort();
     ports.dedup();
     ports
+}
+
+/// Each port of `first[-last][/protocol]`; the Engine takes no ranges here. The loader has refused
+/// what is no port.
+fn ports_of_range(text: &str) -> Vec<String> {
+    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) else {
+        return Vec::new();
+    };
+    (first..=last).map(|port| format!("{port}/{protocol}")).collect()
 }
 
 fn port_bindings(service: &Service) -> PortMap {
@@ -214,7 +228,7 @@ fn extra_hosts(service: &Service) -> Vec<String> {
     pairs.flat_map(|(host, ips)| ips.iter().map(move |ip| format!("{host}:{ip}"))).collect()
 }
 
-fn device(device: &crate::compose::model::Device) -> DeviceMapping {
+fn device(device: &Device) -> DeviceMapping {
     DeviceMapping {
         path_on_host: Some(device.source.clone()),
         path_in_container: Some(device.target.clone()),
@@ -223,7 +237,7 @@ fn device(device: &crate::compose::model::Device) -> DeviceMapping {
 }
 
 fn ulimits(service: &Service) -> Vec<ResourcesUlimits> {
-    let entry = |(name, limit): (&String, &crate::compose::model::Ulimit)| ResourcesUlimits {
+    let entry = |(name, limit): (&String, &Ulimit)| ResourcesUlimits {
         name: Some(name.clone()),
         soft: Some(limit.soft),
         hard: Some(limit.hard),
@@ -244,8 +258,9 @@ fn restart_policy(service: &Service) -> RestartPolicy {
     let deployed = service.deploy.as_ref().and_then(|it| it.restart_policy.as_ref());
     if let Some(policy) = deployed {
         let name = match policy.condition.as_deref() {
-            Some("none") => RestartPolicyNameEnum::NO,
+            Some("none" | "no") => RestartPolicyNameEnum::NO,
             Some("on-failure") => RestartPolicyNameEnum::ON_FAILURE,
+            Some("unless-stopped") => RestartPolicyNameEnum::UNLESS_STOPPED,
             _ => RestartPolicyNameEnum::ALWAYS,
         };
         let attempts = policy.max_attempts.and_then(|it| i64::try_from(it).ok());
@@ -264,7 +279,8 @@ fn restart_policy(service: &Service) -> RestartPolicy {
 }
 
 /// Networks of a service in docker compose's order: priority first, then name.
-fn endpoints(project: &Project, service: &Service, container_name: &str) -> Vec<Attachment> {
+fn endpoints(new: &NewContainer<'_>) -> Vec<Attachment> {
+    let service = new.service;
     if service.network_mode.is_some() {
         return Vec::new();
     }
@@ -272,9 +288,9 @@ fn endpoints(project: &Project, service: &Service, container_name: &str) -> Vec<
     let priority = |it: &Option<ServiceNetwork>| it.as_ref().and_then(|it| it.priority);
     keys.sort_by_key(|(_, it)| std::cmp::Reverse(priority(it).unwrap_or(0)));
     let attachment = |(key, settings): (&String, &Option<ServiceNetwork>)| {
-        let network = project.networks.get(key)?.name.clone();
+        let network = new.project.networks.get(key)?.name.clone();
         let settings = settings.clone().unwrap_or_default();
-        let mut aliases = vec![container_name.to_owned(), service.name.clone()];
+        let mut aliases = vec![new.final_name.to_owned(), service.name.clone()];
         aliases.extend(settings.aliases);
         let has_address = settings.ipv4_address.is_some()
             || settings.ipv6_address.is_some()
@@ -296,114 +312,5 @@ fn endpoints(project: &Project, service: &Service, container_name: &str) -> Vec<
     keys.into_iter().filter_map(attachment).collect()
 }
 
-/// Targets of anonymous volumes, less those taken over from the container before.
-fn anonymous_targets(service: &Service, particulars: &Particulars<'_>) -> Vec<String> {
-    let is_anonymous =
-        |it: &&Mount| matches!(it.kind, MountKind::Volume { .. }) && it.source.is_none();
-    let targets = service.volumes.iter().filter(is_anonymous).map(|it| it.target.clone());
-    targets.filter(|it| !particulars.anonymous_volumes.contains_key(it)).collect()
-}
-
-/// `Binds` where the Engine may create the host path, `Mounts` for what only they can say: on API 1.41
-/// a bind of a missing path fails as a mount.
-fn volumes(
-    project: &Project,
-    service: &Service,
-    particulars: &Particulars<'_>,
-) -> (Vec<String>, Vec<ApiMount>) {
-    let mut binds = Vec::new();
-    let mut mounts = Vec::new();
-    for mount in &service.volumes {
-        match bind_text(project, mount) {
-            Some(text) => binds.push(text),
-            None => mounts.extend(api_mount(project, mount)),
-        }
-    }
-    for (target, name) in particulars.anonymous_volumes {
-        let taken = service.volumes.iter().any(|it| it.target == *target && it.source.is_some());
-        if !taken {
-            binds.push(format!("{name}:{target}:rw"));
-        }
-    }
-    (binds, mounts)
-}
-
-/// The mount as `source:target:options`, where that form can say it all.
-fn bind_text(project: &Project, mount: &Mount) -> Option<String> {
-    let access = if mount.read_only { "ro" } else { "rw" };
-    let source = mount.source.as_ref()?;
-    match &mount.kind {
-        MountKind::Bind { selinux, propagation, create_host_path, recursive } => {
-            let simple = *create_host_path != Some(false) && recursive.is_none();
-            let options = [Some(access), selinux.as_deref(), propagation.as_deref()];
-            let options = options.into_iter().flatten().collect::<Vec<_>>().join(",");
-            simple.then(|| format!("{source}:{}:{options}", mount.target))
-        }
-        MountKind::Volume { nocopy, subpath, labels, selinux, propagation } => {
-            let name = project.volumes.get(source).map_or(source, |volume| &volume.name);
-            let simple = !nocopy && subpath.is_none() && labels.is_empty();
-            let options = [Some(access), selinux.as_deref(), propagation.as_deref()];
-            let options = options.into_iter().flatten().collect::<Vec<_>>().join(",");
-            simple.then(|| format!("{name}:{}:{options}", mount.target))
-        }
-        MountKind::Tmpfs { .. } => None,
-    }
-}
-
-fn api_mount(project: &Project, mount: &Mount) -> Option<ApiMount> {
-    let plain = ApiMount {
-        target: Some(mount.target.clone()),
-        read_only: Some(mount.read_only),
-        consistency: mount.consistency.clone(),
-        ..Default::default()
-    };
-    match &mount.kind {
-        MountKind::Bind { propagation, recursive, .. } => Some(ApiMount {
-            typ: Some(MountType::BIND),
-            source: mount.source.clone(),
-            bind_options: Some(MountBindOptions {
-                propagation: propagation.as_deref().and_then(propagation_of),
-                non_recursive: recursive.as_deref().map(|it| it == "disabled"),
-                ..Default::default()
-            }),
-            ..plain
-        }),
-        MountKind::Volume { nocopy, subpath, labels, .. } => {
-            // Anonymous volumes go through `Volumes`.
-            let key = mount.source.as_ref()?;
-            let name = project.volumes.get(key).map_or(key, |volume| &volume.name);
-            Some(ApiMount {
-                typ: Some(MountType::VOLUME),
-                source: Some(name.clone()),
-                volume_options: Some(MountVolumeOptions {
-                    no_copy: Some(*nocopy),
-                    subpath: subpath.clone(),
-                    labels: non_empty_map(labels),
-                    ..Default::default()
-                }),
-                ..plain
-            })
-        }
-        MountKind::Tmpfs { size, mode } => Some(ApiMount {
-            typ: Some(MountType::TMPFS),
-            tmpfs_options: Some(MountTmpfsOptions {
-                size_bytes: *size,
-                mode: mode.map(i64::from),
-                options: None,
-            }),
-            ..plain
-        }),
-    }
-}
-
-fn propagation_of(word: &str) -> Option<MountBindOptionsPropagationEnum> {
-    Some(match word {
-        "private" => MountBindOptionsPropagationEnum::PRIVATE,
-        "rprivate" => MountBindOptionsPropagationEnum::RPRIVATE,
-        "shared" => MountBindOptionsPropagationEnum::SHARED,
-        "rshared" => MountBindOptionsPropagationEnum::RSHARED,
-        "slave" => MountBindOptionsPropagationEnum::SLAVE,
-        "rslave" => MountBindOptionsPropagationEnum::RSLAVE,
-        _ => return None,
-    })
-}
+#[cfg(test)]
+mod tests;

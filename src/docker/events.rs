@@ -80,3 +80,40 @@ fn event(message: EventMessage) -> Option<ContainerEvent> {
     };
     Some(ContainerEvent { id: actor.id?, what })
 }
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::EventActor;
+
+    use super::*;
+
+    #[test]
+    fn events_are_reduced_to_what_a_deploy_waits_for() {
+        for (action, exit_code, expected) in [
+            ("start", None, Some(What::Started)),
+            ("die", Some("137"), Some(What::Died(137))),
+            ("die", None, Some(What::Died(-1))),
+            ("die", Some("?"), Some(What::Died(-1))),
+            ("health_status: healthy", None, Some(What::Healthy)),
+            ("health_status: unhealthy", None, Some(What::Unhealthy)),
+            ("destroy", None, Some(What::Destroyed)),
+            ("create", None, None),
+            ("exec_create: /bin/sh", None, None),
+            ("health_status: running", None, None),
+        ] {
+            let attributes = exit_code.map(|code| ("exitCode".to_owned(), code.to_owned()));
+            let message = EventMessage {
+                action: Some(action.to_owned()),
+                actor: Some(EventActor {
+                    id: Some("abc".to_owned()),
+                    attributes: Some(attributes.into_iter().collect()),
+                }),
+                ..EventMessage::default()
+            };
+            let found = event(message);
+            assert_eq!(found.as_ref().map(|it| it.what), expected, "{action} {exit_code:?}");
+            assert!(found.is_none_or(|it| it.id == "abc"));
+        }
+        assert_eq!(event(EventMessage::default()), None);
+    }
+}

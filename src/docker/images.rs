@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::Engine;
 
 /// Longest silence in the middle of a pull before it counts as dead.
-const PULL_SILENCE: Duration = Duration::from_secs(120);
+const PULL_SILENCE: Duration = Duration::from_mins(2);
 
 impl Engine {
     /// Pulls an image. A reference without a tag means `latest`.

@@ -135,3 +135,95 @@ fn port(port: &PortSummary) -> String {
         _ => format!("{}/{protocol}", port.private_port),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is read from one item of the list of containers.
+    fn read(item: &Value) -> Container {
+        container(serde_json::from_value(item.clone()).unwrap())
+    }
+
+    #[test]
+    fn a_list_item_becomes_a_container() {
+        let anonymous = "ab".repeat(32);
+        let found = read(&json!({
+            "Id": "c1", "Names": ["/other/alias", "/p-web-1"], "ImageID": "sha256:1",
+            "State": "running", "Status": "Up 2 hours (healthy)", "Created": 5,
+            "Labels": {"a": "b"},
+            "NetworkSettings": {"Networks": {"p_default": {"NetworkID": "n1"}}},
+            "Mounts": [
+                {"Type": "volume", "Name": "p_data", "Destination": "/data"},
+                {"Type": "volume", "Name": anonymous, "Destination": "/anonymous"},
+                {"Type": "bind", "Source": "/h", "Destination": "/bind"},
+            ],
+            "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}],
+        }));
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let expected = Container {
+            id: "c1".to_owned(),
+            name: "p-web-1".to_owned(),
+            image_id: "sha256:1".to_owned(),
+            state: State::Running,
+            health: Some(Health::Healthy),
+            exit_code: None,
+            status: "Up 2 hours (healthy)".to_owned(),
+            created: 5,
+            labels: [pair("a", "b")].into(),
+            networks: [pair("p_default", "n1")].into(),
+            volumes: ["p_data".to_owned(), anonymous.clone()].into(),
+            anonymous_volumes: [pair("/anonymous", &anonymous)].into(),
+            ports: vec!["0.0.0.0:8080->80/tcp".to_owned()],
+        };
+        assert_eq!(found, expected);
+        assert_eq!(read(&json!({})), Container::default());
+    }
+
+    #[test]
+    fn states_come_with_their_exit_code() {
+        for (state, status, expected, exit_code) in [
+            ("created", "Created", State::Created, None),
+            ("running", "Up 1 second", State::Running, None),
+            ("paused", "Up 1 hour (Paused)", State::Paused, None),
+            ("restarting", "Restarting (1) 2 seconds ago", State::Restarting, None),
+            ("removing", "Removal In Progress", State::Removing, None),
+            ("exited", "Exited (137) 3 days ago", State::Exited, Some(137)),
+            ("dead", "Dead", State::Dead, None),
+        ] {
+            let found = read(&json!({"State": state, "Status": status}));
+            assert_eq!((found.state, found.exit_code), (expected, exit_code), "{state}");
+            assert_eq!(State::parse(expected.as_str()), Some(expected));
+        }
+    }
+
+    #[test]
+    fn ports_read_as_people_write_them() {
+        for (port_json, expected) in [
+            (json!({"PrivatePort": 80, "Type": "tcp"}), "80/tcp"),
+            (json!({"PrivatePort": 80, "PublicPort": 1, "Type": "tcp"}), "1->80/tcp"),
+            (
+                json!({"IP": "::", "PrivatePort": 53, "PublicPort": 2, "Type": "udp"}),
+                ":::2->53/udp",
+            ),
+        ] {
+            assert_eq!(port(&serde_json::from_value(port_json).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn only_names_the_engine_made_are_anonymous() {
+        for (name, expected) in [
+            (Some("ab".repeat(32)), true),
+            (Some("xy".repeat(32)), false),
+            (Some("data".to_owned()), false),
+            (None, false),
+        ] {
+            let mount =
+                MountPoint { name, destination: Some("/t".to_owned()), ..MountPoint::default() };
+            assert_eq!(anonymous_volume(&mount).is_some(), expected, "{mount:?}");
+        }
+    }
+}

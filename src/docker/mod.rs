@@ -8,11 +8,15 @@ mod create;
 mod events;
 mod images;
 mod list;
+mod mounts;
+mod output;
 mod own;
+mod resources;
 
-pub use self::containers::{ContainerState, OutputLine, Stream};
-pub use self::create::Attachment;
+pub use self::containers::ContainerState;
+pub use self::create::{Attachment, NewContainer};
 pub use self::events::{ContainerEvent, What};
+pub use self::output::{OutputLine, Stream};
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,7 +26,7 @@ use bollard::Docker;
 use bollard::errors::Error as BollardError;
 
 /// Longest wait for the answer to an ordinary call.
-const CALL_DEADLINE: Duration = Duration::from_secs(120);
+const CALL_DEADLINE: Duration = Duration::from_mins(2);
 /// Longest wait for the answer to a ping.
 const PING_DEADLINE: Duration = Duration::from_secs(5);
 /// Where the Engine listens unless `DOCKER_HOST` says otherwise.
@@ -146,4 +150,53 @@ fn status_of(error: &anyhow::Error) -> Option<u16> {
         Some(BollardError::DockerResponseServerError { status_code, .. }) => Some(*status_code),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_the_engine() {
+        for (address, expected) in [
+            (None, Ok(Some("/var/run/docker.sock"))),
+            (Some("unix:///run/user/1/docker.sock"), Ok(Some("/run/user/1/docker.sock"))),
+            (Some("tcp://10.0.0.1:2375"), Ok(None)),
+            (Some("http://10.0.0.1:2375"), Ok(None)),
+            (Some("ssh://host"), Err(())),
+            (Some("/var/run/docker.sock"), Err(())),
+            (Some(""), Err(())),
+        ] {
+            let engine = Engine::new(address).map_err(drop);
+            let socket = engine.as_ref().map(Engine::socket);
+            assert_eq!(socket, expected.as_ref().map(|it| *it), "{address:?}");
+        }
+    }
+
+    #[test]
+    fn api_versions_are_numbers_not_text() {
+        assert!(ApiVersion(1, 41) < ApiVersion(1, 44));
+        assert!(ApiVersion(1, 9) < ApiVersion(1, 41));
+        assert!(ApiVersion(2, 0) > ApiVersion(1, 99));
+    }
+
+    #[test]
+    fn refusals_and_broken_connections_are_told_apart() {
+        let answer = |status_code| {
+            let message = "no".to_owned();
+            BollardError::DockerResponseServerError { status_code, message }
+        };
+        for (what, error, not_found, unreachable) in [
+            ("404", answer(404), true, false),
+            ("500", answer(500), false, false),
+            ("timeout", BollardError::RequestTimeoutError, false, true),
+            ("no socket", BollardError::SocketNotFoundError("/s".to_owned()), false, true),
+            ("cut off", BollardError::IOError { err: std::io::Error::other("cut") }, false, true),
+        ] {
+            let error = anyhow::Error::from(error).context("do something");
+            assert_eq!(is_not_found(&error), not_found, "{what}");
+            assert_eq!(is_unreachable(&error), unreachable, "{what}");
+        }
+        assert!(!is_unreachable(&anyhow::anyhow!("something else")));
+    }
 }

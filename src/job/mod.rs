@@ -18,6 +18,7 @@ use indexmap::IndexMap;
 
 use self::schedule::Schedule;
 use crate::compose::Files;
+use crate::compose::load::normalise_name;
 use crate::problem::Problems;
 use crate::settings::{HealthGate, Settings};
 use crate::source::Source;
@@ -61,10 +62,11 @@ impl Job {
         let Work::Deploy(deploy) = &self.work else { return BTreeSet::new() };
         let checkout = |source: &Source| format!("checkout:{}", source.directory.display());
         let mut locks: BTreeSet<String> = deploy.sources.iter().map(checkout).collect();
-        locks.insert(match &deploy.project_name {
-            Some(name) => format!("project:{name}"),
-            None => format!("directory:{}", deploy.directory.display()),
-        });
+        // A `name:` in a file cannot be known before it is loaded; this is Compose's default.
+        let base = deploy.directory.file_name().unwrap_or_default().to_string_lossy();
+        let project = deploy.project_name.clone().unwrap_or_else(|| normalise_name(&base));
+        locks.insert(format!("project:{project}"));
+        locks.insert(format!("directory:{}", deploy.directory.display()));
         locks
     }
 }

@@ -61,7 +61,10 @@ impl HostPaths {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::compose::model::{Mount, Service, Volume};
 
     #[test]
     fn the_longest_mount_wins() {
@@ -81,5 +84,62 @@ mod tests {
         ] {
             assert_eq!(paths.on_host(Path::new(ours)), Path::new(expected), "{ours}");
         }
+    }
+
+    #[test]
+    fn a_project_is_translated_wherever_it_names_a_path_of_ours() {
+        let mount = |kind, source: &str| Mount {
+            kind,
+            source: Some(source.to_owned()),
+            target: "/t".to_owned(),
+            read_only: false,
+            consistency: None,
+            options_given: false,
+        };
+        let bind = || MountKind::Bind {
+            selinux: None,
+            propagation: None,
+            create_host_path: None,
+            recursive: None,
+        };
+        let named = MountKind::Volume {
+            selinux: None,
+            propagation: None,
+            nocopy: false,
+            subpath: None,
+            labels: BTreeMap::new(),
+        };
+        let options = |o: &str, device: &str| {
+            [("o".to_owned(), o.to_owned()), ("device".to_owned(), device.to_owned())].into()
+        };
+        let volume = |driver_opts| Volume { driver_opts, ..Volume::default() };
+        let project = |root: &str, device: &str| Project {
+            working_dir: format!("{root}/app").into(),
+            files: vec![format!("{root}/app/compose.yml").into(), "/etc/other.yml".into()],
+            services: [(
+                "web".to_owned(),
+                Service {
+                    volumes: vec![
+                        mount(bind(), &format!("{root}/www")),
+                        mount(bind(), "/etc/hosts"),
+                        // The key of a volume is no path, whatever it looks like.
+                        mount(named.clone(), "/srv/stack"),
+                    ],
+                    ..Service::default()
+                },
+            )]
+            .into(),
+            volumes: [
+                ("bound".to_owned(), volume(options("rw,bind", device))),
+                ("nfs".to_owned(), volume(options("addr=10.0.0.1", "/srv/stack/nfs"))),
+            ]
+            .into(),
+            ..Project::default()
+        };
+        let ours = project("/srv/stack", "/srv/stack/data");
+        let on_host = project("/home/ops/stack", "/home/ops/stack/data");
+        let paths = HostPaths::new(vec![("/srv/stack".into(), "/home/ops/stack".into())]);
+        assert_eq!(paths.translate(ours.clone()), on_host);
+        assert_eq!(HostPaths::default().translate(ours.clone()), ours);
     }
 }

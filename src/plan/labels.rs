@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Kept;
 use crate::compose::model::{Project, Service};
 
 /// Project name.
@@ -34,6 +35,12 @@ pub const VOLUME: &str = "com.docker.compose.volume";
 pub const REPLACE: &str = "com.docker.compose.replace";
 /// Ours: id of the container that this one was made to replace. While both exist, a switch is unfinished.
 pub const REPLACES: &str = "dev.roadstead.replaces";
+/// Ours: whether the container that this one was made to replace is to run again if the switch fails.
+pub const REPLACES_RUNNING: &str = "dev.roadstead.replaces-running";
+/// Yes, as a label's value.
+pub const YES: &str = "true";
+/// No, as a label's value.
+pub const NO: &str = "false";
 /// Ours: the revision a container was made from.
 pub const REVISION: &str = "dev.roadstead.revision";
 /// Ours: number of the run that made it.
@@ -75,8 +82,8 @@ pub struct Provenance<'a> {
     pub number: u32,
     /// Id of the image.
     pub image_id: &'a str,
-    /// Id and name of the container to be replaced.
-    pub replaces: Option<(&'a str, &'a str)>,
+    /// The container to be replaced.
+    pub replaces: Option<&'a Kept>,
     /// Revision the project was loaded at; empty outside of git.
     pub revision: &'a str,
     /// The run that makes it; 0 outside of a run.
@@ -106,9 +113,11 @@ pub fn of_container(
     ] {
         labels.insert(name.to_owned(), value);
     }
-    if let Some((id, name)) = provenance.replaces {
-        labels.insert(REPLACES.to_owned(), id.to_owned());
-        labels.insert(REPLACE.to_owned(), name.to_owned());
+    if let Some(old) = provenance.replaces {
+        labels.insert(REPLACES.to_owned(), old.id.clone());
+        labels.insert(REPLACE.to_owned(), old.name.clone());
+        let running = if old.restart { YES } else { NO };
+        labels.insert(REPLACES_RUNNING.to_owned(), running.to_owned());
     }
     if !provenance.revision.is_empty() {
         labels.insert(REVISION.to_owned(), provenance.revision.to_owned());
@@ -117,4 +126,99 @@ pub fn of_container(
         labels.insert(RUN.to_owned(), provenance.run.to_string());
     }
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::model::{Condition, Dependency, Network, Volume};
+
+    fn pairs(list: &[(&str, &str)]) -> BTreeMap<String, String> {
+        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn project() -> Project {
+        let labels = pairs(&[("mine", "1"), (PROJECT, "forged")]);
+        let network =
+            Network { name: "p_n".to_owned(), labels: labels.clone(), ..Network::default() };
+        let volume = Volume { name: "p_v".to_owned(), labels, ..Volume::default() };
+        Project {
+            name: "p".to_owned(),
+            working_dir: "/srv/p".into(),
+            files: vec!["/srv/p/a.yml".into(), "/srv/p/b.yml".into()],
+            networks: [("n".to_owned(), network)].into(),
+            volumes: [("v".to_owned(), volume)].into(),
+            ..Project::default()
+        }
+    }
+
+    const VERSION_NOW: &str = env!("CARGO_PKG_VERSION");
+
+    #[test]
+    fn networks_and_volumes_carry_the_labels_of_docker_compose() {
+        let common = [("mine", "1"), (PROJECT, "p"), (CONFIG_HASH, "h"), (VERSION, VERSION_NOW)];
+        let mut network = pairs(&common);
+        network.insert(NETWORK.to_owned(), "n".to_owned());
+        assert_eq!(of_network(&project(), "n", "h"), network);
+        let mut volume = pairs(&common);
+        volume.insert(VOLUME.to_owned(), "v".to_owned());
+        assert_eq!(of_volume(&project(), "v", "h"), volume);
+    }
+
+    #[test]
+    fn containers_carry_what_both_tools_read() {
+        let depends_on = |condition, restart| Dependency { condition, restart, required: true };
+        let service = Service {
+            name: "web".to_owned(),
+            labels: pairs(&[("mine", "1"), (SERVICE, "forged"), (ONEOFF, "True")]),
+            depends_on: [
+                ("db".to_owned(), depends_on(Condition::Healthy, true)),
+                ("init".to_owned(), depends_on(Condition::CompletedSuccessfully, false)),
+            ]
+            .into(),
+            ..Service::default()
+        };
+        let old = |restart| Kept {
+            id: "abc".to_owned(),
+            name: "p-web-2".to_owned(),
+            restart,
+            running: restart,
+            anonymous_volumes: BTreeMap::new(),
+        };
+        let base = [
+            ("mine", "1"),
+            (PROJECT, "p"),
+            (SERVICE, "web"),
+            (CONFIG_HASH, "h"),
+            (ONEOFF, "False"),
+            (CONTAINER_NUMBER, "2"),
+            (IMAGE, "sha256:1"),
+            (DEPENDS_ON, "db:service_healthy:true,init:service_completed_successfully:false"),
+            (WORKING_DIR, "/srv/p"),
+            (CONFIG_FILES, "/srv/p/a.yml,/srv/p/b.yml"),
+            (VERSION, VERSION_NOW),
+        ];
+        let (ran, stood) = (old(true), old(false));
+        for (replaces, revision, run, more) in [
+            (None, "", 0, &[][..]),
+            (None, "main@1a2b3c4", 7, &[(REVISION, "main@1a2b3c4"), (RUN, "7")]),
+            (
+                Some(&ran),
+                "",
+                0,
+                &[(REPLACES, "abc"), (REPLACE, "p-web-2"), (REPLACES_RUNNING, YES)],
+            ),
+            (
+                Some(&stood),
+                "",
+                0,
+                &[(REPLACES, "abc"), (REPLACE, "p-web-2"), (REPLACES_RUNNING, NO)],
+            ),
+        ] {
+            let provenance =
+                Provenance { hash: "h", number: 2, image_id: "sha256:1", replaces, revision, run };
+            let expected = pairs(&[&base[..], more].concat());
+            assert_eq!(of_container(&project(), &service, &provenance), expected, "{provenance:?}");
+        }
+    }
 }

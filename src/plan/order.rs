@@ -44,3 +44,62 @@ pub fn selected<'a>(project: &'a Project, asked: &'a BTreeSet<String>) -> BTreeS
     }
     ordered.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::model::{Condition, Dependency, Service};
+
+    /// Services with what they depend on, and their order.
+    type Row<'a> = (&'a [(&'a str, &'a [&'a str])], &'a [&'a str]);
+
+    fn project(services: &[(&str, &[&str])]) -> Project {
+        let dependency =
+            Dependency { condition: Condition::Started, restart: false, required: true };
+        let service = |(name, needs): &(&str, &[&str])| {
+            let needs = needs.iter().map(|it| ((*it).to_owned(), dependency.clone()));
+            let name = (*name).to_owned();
+            let service =
+                Service { name: name.clone(), depends_on: needs.collect(), ..Service::default() };
+            (name, service)
+        };
+        Project { services: services.iter().map(service).collect(), ..Project::default() }
+    }
+
+    #[test]
+    fn dependencies_come_first() {
+        let rows: &[Row<'_>] = &[
+            (&[], &[]),
+            (&[("b", &[]), ("a", &[])], &["a", "b"]),
+            (&[("a", &["b"]), ("b", &["c"]), ("c", &[])], &["c", "b", "a"]),
+            (
+                &[("a", &["c", "b"]), ("b", &["d"]), ("c", &["d"]), ("d", &[])],
+                &["d", "b", "c", "a"],
+            ),
+            (&[("a", &["disabled"])], &["a"]),
+            // Refused by the loader; still each one appears, once.
+            (&[("a", &["b"]), ("b", &["a"])], &["b", "a"]),
+            (&[("a", &["a"])], &["a"]),
+        ];
+        for (services, expected) in rows {
+            assert_eq!(dependencies_first(&project(services)), *expected, "{services:?}");
+        }
+    }
+
+    #[test]
+    fn selected_services_bring_what_they_depend_on() {
+        let project = project(&[("a", &["b"]), ("b", &["c"]), ("c", &[]), ("d", &["c"])]);
+        let rows: &[(&[&str], &[&str])] = &[
+            (&[], &["a", "b", "c", "d"]),
+            (&["c"], &["c"]),
+            (&["b"], &["b", "c"]),
+            (&["a", "d"], &["a", "b", "c", "d"]),
+            (&["unknown"], &[]),
+        ];
+        for (asked, expected) in rows {
+            let asked = asked.iter().map(|it| (*it).to_owned()).collect();
+            let selected: Vec<_> = selected(&project, &asked).into_iter().collect();
+            assert_eq!(selected, *expected, "{asked:?}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ mod recover;
 use self::checkouts::{advance, go_back};
 use self::prospect::make_plan;
 pub use self::prospect::{Prospect, Stopped, prospect};
-pub use self::recover::recover;
+pub use self::recover::{directories, recover};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -74,6 +74,8 @@ pub struct DeployRun<'a> {
     pub trigger: Trigger,
     /// Asks to stop at the next step boundary.
     pub cancel: &'a CancellationToken,
+    /// True when it was asked to stop because its time ran out.
+    pub timed_out: &'a AtomicBool,
     /// History and applied revisions.
     pub store: &'a Store,
     /// Set where something could not be put back, so that the daemon looks after it.
@@ -116,20 +118,16 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
         warn!("{note}");
     }
     if prospect.plan.is_empty() {
-        if let Err(ending) = advance(world, &journal, prospect).await {
-            return ending;
-        }
-        let applied = prospect.applied.as_ref();
-        let is_new = !applied.is_some_and(|it| it.revision.same_commits(revision));
-        let outcome = if is_new { Outcome::Succeeded } else { Outcome::Unchanged };
-        let message = format!("{revision}: {} containers, nothing to do", prospect.plan.unchanged);
-        return Ending::new(outcome, Reason::Converged, message);
+        return nothing_to_do(world, &journal, prospect, &prospect.plan).await;
     }
     info!("plan for {} at {revision}: {}", prospect.project.name, prospect.plan.summary());
     let (observed, plan) = match pull(world, run, prospect, &journal).await {
         Ok(pulled) => pulled,
         Err(ending) => return ending,
     };
+    if plan.is_empty() {
+        return nothing_to_do(world, &journal, prospect, &plan).await;
+    }
     if let Err(ending) = advance(world, &journal, prospect).await {
         return ending;
     }
@@ -157,6 +155,33 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
     }
 }
 
+/// Nothing to change. That is success only if what runs is well: a container that crashes again and
+/// again has the right configuration, too.
+async fn nothing_to_do(
+    world: &World,
+    journal: &Journal,
+    prospect: &Prospect,
+    plan: &Plan,
+) -> Ending {
+    if let Err(ending) = advance(world, journal, prospect).await {
+        return ending;
+    }
+    let revision = &prospect.revision;
+    let sick: Vec<&str> = prospect.sick().collect();
+    if !sick.is_empty() {
+        let message = format!(
+            "{revision}: nothing to change, yet not well: {}; see `docker logs` of them",
+            sick.join(", ")
+        );
+        return Ending::new(Outcome::Failed, Reason::Unhealthy, message);
+    }
+    let applied = prospect.applied.as_ref();
+    let is_new = !applied.is_some_and(|it| it.revision.same_commits(revision));
+    let outcome = if is_new { Outcome::Succeeded } else { Outcome::Unchanged };
+    let message = format!("{revision}: {} containers, nothing to do", plan.unchanged);
+    Ending::new(outcome, Reason::Converged, message)
+}
+
 fn failed(run: &DeployRun<'_>, revision: &Revision, failure: &apply::Failure) -> Ending {
     let error = &failure.error;
     let after = match failure.left {
@@ -168,11 +193,14 @@ fn failed(run: &DeployRun<'_>, revision: &Revision, failure: &apply::Failure) ->
         run.needs_recovery.store(true, Ordering::Relaxed);
     }
     let (outcome, reason) = match failure.left {
-        _ if failure.cancelled => (Outcome::Cancelled, Reason::Shutdown),
         _ if is_unreachable(error) => (Outcome::Failed, Reason::EngineUnreachable),
+        Left::Incomplete => (Outcome::Failed, Reason::RollbackIncomplete),
+        _ if failure.cancelled && run.timed_out.load(Ordering::Relaxed) => {
+            (Outcome::Failed, Reason::TimedOut)
+        }
+        _ if failure.cancelled => (Outcome::Cancelled, Reason::Shutdown),
         Left::Untouched => (Outcome::Failed, Reason::PrepareFailed),
         Left::RolledBack => (Outcome::Failed, Reason::RolledBack),
-        Left::Incomplete => (Outcome::Failed, Reason::RollbackIncomplete),
     };
     Ending::new(outcome, reason, format!("{revision} failed: {error:#}; {after}"))
 }
@@ -223,6 +251,10 @@ async fn pull_one(world: &World, journal: &Journal, step: &Preparation) -> Resul
 /// Writes down what follows from an ending: the applied revision, or a quarantine.
 async fn record(world: &World, run: &DeployRun<'_>, prospect: &Prospect, ending: &Ending) {
     let job = &run.job.name;
+    let applied = prospect.applied.as_ref();
+    // A revision that ran well before is not to blame for a failure to bring it back; and where
+    // nothing was touched, another try costs nothing.
+    let is_new = !applied.is_some_and(|it| it.revision.same_commits(&prospect.revision));
     let recorded = match (ending.outcome, ending.reason) {
         (Outcome::Succeeded, _) => {
             let applied = Applied {
@@ -236,10 +268,10 @@ async fn record(world: &World, run: &DeployRun<'_>, prospect: &Prospect, ending:
                 Err(error) => Err(error),
             }
         }
-        (
-            Outcome::Failed,
-            Reason::PrepareFailed | Reason::RolledBack | Reason::RollbackIncomplete,
-        ) => {
+        (Outcome::Unchanged, _) => run.store.lift_quarantine(job).await,
+        (Outcome::Failed, Reason::RolledBack | Reason::RollbackIncomplete | Reason::TimedOut)
+            if is_new =>
+        {
             let quarantine = Quarantine {
                 revision: prospect.revision.clone(),
                 run: run.run,

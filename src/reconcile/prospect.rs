@@ -10,7 +10,7 @@ use crate::compose::model::Project;
 use crate::compose::{self, Files, Request};
 use crate::git::{Look, View};
 use crate::job::{Deploy, Job, Reader};
-use crate::plan::observed::Observed;
+use crate::plan::observed::{Container, Health, Observed, State};
 use crate::plan::{self, Desired, Hashes, Options, Plan};
 use crate::run::{Ending, Outcome, Reason, Trigger};
 use crate::source::{CheckoutState, Commit, Revision, Source, SourceRevision, Verdict};
@@ -75,6 +75,17 @@ pub async fn prospect(
     let plan = make_plan(&project, &hashes, deploy, &observed).map_err(about)?;
     let advances = advances_of(&deploy.sources, &looks, applied.as_ref());
     Ok(Prospect { revision, applied, advances, project, hashes, observed, plan })
+}
+
+impl Prospect {
+    /// Names of the project's containers that run and are not well.
+    pub(super) fn sick(&self) -> impl Iterator<Item = &str> {
+        let ours =
+            |it: &&Container| self.project.services.contains_key(it.service()) && !it.is_oneoff();
+        let is_sick =
+            |it: &&Container| it.state == State::Restarting || it.health == Some(Health::Unhealthy);
+        self.observed.containers.iter().filter(ours).filter(is_sick).map(|it| it.name.as_str())
+    }
 }
 
 async fn look(world: &World, sources: &[Source]) -> Result<Vec<Look>, Ending> {

@@ -3,8 +3,16 @@
 //! One binary, so that one private engine serves all tests. Each area has its module; `support` is
 //! the rig they stand on and `rig` proves that it works.
 
+mod adoption;
+mod bad_days;
+mod bad_input;
 mod cli;
 mod cli_compose;
+mod crash;
+mod deploy;
 mod image;
+mod jobs;
 mod rig;
+mod rollback;
 mod support;
+mod unchanged;

@@ -18,6 +18,7 @@ pub(crate) mod project;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod roadstead;
+pub(crate) mod scene;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,9 +27,10 @@ use std::time::{Duration, Instant};
 pub(crate) use engine::Engine;
 pub(crate) use process::{Output, run};
 pub(crate) use project::TempProject;
-pub(crate) use proxy::CountingProxy;
+pub(crate) use proxy::{CountingProxy, Hold};
 pub(crate) use registry::Registry;
 pub(crate) use roadstead::{Daemon, Roadstead};
+pub(crate) use scene::{Scene, oracle};
 
 /// The repository's directory.
 pub(crate) fn repository() -> PathBuf {

@@ -8,7 +8,8 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -19,7 +20,96 @@ pub(crate) type Request = (String, String);
 #[derive(Debug)]
 pub(crate) struct CountingProxy {
     directory: TempDir,
-    requests: Arc<Mutex<Vec<Request>>>,
+    seen: Arc<Seen>,
+}
+
+/// What the connections share.
+#[derive(Debug, Default)]
+struct Seen {
+    requests: Mutex<Vec<Request>>,
+    traps: Mutex<Vec<Arc<Trap>>>,
+}
+
+/// Which side of a caught request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// The request: the Engine has not heard of it.
+    Request,
+    /// The answer: the Engine has done it, and the client does not know.
+    Answer,
+}
+
+/// Holds the first request of a kind until it is let go. Dropped, a held request is never passed on.
+#[derive(Debug)]
+pub(crate) struct Catch(Arc<Trap>);
+
+#[derive(Debug)]
+struct Trap {
+    method: String,
+    path_part: String,
+    hold: Hold,
+    state: Mutex<TrapState>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrapState {
+    Armed,
+    /// It matched; for [`Hold::Answer`] the answer is still on its way.
+    Sprung,
+    Holding,
+    Released,
+    Abandoned,
+}
+
+impl Catch {
+    /// Waits until a request of this kind is held.
+    #[track_caller]
+    pub(crate) fn wait(&self, timeout: Duration) {
+        let what = format!("{} {}", self.0.method, self.0.path_part);
+        super::wait_for(&what, timeout, || *self.0.state.lock().unwrap() == TrapState::Holding);
+    }
+
+    /// Lets the held request go on.
+    pub(crate) fn release(&self) {
+        self.0.set(TrapState::Released);
+    }
+}
+
+impl Drop for Catch {
+    fn drop(&mut self) {
+        self.0.set(TrapState::Abandoned);
+    }
+}
+
+impl Trap {
+    fn set(&self, state: TrapState) {
+        let mut current = self.state.lock().unwrap();
+        if *current != TrapState::Released {
+            *current = state;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Takes this request if it is the first of its kind.
+    fn springs(&self, method: &str, path: &str) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let matches = *state == TrapState::Armed
+            && method == self.method
+            && path.contains(self.path_part.as_str());
+        if matches {
+            *state = TrapState::Sprung;
+        }
+        matches
+    }
+
+    /// Waits until it is let go; false where it never is.
+    fn hold(&self) -> bool {
+        self.set(TrapState::Holding);
+        let held = self.state.lock().unwrap();
+        let ended = self.changed.wait_while(held, |state| *state == TrapState::Holding).unwrap();
+        *ended == TrapState::Released
+    }
 }
 
 impl CountingProxy {
@@ -27,15 +117,28 @@ impl CountingProxy {
     pub(crate) fn new(engine: &Path) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join("docker.sock")).unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let (engine, seen) = (engine.to_path_buf(), Arc::clone(&requests));
+        let seen = Arc::<Seen>::default();
+        let (engine, shared) = (engine.to_path_buf(), Arc::clone(&seen));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (engine, seen) = (engine.clone(), Arc::clone(&seen));
+                let (engine, seen) = (engine.clone(), Arc::clone(&shared));
                 std::thread::spawn(move || serve(&client, &engine, &seen));
             }
         });
-        Self { directory, requests }
+        Self { directory, seen }
+    }
+
+    /// Holds the first request from now on with this method and a path that contains `path_part`.
+    pub(crate) fn catch(&self, method: &str, path_part: &str, hold: Hold) -> Catch {
+        let trap = Arc::new(Trap {
+            method: method.to_owned(),
+            path_part: path_part.to_owned(),
+            hold,
+            state: Mutex::new(TrapState::Armed),
+            changed: Condvar::new(),
+        });
+        self.seen.traps.lock().unwrap().push(Arc::clone(&trap));
+        Catch(trap)
     }
 
     /// The value of `DOCKER_HOST` that leads through the proxy.
@@ -50,12 +153,12 @@ impl CountingProxy {
 
     /// Returns the requests so far, in the order of their arrival.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
+        self.seen.requests.lock().unwrap().clone()
     }
 
     /// Returns the requests so far and forgets them.
     pub(crate) fn take(&self) -> Vec<Request> {
-        std::mem::take(&mut *self.requests.lock().unwrap())
+        std::mem::take(&mut *self.seen.requests.lock().unwrap())
     }
 
     /// Returns those requests so far that may change something.
@@ -67,36 +170,65 @@ impl CountingProxy {
 }
 
 /// Connects one client to the engine and copies both ways until both have ended.
-fn serve(client: &UnixStream, engine: &Path, seen: &Mutex<Vec<Request>>) {
+fn serve(client: &UnixStream, engine: &Path, seen: &Seen) {
     let Ok(server) = UnixStream::connect(engine) else {
         let _ = client.shutdown(Shutdown::Both);
         return;
     };
-    let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-    let back = std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Write);
-    });
-    let mut forth = Forth { from: BufReader::new(client), to: &server };
+    let held_answer = Arc::new(Mutex::new(None));
+    let (from, to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    let trap = Arc::clone(&held_answer);
+    let back = std::thread::spawn(move || pass_answers(from, to, &trap));
+    let mut forth = Forth { from: BufReader::new(client), to: &server, held_answer };
     // An error is the end of a connection, which both sides see for themselves.
     while let Ok(true) = forth.pass_request(seen) {}
     let _ = server.shutdown(Shutdown::Write);
     let _ = back.join();
 }
 
+/// Copies what the engine says, and holds the answer to a caught request.
+fn pass_answers(mut from: UnixStream, mut to: UnixStream, held: &Mutex<Option<Arc<Trap>>>) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        let trap = held.lock().unwrap().take();
+        let passes = trap.is_none_or(|trap| trap.hold());
+        if !passes || to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
 /// The way from the client to the engine.
 struct Forth<'a> {
     from: BufReader<&'a UnixStream>,
     to: &'a UnixStream,
+    held_answer: Arc<Mutex<Option<Arc<Trap>>>>,
 }
 
 impl Forth<'_> {
+    /// Writes a request down; false where it was caught and must never arrive.
+    fn note(&self, seen: &Seen, method: &str, path: &str) -> bool {
+        seen.requests.lock().unwrap().push((method.to_owned(), path.to_owned()));
+        let traps = seen.traps.lock().unwrap().clone();
+        match traps.into_iter().find(|trap| trap.springs(method, path)) {
+            Some(trap) if trap.hold == Hold::Request => trap.hold(),
+            Some(trap) => {
+                *self.held_answer.lock().unwrap() = Some(trap);
+                true
+            }
+            None => true,
+        }
+    }
+
     /// Passes one request; returns whether another may follow.
-    fn pass_request(&mut self, seen: &Mutex<Vec<Request>>) -> std::io::Result<bool> {
+    fn pass_request(&mut self, seen: &Seen) -> std::io::Result<bool> {
         let Some(line) = self.read_line()? else { return Ok(false) };
         let mut words = line.split(' ');
-        if let (Some(method), Some(path)) = (words.next(), words.next()) {
-            seen.lock().unwrap().push((method.to_owned(), without_version(path).to_owned()));
+        if let (Some(method), Some(path)) = (words.next(), words.next())
+            && !self.note(seen, method, without_version(path))
+        {
+            return Ok(false);
         }
         let mut head = line.clone();
         let (mut length, mut chunked, mut upgrade) = (0, false, false);

@@ -1,0 +1,111 @@
+//! Networks, volumes and images: what must be there before a container is made.
+
+use std::collections::BTreeSet;
+
+use super::observed::{Observed, Resource, familiar};
+use super::{Desired, Plan, Preparation, labels};
+use crate::compose::model::{MountKind, PullPolicy, Service};
+
+pub(super) fn plan_networks(
+    desired: &Desired<'_>,
+    observed: &Observed,
+    services: &[&Service],
+    plan: &mut Plan,
+    refusals: &mut Vec<String>,
+) {
+    let used: BTreeSet<&String> = services.iter().flat_map(|it| it.networks.keys()).collect();
+    for (key, network) in desired.project.networks.iter().filter(|(key, _)| used.contains(key)) {
+        let existing = observed.networks.iter().find(|it| it.name == network.name);
+        let missing =
+            || Preparation::CreateNetwork { key: key.clone(), name: network.name.clone() };
+        match existing {
+            None if network.external => refusals.push(format!(
+                "external network `{}` does not exist: create it with `docker network create {}`",
+                network.name, network.name
+            )),
+            None => plan.prepare.push(missing()),
+            Some(_) if network.external => {}
+            Some(it) => match definition(it, labels::NETWORK, desired.hashes.networks.get(key)) {
+                Definition::Same => {}
+                Definition::Foreign => plan.notes.push(format!(
+                    "network `{}` was not made for this project; using it as it is",
+                    network.name
+                )),
+                Definition::Changed => refusals.push(format!(
+                    "the definition of network `{}` changed and containers are attached to it: \
+                     take the project down once (`roadstead compose down`), the next look makes it new",
+                    network.name
+                )),
+            },
+        }
+    }
+}
+
+pub(super) fn plan_volumes(
+    desired: &Desired<'_>,
+    observed: &Observed,
+    services: &[&Service],
+    plan: &mut Plan,
+    refusals: &mut Vec<String>,
+) {
+    let mounts = services.iter().flat_map(|it| &it.volumes);
+    let used: BTreeSet<&String> = mounts
+        .filter(|it| matches!(it.kind, MountKind::Volume { .. }))
+        .filter_map(|it| it.source.as_ref())
+        .collect();
+    for (key, volume) in desired.project.volumes.iter().filter(|(key, _)| used.contains(key)) {
+        let existing = observed.volumes.iter().find(|it| it.name == volume.name);
+        match existing {
+            None if volume.external => refusals.push(format!(
+                "external volume `{}` does not exist: create it with `docker volume create {}`",
+                volume.name, volume.name
+            )),
+            None => plan
+                .prepare
+                .push(Preparation::CreateVolume { key: key.clone(), name: volume.name.clone() }),
+            Some(_) if volume.external => {}
+            Some(it) => match definition(it, labels::VOLUME, desired.hashes.volumes.get(key)) {
+                Definition::Same => {}
+                Definition::Foreign => plan.notes.push(format!(
+                    "volume `{}` was not made for this project; using it as it is",
+                    volume.name
+                )),
+                Definition::Changed => plan.notes.push(format!(
+                    "the definition of volume `{}` changed; its data is kept under the old one: \
+                     remove the volume by hand to have it made new",
+                    volume.name
+                )),
+            },
+        }
+    }
+}
+
+/// How an existing network or volume relates to the project's definition.
+enum Definition {
+    Same,
+    Foreign,
+    Changed,
+}
+
+fn definition(it: &Resource, key_label: &str, current: Option<&Vec<String>>) -> Definition {
+    if !it.labels.contains_key(key_label) {
+        return Definition::Foreign;
+    }
+    // Versions of docker compose before 2.32 wrote no hash on networks and volumes.
+    let Some(hash) = it.labels.get(labels::CONFIG_HASH) else { return Definition::Same };
+    let is_current = current.is_some_and(|hashes| hashes.contains(hash));
+    if is_current { Definition::Same } else { Definition::Changed }
+}
+
+pub(super) fn plan_image(service: &Service, observed: &Observed, plan: &mut Plan) {
+    let present = observed.images.contains_key(&familiar(&service.image));
+    let wanted = match service.pull_policy {
+        PullPolicy::Always => true,
+        PullPolicy::Missing => !present,
+        PullPolicy::Never => false,
+    };
+    let step = Preparation::PullImage { image: service.image.clone() };
+    if wanted && service.replicas() > 0 && !plan.prepare.contains(&step) {
+        plan.prepare.push(step);
+    }
+}

@@ -1,0 +1,258 @@
+//! One service: what happens to each of its containers, and why.
+
+use std::collections::BTreeSet;
+
+use super::observed::{Container, Health, Observed, State, familiar};
+use super::recovery::{ran_before, unfinished};
+use super::{Action, Change, Desired, Kept, Plan, Preparation, Removal, Wait, labels};
+use crate::compose::model::{MountKind, Service};
+
+/// One service and what is known about it.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) desired: &'a Desired<'a>,
+    pub(super) observed: &'a Observed,
+    pub(super) service: &'a Service,
+}
+
+/// What an existing container needs.
+enum Verb {
+    Replace,
+    Start,
+}
+
+impl<'a> Scope<'a> {
+    /// Adds to the plan what happens to the containers of the service.
+    pub(super) fn plan(self, plan: &mut Plan) {
+        let mut containers = self.containers();
+        let last_number = containers.iter().map(|it| it.number()).max().unwrap_or(0);
+        let finishing = plan.changes.len();
+        let stopped_by_us = self.resume(&mut containers, plan);
+        let finishing = plan.changes.len() - finishing;
+        let wanted = (self.service.replicas() as usize).saturating_sub(finishing);
+        self.remove_excess(&mut containers, wanted, plan);
+        let missing = wanted - containers.len();
+        for container in containers {
+            let restart = stopped_by_us.contains(container.id.as_str());
+            self.bring_up(container, restart, plan);
+        }
+        for number in (last_number + 1..).take(missing) {
+            plan.changes.push(self.change(number, Action::Create, "missing"));
+        }
+    }
+
+    fn containers(self) -> Vec<&'a Container> {
+        let mine = |it: &&Container| {
+            it.service() == self.service.name && !it.is_oneoff() && it.state != State::Removing
+        };
+        self.observed.containers.iter().filter(mine).collect()
+    }
+
+    /// Deals with switches that were cut short, and takes what needs no further look out of
+    /// `containers`. Returns the ids of old containers that are to run again.
+    fn resume(self, containers: &mut Vec<&'a Container>, plan: &mut Plan) -> BTreeSet<&'a str> {
+        let mut stopped_by_us = BTreeSet::new();
+        let mut finishing = 0;
+        for (old, new) in unfinished(containers) {
+            let is_current = self.difference(new).is_none();
+            if is_current
+                && (new.is_up() || self.has_done_its_work(new))
+                && finishing < self.wanted()
+            {
+                let action = Action::Finish { old: kept(old, ran_before(new)), id: new.id.clone() };
+                plan.changes.push(self.change(
+                    new.number(),
+                    action,
+                    "an interrupted run had started it",
+                ));
+                containers.retain(|it| it.id != old.id && it.id != new.id);
+                finishing += 1;
+            } else if self.is_well(new) && !is_running(old) {
+                // The new one is what runs now; what follows must not take it away before its own
+                // replacement is there.
+                plan.prepare.push(leftover(old));
+                containers.retain(|it| it.id != old.id);
+            } else {
+                plan.prepare.push(leftover(new));
+                containers.retain(|it| it.id != new.id);
+                if ran_before(new) {
+                    stopped_by_us.insert(old.id.as_str());
+                }
+            }
+        }
+        stopped_by_us
+    }
+
+    /// Current ones and low numbers stay when there are too many.
+    fn remove_excess(self, containers: &mut Vec<&'a Container>, wanted: usize, plan: &mut Plan) {
+        containers.sort_by_key(|it| (self.difference(it).is_some(), it.number()));
+        for excess in containers.split_off(containers.len().min(wanted)) {
+            let why = format!("{} replicas wanted", self.service.replicas());
+            plan.removals.push(Removal { id: excess.id.clone(), name: excess.name.clone(), why });
+        }
+    }
+
+    fn bring_up(self, container: &Container, restart: bool, plan: &mut Plan) {
+        let number = container.number();
+        let next = self.next_action(container);
+        if let Some((Verb::Replace, why)) = next {
+            let action = Action::Replace { old: kept(container, restart) };
+            plan.changes.push(self.change(number, action, &why));
+            return;
+        }
+        let is_misnamed =
+            temporary_name(container).is_some_and(|final_name| final_name == self.name(number));
+        if is_misnamed {
+            let action = Action::Rename { id: container.id.clone() };
+            let why = "an interrupted run left it under a temporary name";
+            // A name waits for nothing.
+            plan.changes.push(Change { after: Vec::new(), ..self.change(number, action, why) });
+        }
+        if let Some((Verb::Start, why)) = &next {
+            let action = Action::Start { id: container.id.clone() };
+            let change = self.change(number, action, why);
+            let name = if is_misnamed { change.name.clone() } else { container.name.clone() };
+            plan.changes.push(Change { name, ..change });
+        }
+        if next.is_none() && !is_misnamed {
+            plan.unchanged += 1;
+        }
+    }
+
+    fn change(self, number: u32, action: Action, why: &str) -> Change {
+        let after = self.service.depends_on.iter().map(|(name, dependency)| Wait {
+            service: name.clone(),
+            condition: dependency.condition,
+            required: dependency.required,
+        });
+        Change {
+            service: self.service.name.clone(),
+            number,
+            name: self.name(number),
+            action,
+            why: why.to_owned(),
+            after: after.collect(),
+        }
+    }
+
+    fn name(self, number: u32) -> String {
+        self.service.container_name(&self.desired.project.name, number)
+    }
+
+    fn wanted(self) -> usize {
+        self.service.replicas() as usize
+    }
+
+    fn has_done_its_work(self, container: &Container) -> bool {
+        container.is_done() && !restarts_after_success(self.service)
+    }
+
+    /// Runs, and its health check, if it has one, says so; or was to end, and did.
+    fn is_well(self, container: &Container) -> bool {
+        container.is_up() && container.health != Some(Health::Starting)
+            || self.has_done_its_work(container)
+    }
+
+    /// What must happen to an existing container, and why; `None` where it is as it should be.
+    fn next_action(self, container: &Container) -> Option<(Verb, String)> {
+        if let Some(why) = self.difference(container) {
+            return Some((Verb::Replace, why));
+        }
+        match container.state {
+            State::Running | State::Restarting => None,
+            State::Dead | State::Removing => Some((Verb::Replace, "half removed".to_owned())),
+            State::Created => Some((Verb::Start, "never started".to_owned())),
+            State::Paused => Some((Verb::Start, "paused".to_owned())),
+            // A one-shot that ended well is what was asked for; running it again is not.
+            State::Exited if self.has_done_its_work(container) => None,
+            State::Exited => {
+                let code =
+                    container.exit_code.map_or_else(String::new, |code| format!(" with {code}"));
+                Some((Verb::Start, format!("exited{code}")))
+            }
+        }
+    }
+
+    /// In what a container differs from its service; `None` where it is current.
+    fn difference(self, container: &Container) -> Option<String> {
+        let Desired { hashes, options, .. } = self.desired;
+        if options.force_recreate {
+            return Some("asked for".to_owned());
+        }
+        let hash = container.label(labels::CONFIG_HASH);
+        if !hashes.service(&self.service.name).iter().any(|it| it == hash) {
+            return Some("configuration changed".to_owned());
+        }
+        let image = self.observed.images.get(&familiar(&self.service.image));
+        if image.is_some_and(|id| *id != container.image_id) {
+            return Some(format!("image {} changed", self.service.image));
+        }
+        if let Some(name) = self.detached_network(container) {
+            return Some(format!("not attached to network {name}"));
+        }
+        self.unmounted_volume(container).map(|name| format!("volume {name} is not mounted"))
+    }
+
+    fn detached_network(self, container: &Container) -> Option<&'a str> {
+        let networks = &self.desired.project.networks;
+        let names =
+            self.service.networks.keys().filter_map(|key| Some(networks.get(key)?.name.as_str()));
+        let is_attached = |name: &str| {
+            let mut existing = self.observed.networks.iter().filter(|it| it.name == name);
+            container.networks.get(name).is_some_and(|id| {
+                // The Engine reports no network id for a container that was never started.
+                existing.any(|it| id.is_empty() || *id == it.id)
+            })
+        };
+        names.into_iter().find(|name| !is_attached(name))
+    }
+
+    fn unmounted_volume(self, container: &Container) -> Option<&'a str> {
+        let volumes = &self.desired.project.volumes;
+        let mounted = self.service.volumes.iter().filter_map(|mount| match mount.kind {
+            MountKind::Volume { .. } => Some(volumes.get(mount.source.as_ref()?)?.name.as_str()),
+            MountKind::Bind { .. } | MountKind::Tmpfs { .. } => None,
+        });
+        mounted.into_iter().find(|name| !container.volumes.contains(*name))
+    }
+}
+
+/// The name a container has while the one it replaces still exists, as docker compose makes it.
+pub fn name_beside(old_id: &str, name: &str) -> String {
+    format!("{}_{name}", old_id.get(..12).unwrap_or(old_id))
+}
+
+/// The final name in a [`name_beside`]; `None` where the container has none of that kind.
+fn temporary_name(container: &Container) -> Option<&str> {
+    let (id, name) = container.name.split_once('_')?;
+    (container.replaces()?.starts_with(id) && id.len() == 12).then_some(name)
+}
+
+/// Whether its restart policy starts a container again that ended with exit code 0.
+pub fn restarts_after_success(service: &Service) -> bool {
+    let deployed = service.deploy.as_ref().and_then(|it| it.restart_policy.as_ref());
+    match deployed {
+        // Without a condition, any ending counts.
+        Some(policy) => !matches!(policy.condition.as_deref(), Some("none" | "no" | "on-failure")),
+        None => matches!(service.restart.as_deref(), Some("always" | "unless-stopped")),
+    }
+}
+
+fn kept(container: &Container, was_running: bool) -> Kept {
+    let running = is_running(container);
+    Kept {
+        id: container.id.clone(),
+        name: container.name.clone(),
+        restart: running || was_running,
+        running,
+        anonymous_volumes: container.anonymous_volumes.clone(),
+    }
+}
+
+fn is_running(container: &Container) -> bool {
+    matches!(container.state, State::Running | State::Restarting | State::Paused)
+}
+
+fn leftover(container: &Container) -> Preparation {
+    Preparation::RemoveLeftover { id: container.id.clone(), name: container.name.clone() }
+}

@@ -185,7 +185,7 @@ async fn up(
         if output.json { print(|to| writeln!(to, "{:#}", json!(plan))) } else { Ok(()) }
     };
     if plan.is_empty() {
-        tracing::info!("{}: {}", plan.project, plan.summary());
+        tracing::info!("{}: nothing to do, {}", plan.project, plan.summary());
         tell(&plan)?;
         return Ok(0);
     }

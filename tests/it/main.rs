@@ -6,6 +6,8 @@
 mod adoption;
 mod bad_days;
 mod bad_input;
+mod cli;
+mod cli_compose;
 mod crash;
 mod deploy;
 #[path = "../git_world/mod.rs"]

@@ -609,3 +609,41 @@ fn old_to_restart(action: &Action, stage: Stage) -> Option<&Kept> {
 pub fn seconds(since: Instant) -> String {
     format!("{:.1} s", since.elapsed().as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn giving_up_restarts_exactly_the_old_ones_that_are_down() {
+        let old = |restart, running| Kept {
+            id: "old".to_owned(),
+            name: "p-web-1".to_owned(),
+            restart,
+            running,
+            anonymous_volumes: BTreeMap::new(),
+        };
+        let replace = |restart, running| Action::Replace { old: old(restart, running) };
+        let finish = |restart| Action::Finish { old: old(restart, false), id: "new".to_owned() };
+        let start = Action::Start { id: "it".to_owned() };
+        for (action, stage, expected) in [
+            (replace(true, true), Stage::Waiting, false),
+            (replace(true, true), Stage::Touched, true),
+            (replace(true, true), Stage::Well, true),
+            // An interrupted run had stopped it.
+            (replace(true, false), Stage::Waiting, true),
+            // It did not run before.
+            (replace(false, false), Stage::Waiting, false),
+            (replace(false, false), Stage::Well, false),
+            // The new one still runs, or turned out to be well.
+            (finish(true), Stage::Waiting, false),
+            (finish(true), Stage::Well, false),
+            (finish(true), Stage::Started, true),
+            (finish(false), Stage::Started, false),
+            (Action::Create, Stage::Well, false),
+            (start, Stage::Well, false),
+        ] {
+            assert_eq!(old_to_restart(&action, stage).is_some(), expected, "{action:?} {stage:?}");
+        }
+    }
+}

@@ -113,7 +113,10 @@ deploy:
     };
     assert_eq!(jobs, [expected]);
     let locks: Vec<String> = jobs[0].locks().into_iter().collect();
-    assert_eq!(locks, ["checkout:/state/sources/web", "project:site"]);
+    assert_eq!(
+        locks,
+        ["checkout:/state/sources/web", "directory:/state/sources/web/stacks/web", "project:site"]
+    );
 }
 
 #[test]

@@ -71,12 +71,12 @@ pub async fn execute(world: &World, execution: &Execution<'_>) -> Ending {
     cancel.cancel();
     let limit = format!("the run took longer than its timeout of {} s", job.timeout.as_secs());
     match tokio::time::timeout(TIME_TO_PUT_BACK, &mut work).await {
-        // It ended well in the last moment.
-        Ok(ending) if ending.outcome != Outcome::Cancelled => ending,
-        Ok(ending) => {
+        Ok(ending) if ending.outcome == Outcome::Cancelled || ending.reason == Reason::TimedOut => {
             let message = format!("{limit}: {}", ending.message);
             Ending { outcome: Outcome::Failed, reason: Reason::TimedOut, message, exit_code: None }
         }
+        // It ended by itself in the last moment.
+        Ok(ending) => ending,
         Err(_) => {
             execution.needs_recovery.store(true, Ordering::Relaxed);
             let message = format!(

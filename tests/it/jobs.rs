@@ -98,7 +98,7 @@ fn a_job_does_not_overlap_with_a_container_that_outlived_its_daemon() {
     daemon.kill();
     asked.kill().unwrap();
     asked.wait().unwrap();
-    let said = roadstead.run(&["run", &name]).ok();
+    let said = roadstead.run(&["run", &name]).fails_with(1);
     assert!(said.contains("skipped (overlap)") && said.contains("still runs"), "{said}");
     // Ended, it is in nobody's way.
     let id = containers(&name);

@@ -17,6 +17,18 @@ show() { # runs a command and shows both it and its output
     printf '  %s$ %s%s\n' "$dim" "$*" "$off"
     "$@" 2>&1 | sed 's/^/  /'
 }
+columns() { # lines with tabs as a table
+    awk -F '\t' '
+        { for (i = 1; i <= NF; i++) { cell[NR, i] = $i; if (length($i) > width[i]) width[i] = length($i) } }
+        END {
+            for (row = 1; row <= NR; row++) {
+                line = "  "
+                for (i = 1; i <= NF; i++) line = line sprintf("%-" width[i] + 2 "s", cell[row, i])
+                sub(/ +$/, "", line)
+                print line
+            }
+        }'
+}
 fail() {
     printf '\ndemo: %s\n' "$*" >&2
     [ -n "$work" ] || exit 1
@@ -144,6 +156,7 @@ port=$(free_port)
 cp env.local.example "$work/env.local"
 set_variable AUTODEPLOY_EXTRA_REPOS /srv/stack
 set_variable AUTODEPLOY_PLATFORM_FREQUENCY '*/5 * * * * *'
+set_variable AUTODEPLOY_HEALTH_STABLE_FOR 2s
 set_variable HELLO_PROJECT $name
 set_variable HELLO_IMAGE $name-busybox
 set_variable HELLO_PORT "$port"
@@ -197,22 +210,25 @@ if [ "$(container neighbour)" = "$neighbour" ]; then
 else
     fail 'the neighbour was replaced, though nothing of it changed'
 fi
-show docker ps --format 'table {{.Names}}\t{{.Status}}\t{{.RunningFor}}'
-
-step '6. The story of that run'
-# The lines from START_TIME to END_TIME of the first run since the push that speaks of web.
+# The run goes on until it has seen web healthy, and its old container removed.
+# Its lines: from START_TIME to END_TIME of the first run since the push that speaks of web.
 story() {
     tail -n "+$((lines + 1))" "$work/log/autodeploy.log" | awk '
-        /START_TIME/ { block = "" }
+        /^autodeploy START_TIME/ { block = "" }
         { block = block "    " $0 "\n" }
         /END_TIME/ && block ~ /web/ { printf "%s", block; exit }'
 }
-for _ in $(seq 50); do
+for _ in $(seq 150); do
     if [ -n "$(story)" ]; then break; fi
     sleep 0.2
 done
-say 'tail -f log/autodeploy.log'
+[ -n "$(story)" ] || fail 'the run did not end in 30 s'
+show docker ps --format 'table {{.Names}}\t{{.Status}}'
+
+step '6. The story of that run'
+printf '  %s$ tail -f log/autodeploy.log%s\n' "$dim" "$off"
 story | head -n 40
-show docker exec $name /roadstead runs
+printf '  %s$ docker exec %s /roadstead runs%s\n' "$dim" $name "$off"
+docker exec $name /roadstead runs | columns
 
 step 'Done. Everything is removed again.'

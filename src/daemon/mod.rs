@@ -170,7 +170,8 @@ impl Daemon {
         self.store.prune_runs(RUNS_KEPT).await?;
         self.fill_agenda(now).await;
         let count = self.configuration.jobs.len();
-        info!("roadstead {} serves {count} jobs", env!("CARGO_PKG_VERSION"));
+        let jobs = if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") };
+        info!("roadstead {} serves {jobs}", env!("CARGO_PKG_VERSION"));
         for job in &self.configuration.jobs {
             let next = self.agenda.next_of(&job.name);
             let next = next.map_or_else(|| "on request".to_owned(), |it| it.to_rfc3339());

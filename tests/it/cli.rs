@@ -76,6 +76,38 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
+fn every_command_the_documentation_names_exists() {
+    let roadstead = Roadstead::new(NOWHERE, "");
+    let root = crate::support::repository();
+    let mut texts = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
+    let docs = std::fs::read_dir(root.join("docs")).unwrap();
+    texts.extend(docs.map(|entry| entry.unwrap().path()));
+    let mut named = std::collections::BTreeSet::new();
+    for path in texts {
+        let text = std::fs::read_to_string(&path).unwrap();
+        // `roadstead COMMAND` in a quotation or at the start of a line of an example.
+        for start in ["`roadstead ", "/roadstead ", "\nroadstead "] {
+            for found in text.split(start).skip(1) {
+                let end = found.find(['`', '\n', '#']).unwrap_or(found.len());
+                let words = found[..end].split(' ').filter(|it| !it.is_empty());
+                let words = words.skip_while(|it| it.starts_with('-'));
+                let count = if found.starts_with("compose") { 2 } else { 1 };
+                let is_word = |it: &&str| it.chars().all(|c| c.is_ascii_lowercase());
+                let command: Vec<_> = words.take_while(is_word).take(count).collect();
+                named.insert((command.join(" "), path.display().to_string()));
+            }
+        }
+    }
+    assert!(named.iter().any(|(command, _)| command == "compose up"), "{named:?}");
+    assert!(named.len() > 15, "{named:?}");
+    for (command, path) in named {
+        let mut arguments = words(&command);
+        arguments.push("--help");
+        assert_eq!(roadstead.run(&arguments).code, Some(0), "`{command}` in {path}");
+    }
+}
+
+#[test]
 fn wrong_input_is_answered_with_what_to_write_instead() {
     let roadstead = with_jobs(NOWHERE);
     // Command, exit code, what stderr says.

@@ -1,5 +1,11 @@
 //! `roadstead compose` on a real engine, as one who knows `docker compose` uses it.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test drives programs and fails loudly"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,11 @@
 //! The image that ships: what is in it and what is not, and that it does what the README says.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test waits for programs and fails loudly"
+)]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,7 +15,7 @@ use tempfile::TempDir;
 use crate::support::{Engine, TempProject, project::git, unique, wait_for};
 
 /// Longest wait for something that a poll of two seconds and a deploy lead to.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 #[test]
 fn image_has_the_program_and_nothing_to_break_in_with() {

@@ -68,11 +68,12 @@ fn go(repository: &Repository, source: &Source, target: Oid, why: &str) -> Resul
     let to_tree = repository.find_commit(target)?.tree()?;
     let from_tree = from.map(|from| repository.find_commit(from)?.tree()).transpose()?;
     let paths = journal::changed_paths(repository, from_tree.as_ref(), &to_tree)?;
-    journal::begin(repository, from, target)?;
+    let moving = journal::begin(repository, from, target)?;
     if let Err(error) = check_out(repository, target) {
         let conflict = error.code() == ErrorCode::Conflict;
         // A conflict is found before the first write, so what is there now is not ours to undo. What
         // cannot be cleared is repaired by the next look; the first error is the one to tell.
+        drop(moving);
         let _ = if conflict { journal::end(repository) } else { journal::recover(repository) };
         ownership::give_back(repository, &paths);
         return Err(error).context(if conflict {

@@ -9,24 +9,32 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use git2::build::CheckoutBuilder;
 use git2::{DiffOptions, Oid, Repository, Tree};
+use rustix::fs::{FlockOperation, flock};
 
 use super::{checkout, ownership};
 
 const NAME: &str = "roadstead-update";
 
+/// A move that goes on; other processes see by its lock that nobody died.
+pub(super) struct Moving {
+    _locked: File,
+}
+
 /// Notes that the work tree is about to move. On disk before this returns.
-pub(super) fn begin(repository: &Repository, from: Option<Oid>, to: Oid) -> Result<()> {
+pub(super) fn begin(repository: &Repository, from: Option<Oid>, to: Oid) -> Result<Moving> {
     let from = from.map_or_else(|| "none".to_owned(), |from| from.to_string());
-    let write = || -> io::Result<()> {
+    let write = || -> io::Result<Moving> {
         let new = repository.path().join(format!("{NAME}.new"));
         let mut file = File::create(&new)?;
         writeln!(file, "{from} {to}")?;
         file.sync_all()?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         fs::rename(new, path(repository))?;
-        File::open(repository.path())?.sync_all()
+        File::open(repository.path())?.sync_all()?;
+        Ok(Moving { _locked: file })
     };
     write().with_context(|| format!("write `{}`", path(repository).display()))
 }
@@ -42,8 +50,17 @@ pub(super) fn end(repository: &Repository) -> Result<()> {
 }
 
 /// Puts back what a move that was cut short has written; nothing to do without a note.
+///
+/// # Errors
+///
+/// Also while another process, e.g. the daemon beside a `plan`, is moving the work tree.
 pub(super) fn recover(repository: &Repository) -> Result<()> {
-    let Ok(text) = fs::read_to_string(path(repository)) else { return Ok(()) };
+    let Ok(note) = File::open(path(repository)) else { return Ok(()) };
+    // Held to the end, so that two do not repair the same.
+    if flock(&note, FlockOperation::NonBlockingLockExclusive).is_err() {
+        bail!("another roadstead is moving it right now: try again in a moment");
+    }
+    let Ok(text) = io::read_to_string(&note) else { return Ok(()) };
     let Some((from, to)) = parse(&text) else { return end(repository) };
     // A killed move leaves its locks behind, and git would refuse every later change.
     remove_lock(repository, "index.lock");
@@ -171,4 +188,23 @@ fn remove_lock(repository: &Repository, name: &str) {
 
 fn path(repository: &Repository) -> PathBuf {
     repository.path().join(NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_that_goes_on_is_not_repaired_and_one_that_was_killed_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let repository = Repository::init(directory.path()).unwrap();
+        let to = Oid::from_str(&"ab".repeat(20)).unwrap();
+        let moving = begin(&repository, None, to).unwrap();
+        let refused = recover(&repository).unwrap_err().to_string();
+        assert!(refused.contains("another roadstead"), "{refused}");
+        assert!(path(&repository).exists());
+        drop(moving);
+        recover(&repository).unwrap();
+        assert!(!path(&repository).exists());
+    }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::{Daemon, Event, Running};
+use super::{Daemon, Event, RUNS_KEPT, Running};
 use crate::control::{Conversation, Reply};
 use crate::execute::{Execution, execute};
 use crate::job::{Job, Work};
@@ -18,6 +18,9 @@ use crate::logs;
 use crate::queue::{Decision, Request};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::store::NewRun;
+
+/// History is pruned once in so many runs.
+const PRUNE_EVERY: RunId = 256;
 
 impl Daemon {
     pub(super) async fn enqueue(&mut self, request: Request, mut asker: Option<Conversation>) {
@@ -163,6 +166,12 @@ impl Daemon {
                 asker.reply(&Reply::Finished { run, ending: ending.clone() }).await;
             }
         }
+        // A poll a second for a year must not fill the disk.
+        if run % PRUNE_EVERY == 0
+            && let Err(error) = self.store.prune_runs(RUNS_KEPT).await
+        {
+            warn!("old runs could not be pruned: {error:#}");
+        }
         if ending.reason == Reason::EngineUnreachable {
             self.needs_recovery.store(true, Ordering::Relaxed);
         }
@@ -190,6 +199,10 @@ pub(super) fn tell_end(ending: &Ending, begun: Instant) {
     let took = crate::apply::seconds(begun);
     let line = format!("{} ({}) after {took}: {}", ending.outcome, ending.reason, ending.message);
     match ending.outcome {
+        // Told as an error by the run that failed; each look after it only reminds.
+        Outcome::Blocked if ending.reason == Reason::Quarantined => {
+            warn!(target: logs::RUN, "{line}");
+        }
         Outcome::Failed | Outcome::Blocked | Outcome::Lost => error!(target: logs::RUN, "{line}"),
         Outcome::Cancelled | Outcome::Skipped => warn!(target: logs::RUN, "{line}"),
         Outcome::Running | Outcome::Succeeded | Outcome::Unchanged => {

@@ -30,7 +30,12 @@ const USAGE: u8 = 2;
 /// Carries out a command; its exit code is 0 done or nothing to do, 1 a run failed, 2 bad usage or
 /// configuration, 3 `plan` found changes.
 pub fn run(arguments: Arguments) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // One thread does for a command, and is there sooner; the daemon has many runs at once.
+    let mut builder = match arguments.command {
+        Command::Serve => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build();
     let runtime = match runtime.context("start the runtime") {
         Ok(runtime) => runtime,
         Err(error) => return report(&error),

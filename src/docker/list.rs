@@ -9,7 +9,6 @@ use bollard::query_parameters::{
 };
 
 use super::Engine;
-use super::own::own_container_id;
 use crate::plan::labels;
 use crate::plan::observed::{
     Container, Health, Observed, Resource, State, exit_code_from_status, familiar,
@@ -51,10 +50,10 @@ impl Engine {
             ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let listed = self.docker()?.list_containers(Some(options)).await;
         let listed = listed.context("list containers")?;
-        let own = own_container_id();
+        let own = self.own_container();
         let observed = listed.into_iter().map(container);
         Ok(observed
-            .map(|it| Container { is_ourselves: own.as_ref().is_some_and(|id| *id == it.id), ..it })
+            .map(|it| Container { is_ourselves: own.is_some_and(|id| id == it.id), ..it })
             .collect())
     }
 

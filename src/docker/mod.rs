@@ -38,6 +38,7 @@ pub struct Engine {
     host: String,
     docker: Arc<OnceLock<Docker>>,
     api_version: Arc<OnceLock<ApiVersion>>,
+    own_container: Arc<OnceLock<Option<String>>>,
 }
 
 /// A version of the Engine API, e.g. 1.41.
@@ -54,7 +55,12 @@ impl Engine {
         let host = host.unwrap_or(DEFAULT_HOST).to_owned();
         let known = ["unix://", "tcp://", "http://"].iter().any(|scheme| host.starts_with(scheme));
         anyhow::ensure!(known, "DOCKER_HOST `{host}`: expected unix://PATH or tcp://HOST:PORT");
-        Ok(Self { host, docker: Arc::default(), api_version: Arc::default() })
+        Ok(Self {
+            host,
+            docker: Arc::default(),
+            api_version: Arc::default(),
+            own_container: Arc::default(),
+        })
     }
 
     /// The address, for messages.

@@ -1,16 +1,23 @@
 //! Our own container, if we run in one: its mounts tell which of our paths the host knows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::{Engine, is_not_found};
 use crate::plan::host_paths::HostPaths;
 
+/// What the Engine puts into every container, and no host has.
+const CONTAINER_MARK: &str = "/.dockerenv";
 /// Lists the mounts of our own mount namespace.
 const MOUNT_INFO: &str = "/proc/self/mountinfo";
 
 impl Engine {
+    /// Id of the container we run in, if we run in one.
+    pub(super) fn own_container(&self) -> Option<&str> {
+        self.own_container.get_or_init(own_container_id).as_deref()
+    }
+
     /// Reads our own mounts from the Engine; no translation where we run on the host, or where this
     /// Engine does not know our container.
     ///
@@ -18,10 +25,10 @@ impl Engine {
     ///
     /// When the Engine does not answer.
     pub async fn host_paths(&self) -> Result<HostPaths> {
-        let Some(id) = own_container_id() else {
+        let Some(id) = self.own_container() else {
             return Ok(HostPaths::default());
         };
-        let inspected = self.docker()?.inspect_container(&id, None).await;
+        let inspected = self.docker()?.inspect_container(id, None).await;
         let container = match inspected.context("inspect our own container") {
             Ok(container) => container,
             // With a remote DOCKER_HOST our paths mean nothing there.
@@ -37,7 +44,11 @@ impl Engine {
 
 /// The Engine bind-mounts `/etc/hostname` from `…/containers/<id>/hostname`; cgroup paths tell less
 /// since cgroup namespaces.
-pub(super) fn own_container_id() -> Option<String> {
+fn own_container_id() -> Option<String> {
+    // A host's mounts can be many, and the kernel writes out all of them.
+    if !Path::new(CONTAINER_MARK).exists() {
+        return None;
+    }
     let text = std::fs::read_to_string(MOUNT_INFO).ok()?;
     text.lines().find_map(container_id_in)
 }

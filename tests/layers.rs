@@ -125,7 +125,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A path stands at the start of a word: `/var/work/` is somebody else's.
+/// A path stands at the start of a word: in the middle of a longer one it is somebody else's.
 fn names_path(line: &str, name: &str) -> bool {
     line.match_indices(name).any(|(at, _)| {
         !line[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '}'))

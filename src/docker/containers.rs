@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bollard::models::{ContainerCreateBody, HostConfig, NetworkConnectRequest};
 use bollard::query_parameters::{
-    CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, RenameContainerOptions,
-    StopContainerOptions, WaitContainerOptions,
+    CreateContainerOptions, RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
+    WaitContainerOptions,
 };
 use futures_util::StreamExt;
 
@@ -147,17 +147,6 @@ impl Engine {
         let stopped = docker.stop_container(id, None::<StopContainerOptions>).await;
         let stopped = stopped.with_context(|| format!("stop container `{}`", short(id)));
         ignore(stopped, is_not_found)
-    }
-
-    /// Kills a container's process.
-    ///
-    /// # Errors
-    ///
-    /// When the Engine cannot reach it; one that does not run is left alone.
-    pub async fn kill(&self, id: &str) -> Result<()> {
-        let killed = self.docker()?.kill_container(id, None::<KillContainerOptions>).await;
-        let killed = killed.with_context(|| format!("kill container `{}`", short(id)));
-        ignore(killed, |error| matches!(status_of(error), Some(404 | 409)))
     }
 
     /// Removes a container, running or not; its volumes stay. One that is gone is fine.

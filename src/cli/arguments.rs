@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::compose::Compose;
+
 /// Keeps a Docker host's Compose projects equal to what its git checkouts say, and runs jobs on a clock.
 #[derive(Debug, Parser)]
 #[command(
@@ -29,12 +31,12 @@ pub struct Arguments {
     pub json: bool,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(super) command: Command,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Serves all jobs until stopped; the container's default
     #[command(
         after_help = "Examples:\n  roadstead serve\n  roadstead serve --env-file ./env.local\n\n\
@@ -126,7 +128,7 @@ pub enum Command {
 
 /// Arguments of `next`.
 #[derive(Debug, Args)]
-pub struct Next {
+pub(super) struct Next {
     /// The job [default: all]
     #[arg(conflicts_with = "schedule")]
     pub job: Option<String>,
@@ -146,7 +148,7 @@ pub struct Next {
 
 /// Arguments of `runs`.
 #[derive(Debug, Args)]
-pub struct Runs {
+pub(super) struct Runs {
     /// A job, or the number of a run
     pub what: Option<String>,
     /// Only runs that ended so, e.g. failed
@@ -159,7 +161,7 @@ pub struct Runs {
 
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
-pub struct Logs {
+pub(super) struct Logs {
     /// A job, or the number of a run [default: roadstead's own log]
     pub what: Option<String>,
     /// Follows what is written
@@ -168,105 +170,6 @@ pub struct Logs {
     /// How many lines
     #[arg(short = 'n', long, default_value_t = 100)]
     pub lines: usize,
-}
-
-/// Arguments of `compose`.
-#[derive(Debug, Args)]
-pub struct Compose {
-    /// Compose file; may be given several times
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Vec<PathBuf>,
-    /// Project name
-    #[arg(short, long, value_name = "NAME")]
-    pub project_name: Option<String>,
-    /// Directory of the project [default: that of the first file, else the current one]
-    #[arg(long, value_name = "DIR")]
-    pub project_directory: Option<PathBuf>,
-    /// Active profile; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub profile: Vec<String>,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: ComposeCommand,
-}
-
-/// What `compose` does.
-#[derive(Debug, Subcommand)]
-pub enum ComposeCommand {
-    /// Prints the project as it is understood: merged, interpolated, normalised
-    #[command(after_help = "Examples:\n  roadstead compose config\n  \
-                            roadstead compose config --format json | jq .services\n  \
-                            roadstead compose -f compose.yml config --quiet && echo fine")]
-    Config {
-        /// Form of the output
-        #[arg(long, default_value = "yaml", value_parser = ["yaml", "json"])]
-        format: String,
-        /// Prints nothing, only checks
-        #[arg(short, long)]
-        quiet: bool,
-        /// Prints the names of services
-        #[arg(long)]
-        services: bool,
-        /// Prints the names of volumes
-        #[arg(long)]
-        volumes: bool,
-        /// Prints the images
-        #[arg(long)]
-        images: bool,
-    },
-    /// Creates and starts what is missing or changed, keeping old containers until new ones run
-    #[command(after_help = "Examples:\n  roadstead compose up -d\n  \
-                            roadstead compose up --dry-run\n  \
-                            roadstead compose --profile debug up --wait web\n\n\
-                            Exit code 0 when all of it runs, 1 when not: then what ran before runs again.")]
-    Up {
-        /// Returns once containers run; the only mode so far
-        #[arg(short, long)]
-        detach: bool,
-        /// Waits until containers are healthy
-        #[arg(long)]
-        wait: bool,
-        /// Longest time to wait, in seconds
-        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-        wait_timeout: u64,
-        /// Replaces containers that are not changed, too
-        #[arg(long)]
-        force_recreate: bool,
-        /// Removes containers of services that are gone
-        #[arg(long)]
-        remove_orphans: bool,
-        /// Shows what would be done
-        #[arg(long)]
-        dry_run: bool,
-        /// Only these services and what they depend on
-        services: Vec<String>,
-    },
-    /// Lists the project's containers
-    #[command(after_help = "Examples:\n  roadstead compose ps\n  \
-                            roadstead compose -p hello ps --all --json")]
-    Ps {
-        /// Stopped ones, too
-        #[arg(short, long)]
-        all: bool,
-        /// Prints ids only
-        #[arg(short, long)]
-        quiet: bool,
-        /// Form of the output
-        #[arg(long, default_value = "table", value_parser = ["table", "json"])]
-        format: String,
-    },
-    /// Stops and removes the project's containers and networks
-    #[command(after_help = "Examples:\n  roadstead compose down\n  \
-                            roadstead compose -p hello down\n  \
-                            roadstead compose down --volumes    the data, too")]
-    Down {
-        /// Removes named volumes, too: their data is gone
-        #[arg(short, long)]
-        volumes: bool,
-        /// Removes containers of services that are gone, too
-        #[arg(long)]
-        remove_orphans: bool,
-    },
 }
 
 fn time_zone(text: &str) -> Result<chrono_tz::Tz, String> {

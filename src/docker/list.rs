@@ -21,13 +21,20 @@ impl Engine {
     ///
     /// When one of the four calls fails.
     pub async fn observe(&self, project: &str) -> Result<Observed> {
-        let (containers, networks, volumes, images) = tokio::try_join!(
-            self.containers_of(project),
-            self.networks(),
-            self.volumes(),
-            self.images()
-        )?;
-        Ok(Observed { containers, networks, volumes, images })
+        let (containers, surroundings) =
+            tokio::try_join!(self.containers_of(project), self.surroundings())?;
+        Ok(Observed { containers, ..surroundings })
+    }
+
+    /// Observes what does not belong to one project: all networks, volumes and images.
+    ///
+    /// # Errors
+    ///
+    /// When one of the three calls fails.
+    pub async fn surroundings(&self) -> Result<Observed> {
+        let (networks, volumes, images) =
+            tokio::try_join!(self.networks(), self.volumes(), self.images())?;
+        Ok(Observed { networks, volumes, images, ..Observed::default() })
     }
 
     /// Containers of one project, in every state.

@@ -150,6 +150,8 @@ pub struct Service {
     pub uts: Option<String>,
     /// `volumes`.
     pub volumes: Vec<Mount>,
+    /// `volumes_from`: `service[:mode]` or `container:name[:mode]`.
+    pub volumes_from: Vec<String>,
     /// `working_dir`.
     pub working_dir: Option<String>,
 }

@@ -25,10 +25,14 @@ impl Engine {
     ///
     /// When the Engine does not answer.
     pub async fn host_paths(&self) -> Result<HostPaths> {
-        let Some(id) = self.own_container() else {
+        // A host's mounts can be many, and the kernel takes its time to write them out.
+        let engine = self.clone();
+        let reading =
+            tokio::task::spawn_blocking(move || engine.own_container().map(str::to_owned));
+        let Some(id) = reading.await.context("read our own mounts")? else {
             return Ok(HostPaths::default());
         };
-        let inspected = self.docker()?.inspect_container(id, None).await;
+        let inspected = self.docker()?.inspect_container(&id, None).await;
         let container = match inspected.context("inspect our own container") {
             Ok(container) => container,
             // With a remote DOCKER_HOST our paths mean nothing there.
@@ -45,7 +49,6 @@ impl Engine {
 /// The Engine bind-mounts `/etc/hostname` from `…/containers/<id>/hostname`; cgroup paths tell less
 /// since cgroup namespaces.
 fn own_container_id() -> Option<String> {
-    // A host's mounts can be many, and the kernel writes out all of them.
     if !Path::new(CONTAINER_MARK).exists() {
         return None;
     }

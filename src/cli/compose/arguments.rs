@@ -38,6 +38,10 @@ pub(super) enum Command {
                             roadstead compose --profile debug up --wait web\n\n\
                             Exit code 0 when all of it runs, 1 when not: then what ran before runs again.")]
     Up(Up),
+    /// Creates what is missing or changed and starts nothing
+    #[command(after_help = "Examples:\n  roadstead compose create\n  \
+                            roadstead compose create --scale web=3 web")]
+    Create(Create),
     /// Lists the project's containers
     #[command(after_help = "Examples:\n  roadstead compose ps\n  \
                             roadstead compose -p hello ps --all --json")]
@@ -45,7 +49,8 @@ pub(super) enum Command {
     /// Stops and removes the project's containers and networks
     #[command(after_help = "Examples:\n  roadstead compose down\n  \
                             roadstead compose -p hello down\n  \
-                            roadstead compose down --volumes    the data, too")]
+                            roadstead compose down --volumes    the data, too\n  \
+                            roadstead compose down --rmi local  built images, too")]
     Down(Down),
 }
 
@@ -74,26 +79,91 @@ pub(super) struct Config {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Up {
-    /// Returns once containers run; the only mode so far
+    /// Returns once containers run
     #[arg(short, long)]
     pub(super) detach: bool,
-    /// Waits until containers are healthy
+    #[command(flatten)]
+    pub(super) changes: Changes,
+    /// Creates containers and starts none
+    #[arg(long, conflicts_with_all = ["detach", "wait"])]
+    pub(super) no_start: bool,
+    /// Returns once containers are healthy; implies `--detach`
     #[arg(long)]
     pub(super) wait: bool,
     /// Longest time to wait, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(super) wait_timeout: u64,
-    /// Replaces containers that are not changed, too
-    #[arg(long)]
-    pub(super) force_recreate: bool,
-    /// Removes containers of services that are gone
-    #[arg(long)]
-    pub(super) remove_orphans: bool,
+    /// Stops all containers once one ended; not with `--detach`
+    #[arg(long, conflicts_with = "detach")]
+    pub(super) abort_on_container_exit: bool,
+    /// Ends with the exit code of this service's container; implies `--abort-on-container-exit`
+    #[arg(long, value_name = "SERVICE", conflicts_with = "detach")]
+    pub(super) exit_code_from: Option<String>,
     /// Shows what would be done
     #[arg(long)]
     pub(super) dry_run: bool,
+}
+
+/// What `up` and `create` may change, and how.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags")]
+pub(super) struct Changes {
+    /// Builds images first
+    #[arg(long, conflicts_with = "no_build")]
+    pub(super) build: bool,
+    /// Builds no image, even if it is missing
+    #[arg(long)]
+    pub(super) no_build: bool,
+    /// When to pull images: always, missing, never, build, or as the files say
+    #[arg(long, value_name = "WHEN", default_value = "policy",
+          value_parser = ["always", "missing", "never", "build", "policy"])]
+    pub(super) pull: String,
+    /// Says nothing about what is pulled
+    #[arg(long)]
+    pub(super) quiet_pull: bool,
+    /// Replaces containers that are not changed, too
+    #[arg(long, conflicts_with = "no_recreate")]
+    pub(super) force_recreate: bool,
+    /// Replaces no container, changed or not
+    #[arg(long)]
+    pub(super) no_recreate: bool,
+    /// Leaves alone what the services depend on
+    #[arg(long)]
+    pub(super) no_deps: bool,
+    /// Replaces what the services depend on, too
+    #[arg(long, conflicts_with_all = ["no_deps", "no_recreate"])]
+    pub(super) always_recreate_deps: bool,
+    /// Gives replaced containers new anonymous volumes; the old data stays behind
+    #[arg(short = 'V', long)]
+    pub(super) renew_anon_volumes: bool,
+    /// Removes containers of services that are gone
+    #[arg(long)]
+    pub(super) remove_orphans: bool,
+    /// How many containers a service has; may be given several times
+    #[arg(long, value_name = "SERVICE=NUMBER", value_parser = scale)]
+    pub(super) scale: Vec<(String, u32)>,
+    /// Longest wait for a container to stop, in seconds
+    #[arg(short, long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u64>,
+    /// Says yes to every question, e.g. to make a volume anew
+    #[arg(short = 'y', long)]
+    pub(super) yes: bool,
     /// Only these services and what they depend on
     pub(super) services: Vec<String>,
+}
+
+fn scale(text: &str) -> Result<(String, u32), String> {
+    let parsed = text.split_once('=').and_then(|(name, count)| {
+        Some((name.to_owned(), count.parse().ok()?)).filter(|_| !name.is_empty())
+    });
+    parsed.ok_or_else(|| "expected SERVICE=NUMBER, e.g. `web=3`".to_owned())
+}
+
+/// Arguments of `create`.
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    pub(super) changes: Changes,
 }
 
 /// Arguments of `ps`.
@@ -113,10 +183,18 @@ pub(super) struct Ps {
 /// Arguments of `down`.
 #[derive(Debug, Args)]
 pub(super) struct Down {
-    /// Removes named volumes, too: their data is gone
+    /// Removes named and anonymous volumes, too: their data is gone
     #[arg(short, long)]
     pub(super) volumes: bool,
     /// Removes containers of services that are gone, too
     #[arg(long)]
     pub(super) remove_orphans: bool,
+    /// Removes images, too: `all`, or `local` for those that were built and have no name of their own
+    #[arg(long, value_name = "WHICH", value_parser = ["local", "all"])]
+    pub(super) rmi: Option<String>,
+    /// Longest wait for a container to stop, in seconds
+    #[arg(short, long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u64>,
+    /// Only these services; networks and volumes stay
+    pub(super) services: Vec<String>,
 }

@@ -37,6 +37,7 @@ pub(super) async fn run(env_file: Option<&Path>, output: Output, arguments: Comp
     match &arguments.command {
         Command::Config(arguments) => config::config(&session, arguments),
         Command::Up(arguments) => up::up(&session, arguments).await,
+        Command::Create(arguments) => up::create(&session, arguments).await,
         Command::Ps(arguments) => ps::ps(&session, arguments).await,
         Command::Down(arguments) => down::down(&session, arguments).await,
     }
@@ -89,4 +90,10 @@ fn project_name(request: &Request) -> Result<String> {
         Some(name) => Ok(name.clone()),
         None => Ok(load_project(request)?.name),
     }
+}
+
+/// Whether a variable, of the environment or of `.env`, says yes.
+fn flag(request: &Request, name: &str) -> bool {
+    let value = request.variables.get(name);
+    value.and_then(|it| crate::compose::scalar::boolean(it)).unwrap_or(false)
 }

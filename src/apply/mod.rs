@@ -4,6 +4,7 @@
 //! between any two is a normal case.
 
 mod journal;
+mod networks;
 mod switch;
 mod teardown;
 mod watch;
@@ -116,7 +117,11 @@ async fn carry_out(context: &Context<'_>, plan: &Plan, watch: &Watch) -> Result<
         remove_created_networks(context, plan).await;
         return Err(Failure { error, left, cancelled });
     }
-    if let Err(error) = switch.run_all().await {
+    let switched = match switch.make_networks_anew(plan).await {
+        Ok(()) => switch.run_all().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = switched {
         let cancelled = error.is::<StoppedOnRequest>();
         let left = switch.roll_back().await;
         remove_created_networks(context, plan).await;
@@ -161,23 +166,27 @@ async fn remove_created_networks(context: &Context<'_>, plan: &Plan) {
 
 async fn prepare(context: &Context<'_>, step: &Preparation) -> Result<()> {
     let (engine, project) = (context.engine, context.project);
-    let first = |hashes: Option<&Vec<String>>| {
-        hashes.and_then(|it| it.first()).cloned().unwrap_or_default()
-    };
     match step {
-        Preparation::CreateNetwork { key, .. } => {
-            let hash = first(context.hashes.networks.get(key));
-            let labels = labels::of_network(project, key, &hash);
-            engine.create_network(&project.networks[key], &labels).await
-        }
+        Preparation::CreateNetwork { key, .. } => create_network(context, key).await,
         Preparation::CreateVolume { key, .. } => {
-            let hash = first(context.hashes.volumes.get(key));
+            let hash = to_write(context.hashes.volumes.get(key));
             let labels = labels::of_volume(project, key, &hash);
             engine.create_volume(&project.volumes[key], &labels).await
         }
         Preparation::PullImage { image } => engine.pull(image).await,
         Preparation::RemoveLeftover { id, .. } => engine.remove(id).await,
     }
+}
+
+async fn create_network(context: &Context<'_>, key: &str) -> Result<()> {
+    let hash = to_write(context.hashes.networks.get(key));
+    let labels = labels::of_network(context.project, key, &hash);
+    context.engine.create_network(&context.project.networks[key], &labels).await
+}
+
+/// The hash that goes into a label.
+fn to_write(hashes: Option<&Vec<String>>) -> String {
+    hashes.and_then(|it| it.first()).cloned().unwrap_or_default()
 }
 
 /// Orphans and replicas too many: last, when everything else is well.

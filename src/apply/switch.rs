@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::networks::{self, Moved};
 use super::{Context, Gate, Left, Watch, seconds, stopped};
 use crate::compose::model::{Condition, Service};
 use crate::docker::NewContainer;
-use crate::plan::{Action, Change, Kept, Plan, labels, name_beside};
+use crate::plan::{Action, Change, Kept, Plan, labels, name_beside, references};
 
 /// Changes sent to the Engine at once. More gains nothing: 20 starts take as long at 20 as at 4
 /// (measured on Engine 20.10, two cores).
@@ -47,6 +48,8 @@ pub(super) struct Switch<'a, 'c> {
     ids: Mutex<Vec<Option<String>>>,
     stages: channel::Sender<Vec<Stage>>,
     calls: Semaphore,
+    /// Networks that were made anew.
+    moved: Mutex<Vec<Moved>>,
     /// Set by the first failure: the others stop at their next step boundary.
     halt: CancellationToken,
 }
@@ -54,9 +57,10 @@ pub(super) struct Switch<'a, 'c> {
 impl<'a, 'c> Switch<'a, 'c> {
     pub(super) fn new(context: &'a Context<'c>, plan: &'a Plan, watch: &'a Watch) -> Self {
         let existing = |change: &Change| match &change.action {
-            Action::Start { id } | Action::Rename { id } | Action::Finish { id, .. } => {
-                Some(id.clone())
-            }
+            Action::Start { id }
+            | Action::Restart { id }
+            | Action::Rename { id }
+            | Action::Finish { id, .. } => Some(id.clone()),
             Action::Create | Action::Replace { .. } => None,
         };
         Self {
@@ -66,6 +70,7 @@ impl<'a, 'c> Switch<'a, 'c> {
             ids: Mutex::new(plan.changes.iter().map(existing).collect()),
             stages: channel::Sender::new(vec![Stage::Waiting; plan.changes.len()]),
             calls: Semaphore::new(PARALLEL_CALLS),
+            moved: Mutex::default(),
             halt: context.cancel.child_token(),
         }
     }
@@ -87,12 +92,36 @@ impl<'a, 'c> Switch<'a, 'c> {
         services.get(&change.service).with_context(|| format!("no service `{}`", change.service))
     }
 
-    /// Creates every new container beside what runs.
+    /// Creates every new container beside what runs; those that others refer to by id come first.
     pub(super) async fn create_all(&self) -> Result<()> {
-        let creations = (0..self.changes.len()).map(|index| self.create_if_new(index));
-        let results: Vec<Result<()>> =
-            stream::iter(creations).buffer_unordered(PARALLEL_CALLS).collect().await;
-        results.into_iter().collect()
+        let mut left: Vec<usize> = (0..self.changes.len()).collect();
+        while !left.is_empty() {
+            let waits = |index: &usize| {
+                let service = self.context.project.services.get(&self.changes[*index].service);
+                let referred = service.map(references::referred).unwrap_or_default();
+                left.iter().any(|other| referred.contains(&self.changes[*other].service.as_str()))
+            };
+            let (later, now): (Vec<_>, Vec<_>) = left.iter().partition(|index| waits(index));
+            // The loader refuses cycles; one that came through fails at the Engine.
+            let (later, now) = if now.is_empty() { (now, later) } else { (later, now) };
+            let creations = now.into_iter().map(|index| self.create_if_new(index));
+            let results: Vec<Result<()>> =
+                stream::iter(creations).buffer_unordered(PARALLEL_CALLS).collect().await;
+            results.into_iter().collect::<Result<()>>()?;
+            left = later;
+        }
+        Ok(())
+    }
+
+    /// Ids of the containers that those of a service refer to, by service.
+    fn referred_ids(&self, service: &Service) -> BTreeMap<String, String> {
+        let id_of = |name: &str| {
+            let made = (0..self.changes.len()).find(|index| self.changes[*index].service == name);
+            let standing = || references::first_of(self.context.observed, name);
+            made.and_then(|index| self.id(index)).or_else(|| Some(standing()?.id.clone()))
+        };
+        let names = references::referred(service).into_iter();
+        names.filter_map(|name| Some((name.to_owned(), id_of(name)?))).collect()
     }
 
     async fn create_if_new(&self, index: usize) -> Result<()> {
@@ -103,20 +132,25 @@ impl<'a, 'c> Switch<'a, 'c> {
         match &change.action {
             Action::Create => self.create(index, change, None).await,
             Action::Replace { old } => self.create(index, change, Some(old)).await,
-            Action::Start { .. } | Action::Rename { .. } | Action::Finish { .. } => Ok(()),
+            Action::Start { .. }
+            | Action::Restart { .. }
+            | Action::Rename { .. }
+            | Action::Finish { .. } => Ok(()),
         }
     }
 
     async fn create(&self, index: usize, change: &Change, old: Option<&Kept>) -> Result<()> {
         let context = self.context;
         let service = self.service(change)?;
-        let hash = context.hashes.services.get(&change.service).and_then(|it| it.first());
+        let ids = self.referred_ids(service);
+        let hashes = context.hashes.referring(service, &ids);
+        let service = &references::resolved(service, &ids);
         let image = crate::plan::observed::familiar(&service.image);
         let labels = labels::of_container(
             context.project,
             service,
             &labels::Provenance {
-                hash: hash.map_or("", String::as_str),
+                hash: hashes.first().map_or("", String::as_str),
                 number: change.number,
                 image_id: context.observed.images.get(&image).map_or("", String::as_str),
                 replaces: old,
@@ -139,6 +173,18 @@ impl<'a, 'c> Switch<'a, 'c> {
         let work = Box::pin(context.engine.create_service(&new));
         let id = context.journal.step(format!("create container {name}"), work).await?;
         self.set_id(index, Some(id));
+        Ok(())
+    }
+
+    /// Makes the networks anew whose definition changed.
+    pub(super) async fn make_networks_anew(&self, plan: &Plan) -> Result<()> {
+        for change in &plan.networks {
+            if self.context.cancel.is_cancelled() {
+                return Err(stopped());
+            }
+            let moved = networks::make_anew(self.context, plan, change).await?;
+            self.moved.lock().expect("no holder of this lock panics").extend(moved);
+        }
         Ok(())
     }
 
@@ -192,12 +238,19 @@ impl<'a, 'c> Switch<'a, 'c> {
         self.reach(index, Stage::Touched);
         let old = match &change.action {
             Action::Replace { old } | Action::Finish { old, .. } => Some(old),
-            Action::Create | Action::Start { .. } | Action::Rename { .. } => None,
+            Action::Create
+            | Action::Start { .. }
+            | Action::Restart { .. }
+            | Action::Rename { .. } => None,
         };
-        if let Some(old) = old.filter(|old| old.running) {
+        let to_stop = match (&change.action, old.filter(|old| old.running)) {
+            (Action::Restart { id }, _) => Some((id, &change.name)),
+            (_, old) => old.map(|old| (&old.id, &old.name)),
+        };
+        if let Some((id, name)) = to_stop {
             let grace = self.service(change)?.stop_grace_period;
-            let work = context.engine.stop(&old.id, grace);
-            context.journal.step(format!("stop container {}", old.name), work).await?;
+            let work = context.engine.stop(id, grace);
+            context.journal.step(format!("stop container {name}"), work).await?;
         }
         if matches!(change.action, Action::Finish { .. } | Action::Rename { .. }) {
             return Ok(());
@@ -304,27 +357,37 @@ impl<'a, 'c> Switch<'a, 'c> {
         let is_new = match self.changes[index].action {
             Action::Create | Action::Replace { .. } => true,
             Action::Finish { .. } => goes_back(stage),
-            Action::Start { .. } | Action::Rename { .. } => false,
+            Action::Start { .. } | Action::Restart { .. } | Action::Rename { .. } => false,
         };
         self.id(index).filter(|_| is_new)
     }
 
     /// Stops a new container with its own grace: it may be a database on a shared volume.
     async fn stop_new(&self, index: usize, stage: Stage) -> Result<()> {
-        match self.new_id(index, stage).filter(|_| stage >= Stage::Touched) {
+        let restarted = match &self.changes[index].action {
+            // It has come to know a container that goes.
+            Action::Restart { id } => Some(id.clone()),
+            _ => None,
+        };
+        match self.new_id(index, stage).or(restarted).filter(|_| stage >= Stage::Touched) {
             Some(id) => {
-                let name = format!("stop new container for {}", self.changes[index].name);
+                let name = format!("stop container {}", self.changes[index].name);
                 self.context.journal.step(name, self.context.engine.stop(&id, None)).await
             }
             None => Ok(()),
         }
     }
 
-    /// Puts back what the caller changed; false where that failed.
+    /// Puts back networks, and what the caller changed; false where that failed.
     pub(super) async fn undo(&self) -> bool {
-        let Some(undo) = self.context.undo else { return true };
+        let moved = std::mem::take(&mut *self.moved.lock().expect("no holder of this lock panics"));
+        let mut all_back = true;
+        for network in &moved {
+            all_back &= networks::put_back(self.context, network).await;
+        }
+        let Some(undo) = self.context.undo else { return all_back };
         let undone = undo().await;
-        undone.inspect_err(|failure| error!("{failure:#}")).is_ok()
+        undone.inspect_err(|failure| error!("{failure:#}")).is_ok() && all_back
     }
 
     pub(super) fn stages(&self) -> Vec<Stage> {
@@ -363,13 +426,13 @@ impl<'a, 'c> Switch<'a, 'c> {
     pub(super) async fn restart_old(&self, stages: &[Stage]) -> bool {
         let mut all_run = true;
         for (change, stage) in self.changes.iter().zip(stages) {
-            let Some(old) = old_to_restart(&change.action, *stage) else { continue };
-            let work = self.context.engine.start(&old.id);
-            let name = format!("start old container {}", old.name);
+            let Some((id, old)) = to_restart(change, *stage) else { continue };
+            let work = self.context.engine.start(id);
+            let name = format!("start old container {old}");
             match self.context.journal.step(name, work).await {
-                Ok(()) => info!("old container {} runs again", old.name),
+                Ok(()) => info!("old container {old} runs again"),
                 Err(failure) => {
-                    error!("old container {} does not start again: {failure:#}", old.name);
+                    error!("old container {old} does not start again: {failure:#}");
                     all_run = false;
                 }
             }
@@ -389,7 +452,7 @@ impl<'a, 'c> Switch<'a, 'c> {
         let old = match &change.action {
             Action::Replace { old } | Action::Finish { old, .. } => Some(old),
             Action::Rename { .. } => None,
-            Action::Create | Action::Start { .. } => return,
+            Action::Create | Action::Start { .. } | Action::Restart { .. } => return,
         };
         let _permit = self.calls.acquire().await;
         let work = async {
@@ -412,15 +475,18 @@ fn goes_back(stage: Stage) -> bool {
     matches!(stage, Stage::Touched | Stage::Started)
 }
 
-/// The old container that must run again when a change that came this far is given up.
-fn old_to_restart(action: &Action, stage: Stage) -> Option<&Kept> {
-    let (old, is_down) = match action {
+/// Id and name of the container that must run again when a change that came this far is given up.
+fn to_restart(change: &Change, stage: Stage) -> Option<(&str, &str)> {
+    let (old, is_down) = match &change.action {
         // One that an interrupted run stopped is down although this run did not touch it.
         Action::Replace { old } => (old, stage >= Stage::Touched || !old.running),
         Action::Finish { old, .. } => (old, goes_back(stage)),
+        Action::Restart { id } => {
+            return (stage >= Stage::Touched).then_some((id, &change.name));
+        }
         Action::Create | Action::Start { .. } | Action::Rename { .. } => return None,
     };
-    (is_down && old.restart).then_some(old)
+    (is_down && old.restart).then_some((&old.id, &old.name))
 }
 
 #[cfg(test)]
@@ -439,24 +505,38 @@ mod tests {
         let replace = |restart, running| Action::Replace { old: old(restart, running) };
         let finish = |restart| Action::Finish { old: old(restart, false), id: "new".to_owned() };
         let start = Action::Start { id: "it".to_owned() };
+        let restart = || Action::Restart { id: "it".to_owned() };
         for (action, stage, expected) in [
-            (replace(true, true), Stage::Waiting, false),
-            (replace(true, true), Stage::Touched, true),
-            (replace(true, true), Stage::Well, true),
+            (replace(true, true), Stage::Waiting, None),
+            (replace(true, true), Stage::Touched, Some("old")),
+            (replace(true, true), Stage::Well, Some("old")),
             // An interrupted run had stopped it.
-            (replace(true, false), Stage::Waiting, true),
+            (replace(true, false), Stage::Waiting, Some("old")),
             // It did not run before.
-            (replace(false, false), Stage::Waiting, false),
-            (replace(false, false), Stage::Well, false),
+            (replace(false, false), Stage::Waiting, None),
+            (replace(false, false), Stage::Well, None),
             // The new one still runs, or turned out to be well.
-            (finish(true), Stage::Waiting, false),
-            (finish(true), Stage::Well, false),
-            (finish(true), Stage::Started, true),
-            (finish(false), Stage::Started, false),
-            (Action::Create, Stage::Well, false),
-            (start, Stage::Well, false),
+            (finish(true), Stage::Waiting, None),
+            (finish(true), Stage::Well, None),
+            (finish(true), Stage::Started, Some("old")),
+            (finish(false), Stage::Started, None),
+            // It has come to know a container that goes.
+            (restart(), Stage::Waiting, None),
+            (restart(), Stage::Touched, Some("it")),
+            (restart(), Stage::Well, Some("it")),
+            (Action::Create, Stage::Well, None),
+            (start, Stage::Well, None),
         ] {
-            assert_eq!(old_to_restart(&action, stage).is_some(), expected, "{action:?} {stage:?}");
+            let change = Change {
+                service: "web".to_owned(),
+                number: 1,
+                name: "p-web-1".to_owned(),
+                action,
+                why: String::new(),
+                after: Vec::new(),
+            };
+            let restarted = to_restart(&change, stage).map(|(id, _)| id);
+            assert_eq!(restarted, expected, "{:?} {stage:?}", change.action);
         }
     }
 }

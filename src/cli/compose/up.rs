@@ -21,7 +21,7 @@ use crate::compose::model::Project;
 use crate::docker::Engine;
 use crate::plan::host_paths::HostPaths;
 use crate::plan::observed::Observed;
-use crate::plan::{self, Desired, Hashes, Options, Plan, Preparation};
+use crate::plan::{self, Desired, Hashes, Options, Plan, Preparation, Recreate};
 
 /// The project as the host sees it, and what the Engine has of it.
 struct Found {
@@ -40,8 +40,9 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
     known_services(&found.project, &arguments.services)?;
     let options = Options {
         remove_orphans: arguments.remove_orphans,
-        force_recreate: arguments.force_recreate,
+        recreate: if arguments.force_recreate { Recreate::Always } else { Recreate::Diverged },
         services: arguments.services.iter().cloned().collect::<BTreeSet<_>>(),
+        ..Options::default()
     };
     let mut plan = found.plan(&options)?;
     for note in &plan.notes {

@@ -9,7 +9,7 @@ mod surroundings;
 use std::collections::BTreeMap;
 
 use super::observed::{Container, Health, Observed, Resource, State};
-use super::{Desired, Hashes, Options, labels, plan};
+use super::{Desired, Hashes, Options, Recreate, labels, plan};
 use crate::compose::model::{
     Condition, Dependency, Deploy, Mount, MountKind, Network, Project, PullPolicy, RestartPolicy,
     Service, ServiceNetwork, Volume,

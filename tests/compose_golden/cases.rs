@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use roadstead::compose::{Files, Request};
+use roadstead::compose::{Conflicts, Files, Request};
 
 /// Where `scripts/golden.py` lays out each case: paths enter the hashes.
 const BASE: &str = "/srv/roadstead-golden";
@@ -49,6 +49,8 @@ impl Case {
         let here = self.directory();
         let mut request = Request {
             directory: here.clone(),
+            follow_files: true,
+            conflicts: Conflicts::Refuse,
             variables: self.variables.clone(),
             ..Request::default()
         };
@@ -66,6 +68,7 @@ impl Case {
             }
         }
         let first = request.files.first().and_then(|file| file.parent()).map(Path::to_path_buf);
+        request.follow_files = directory.is_none();
         request.directory = directory.or(first).unwrap_or(here);
         request
     }
@@ -118,12 +121,8 @@ fn sections(text: &str, mark: &str) -> Vec<(String, String)> {
 
 fn case(name: String, text: &str) -> Case {
     let directory = Path::new(BASE).join(&name);
-    let mut case = Case {
-        name,
-        variables: BTreeMap::new(),
-        arguments: Vec::new(),
-        files: BTreeMap::new(),
-    };
+    let mut case =
+        Case { name, variables: BTreeMap::new(), arguments: Vec::new(), files: BTreeMap::new() };
     let mut rest = text;
     while let Some((line, after)) = rest.split_once('\n') {
         if let Some(words) = line.strip_prefix("$ ") {

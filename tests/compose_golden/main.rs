@@ -137,7 +137,12 @@ fn reads_its_own_yaml_back() {
         let again = load(&request, &Table(BTreeMap::from([(file, text.clone())])));
         match again {
             Ok(again) if config_json(&again) == config_json(&project) => {}
-            Ok(again) => wrong.push(format!("{}: {}\n{}", case.name, config_json(&project), config_json(&again))),
+            Ok(again) => wrong.push(format!(
+                "{}: {}\n{}",
+                case.name,
+                config_json(&project),
+                config_json(&again)
+            )),
             Err(problems) => wrong.push(format!("{}: {problems}\n{text}", case.name)),
         }
     }

@@ -71,6 +71,7 @@ fn request(
         profiles: arguments.profile.clone(),
         project_name: arguments.project_name.clone(),
         variables,
+        ..Request::default()
     })
 }
 

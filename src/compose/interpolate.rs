@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::yaml::{Node, Value};
+use super::yaml::Node;
 use crate::problem::Problem;
 
 /// Deepest nesting of `${}` in words.
@@ -75,30 +75,17 @@ pub fn interpolate(
     unset: &mut BTreeSet<String>,
     problems: &mut Vec<Problem>,
 ) {
-    match &mut node.value {
-        Value::String(text) if text.contains('$') => match substitute(text, lookup, unset) {
+    node.each_text(&mut |span, text| {
+        if !text.contains('$') {
+            return;
+        }
+        match substitute(text, lookup, unset) {
             Ok(replaced) => *text = replaced,
             Err(failure) => {
-                problems.push(node.span.problem(failure.message()).with_hint(failure.hint()));
-            }
-        },
-        Value::Sequence(items) => {
-            for item in items {
-                interpolate(item, lookup, unset, problems);
+                problems.push(span.problem(failure.message()).with_hint(failure.hint()));
             }
         }
-        Value::Mapping(entries) => {
-            for (_, item) in entries {
-                interpolate(item, lookup, unset, problems);
-            }
-        }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Timestamp(_)
-        | Value::String(_) => {}
-    }
+    });
 }
 
 struct Scanner<'a> {

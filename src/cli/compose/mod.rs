@@ -72,6 +72,7 @@ fn request(
         profiles: arguments.profile.clone(),
         project_name: arguments.project_name.clone(),
         variables,
+        ..Request::default()
     })
 }
 

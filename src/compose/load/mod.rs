@@ -110,6 +110,8 @@ struct Loader<'a> {
     unset: BTreeSet<String>,
     warnings: Vec<String>,
     problems: Vec<Problem>,
+    /// How many of the problems are with single values, which leave the project whole.
+    wrong_values: usize,
     /// Files that services extend, by scope directory and path; `None` where one cannot be read.
     sheets: HashMap<(PathBuf, PathBuf), Option<Rc<Sheet>>>,
 }
@@ -124,6 +126,7 @@ impl<'a> Loader<'a> {
             unset: BTreeSet::new(),
             warnings: Vec::new(),
             problems: Vec::new(),
+            wrong_values: 0,
             sheets: HashMap::new(),
         }
     }
@@ -267,9 +270,11 @@ impl<'a> Loader<'a> {
         if self.request.skip.interpolation {
             return;
         }
+        let before = self.problems.len();
         let lookup = |name: &str| scope.environment.get(name).cloned();
         interpolate::interpolate(document, &lookup, &mut self.unset, &mut self.problems);
         casts::cast(document, &mut self.problems);
+        self.wrong_values += self.problems.len() - before;
     }
 
     fn drop_version(&mut self, document: &mut Node) {

@@ -17,12 +17,12 @@ const TOP_LATER: &[&str] = &["secrets", "configs", "models"];
 impl Loader<'_> {
     /// Reads the tree; the environment files of enabled services are read into it first.
     pub(super) fn project(&mut self, name: String, tree: &mut Node) -> Result<Project, Problems> {
+        // What references what can be told only of a whole project.
+        let is_whole = self.problems.len() == self.wrong_values;
         let selection = self.selection(tree);
         if !self.request.skip.environment {
             self.read_files(tree, &selection.selected);
         }
-        // What references what can be told only of a whole project.
-        let is_whole = self.problems.is_empty();
         let mut decoder = Decoder::default();
         let mut project =
             Project { name, working_dir: self.directory.clone(), ..Project::default() };

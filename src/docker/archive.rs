@@ -38,8 +38,8 @@ impl Engine {
     ) -> Result<()> {
         let options = UploadToContainerOptions {
             path: directory.to_owned(),
+            no_overwrite_dir_non_dir: Some("true".to_owned()),
             copy_uidgid: (ownership == Ownership::Container).then(|| "true".to_owned()),
-            ..Default::default()
         };
         let body = bollard::body_try_stream(archive.map(|chunk| chunk.map(Into::into)));
         let docker = self.docker()?.clone().with_timeout(UPLOAD_DEADLINE);

@@ -3,8 +3,8 @@
 use serde_json::{Map, Number, Value, json};
 
 use super::model::{
-    Deploy, Healthcheck, Ipam, Mount, MountKind, Network, Port, Project, PullPolicy, Resources,
-    RestartPolicy, Service, ServiceNetwork, Ulimit, Volume,
+    Deploy, Healthcheck, Ipam, Mount, MountKind, Network, Port, Project, Resources, RestartPolicy,
+    Service, ServiceNetwork, Ulimit, Volume,
 };
 use super::scalar;
 use super::units::duration_text;
@@ -188,12 +188,7 @@ fn full_service(service: &Service) -> Map<String, Value> {
     {
         insert_before(deploy, "replicas", replicas.into(), |key| key != "mode");
     }
-    let pull_policy = match service.pull_policy {
-        PullPolicy::Missing => None,
-        PullPolicy::Always => Some("always"),
-        PullPolicy::Never => Some("never"),
-    };
-    if let Some(policy) = pull_policy {
+    if let Some(policy) = service.pull_policy.text() {
         insert_before(shown, "pull_policy", policy.into(), after_pull_policy);
     }
     if let Some(scale) = service.scale {
@@ -437,6 +432,9 @@ fn mount_json(mount: &Mount, dialect: Dialect) -> Value {
             MountKind::Bind { .. } => "bind",
             MountKind::Volume { .. } => "volume",
             MountKind::Tmpfs { .. } => "tmpfs",
+            MountKind::Image { .. } => "image",
+            MountKind::NamedPipe => "npipe",
+            MountKind::Cluster => "cluster",
         },
     );
     object.text("source", mount.source.as_ref());
@@ -470,6 +468,11 @@ fn mount_json(mount: &Mount, dialect: Dialect) -> Value {
             options.some("mode", mode.filter(|mode| *mode != 0));
             "tmpfs"
         }
+        MountKind::Image { subpath } => {
+            options.text("subpath", subpath.as_ref());
+            "image"
+        }
+        MountKind::NamedPipe | MountKind::Cluster => "volume",
     };
     if !bind.0.is_empty() {
         // A short form with `z` on a named volume: the block of a bind on a volume.

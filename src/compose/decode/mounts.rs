@@ -217,6 +217,7 @@ fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
             (MountKind::Bind { .. }, _) => decoder.unknown(at, key, BIND_KEYS, &[]),
             (MountKind::Volume { .. }, _) => decoder.unknown(at, key, VOLUME_KEYS, &[]),
             (MountKind::Tmpfs { .. }, _) => decoder.unknown(at, key, TMPFS_KEYS, &[]),
+            (MountKind::Image { .. } | MountKind::NamedPipe | MountKind::Cluster, _) => {}
         }
     }
 }

@@ -254,6 +254,7 @@ pub(super) fn pull_policy(decoder: &mut Decoder, at: At<'_>) -> PullPolicy {
     match decoder.word(at, &["always", "never", "missing", "if_not_present"]).as_deref() {
         Some("always") => PullPolicy::Always,
         Some("never") => PullPolicy::Never,
-        Some(_) | None => PullPolicy::Missing,
+        Some(_) => PullPolicy::Missing,
+        None => PullPolicy::Unset,
     }
 }

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::{Context, Gate, Left, Watch, seconds, stopped};
 use crate::compose::model::{Condition, Service};
-use crate::docker::NewContainer;
+use crate::docker::{NewContainer, Surroundings};
 use crate::plan::{Action, Change, Kept, Plan, labels, name_beside};
 
 /// Changes sent to the Engine at once. More gains nothing: 20 starts take as long at 20 as at 4
@@ -134,6 +134,7 @@ impl<'a, 'c> Switch<'a, 'c> {
             final_name: &change.name,
             labels: &labels,
             anonymous_volumes: old.map_or(&none, |old| &old.anonymous_volumes),
+            surroundings: &Surroundings::default(),
         };
         // Boxed: the body of a create call is large.
         let work = Box::pin(context.engine.create_service(&new));

@@ -18,7 +18,7 @@ const UPLOAD_DEADLINE: Duration = Duration::from_hours(1);
 pub enum Ownership {
     /// The owners the archive names.
     Archive,
-    /// The archive's numbers are applied by user and group of the container (`cp --archive`).
+    /// The user that the container runs as (`cp --archive`).
     Container,
 }
 

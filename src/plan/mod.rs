@@ -48,6 +48,8 @@ pub struct Hashes {
     pub networks: BTreeMap<String, Vec<String>>,
     /// By key of the volume.
     pub volumes: BTreeMap<String, Vec<String>>,
+    /// By service: digest of the secrets and configs that are written into its containers.
+    pub contents: BTreeMap<String, String>,
 }
 
 impl Hashes {
@@ -63,6 +65,7 @@ impl Hashes {
                 .map(|(key, it)| (key.clone(), vec![hash::network_hash(it)]))
                 .collect(),
             volumes: volumes.map(|(key, it)| (key.clone(), vec![hash::volume_hash(it)])).collect(),
+            contents: BTreeMap::new(),
         }
     }
 

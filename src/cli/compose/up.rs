@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
 use super::{Session, flag, load_project};
-use crate::apply::{self, Failure, Journal, Left, Waiting};
+use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
 use crate::cli::output::print;
 use crate::cli::setup::now;
 use crate::cli::{FAILED, Usage};
@@ -22,6 +22,7 @@ use crate::docker::Engine;
 use crate::plan::host_paths::HostPaths;
 use crate::plan::observed::Observed;
 use crate::plan::{self, Desired, Hashes, Options, Plan, Preparation, Recreate};
+use crate::registry::ClientConfig;
 
 /// Longest wait of a command that waits for nothing of its own.
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
@@ -30,6 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(2);
 pub(super) struct Found {
     pub(super) project: Project,
     pub(super) hashes: Hashes,
+    pub(super) materials: Materials,
     pub(super) observed: Observed,
 }
 
@@ -178,16 +180,22 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
     let mut early = JoinSet::new();
     early.spawn(observe(engine.clone(), request.project_name.clone()));
     let loading = {
-        let request = request.clone();
-        tokio::task::spawn_blocking(move || load_project(&request))
+        let (request, host) = (request.clone(), engine.host().to_owned());
+        tokio::task::spawn_blocking(move || {
+            let project = load_project(&request)?;
+            let proxies = ClientConfig::load(&request.variables)?.proxy_variables(&host);
+            let materials = Materials::gather(&project, proxies, &|path| std::fs::read(path))?;
+            anyhow::Ok((project, materials))
+        })
     };
-    let project = loading.await.context("load the project")??;
+    let (project, materials) = loading.await.context("load the project")??;
     let (host_paths, mut observed) = early.join_next().await.context("observe")???;
     let project = host_paths.translate(project);
     if request.project_name.as_ref() != Some(&project.name) {
         observed.containers = engine.containers_of(&project.name).await?;
     }
-    Ok(Found { hashes: Hashes::of(&project), project, observed })
+    let hashes = Hashes { contents: materials.contents(), ..Hashes::of(&project) };
+    Ok(Found { project, hashes, materials, observed })
 }
 
 async fn observe(engine: Engine, project: Option<String>) -> Result<(HostPaths, Observed)> {
@@ -234,6 +242,7 @@ pub(super) async fn apply(
         engine,
         project: &found.project,
         hashes: &found.hashes,
+        materials: &found.materials,
         observed: &found.observed,
         revision: "",
         journal: &journal,

@@ -151,6 +151,7 @@ impl World {
         self.assert_free(&name);
         let provenance = Provenance {
             hash: &case.hashes.referring(service, &self.referred(case, service))[0],
+            content: None,
             number: change.number,
             image_id: &image_id,
             replaces: old,

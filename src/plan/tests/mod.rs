@@ -54,6 +54,7 @@ impl Case {
             services: [("web".to_owned(), both())].into(),
             networks: [("default".to_owned(), vec!["network-hash".to_owned()])].into(),
             volumes: [("data".to_owned(), vec!["volume-hash".to_owned()])].into(),
+            contents: BTreeMap::new(),
         };
         let observed = Observed {
             networks: vec![resource("p_default", labels::NETWORK, "network-hash")],

@@ -1,0 +1,103 @@
+//! What bollard cannot say: fields that its types have lost, headers it encodes wrongly, a bare ping.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bollard::Docker;
+use bollard::errors::Error as BollardError;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Longest wait for the answer to a ping.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// The question: no body is wanted, the answer is in a header.
+const PING: &[u8] = b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n";
+/// The header that names the newest API version.
+const API_VERSION: &str = "api-version";
+/// Bytes beyond which an answer to a ping is none.
+const LARGEST_ANSWER: u64 = 16 * 1024;
+
+/// A client whose next request carries `body` with `extra` fields, instead of what bollard makes of it.
+///
+/// # Errors
+///
+/// When the body is no JSON object.
+pub(super) fn with_fields(
+    docker: &Docker,
+    body: &impl Serialize,
+    extra: &[(&str, Value)],
+) -> Result<Docker> {
+    let mut body = serde_json::to_value(body).context("write a request")?;
+    let fields = body.as_object_mut().context("write a request that is an object")?;
+    fields.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    let bytes = serde_json::to_vec(&body).context("write a request")?;
+    Ok(docker.clone().with_request_modifier(move |request| {
+        request.map(|_| bollard::body_full(bytes.clone().into()))
+    }))
+}
+
+/// A client whose requests carry a header.
+pub(super) fn with_header(docker: &Docker, name: &'static str, value: String) -> Docker {
+    docker.clone().with_request_modifier(move |mut request| {
+        // Base64 is always a valid header.
+        if let Ok(value) = value.parse() {
+            request.headers_mut().insert(name, value);
+        }
+        request
+    })
+}
+
+/// Asks an Engine for its newest API version by ping, which costs it nothing; `None` where it does not
+/// say.
+///
+/// # Errors
+///
+/// When it cannot be reached.
+pub(super) async fn ping_version(host: &str) -> Result<Option<String>> {
+    let asked = async {
+        match host.strip_prefix("unix://") {
+            Some(path) => ask(UnixStream::connect(path).await?).await,
+            None => {
+                let address = host.split_once("://").map_or(host, |(_, address)| address);
+                ask(TcpStream::connect(address.trim_end_matches('/')).await?).await
+            }
+        }
+    };
+    let answer = tokio::time::timeout(DEADLINE, asked).await?;
+    let answer = answer.map_err(|err| BollardError::IOError { err })?;
+    Ok(header(&answer, API_VERSION))
+}
+
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<String> {
+    stream.write_all(PING).await?;
+    let mut answer = Vec::new();
+    stream.take(LARGEST_ANSWER).read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn header(answer: &str, wanted: &str) -> Option<String> {
+    let mut lines = answer.lines().take_while(|line| !line.is_empty());
+    lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_in_a_header() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nServer: x\r\n\r\n", Some("1.41")),
+            ("HTTP/1.1 200 OK\r\napi-version:1.51\r\n\r\n", Some("1.51")),
+            ("HTTP/1.1 200 OK\r\n\r\nApi-Version: 1.41", None),
+            ("", None),
+        ] {
+            assert_eq!(header(answer, API_VERSION).as_deref(), expected, "{answer:?}");
+        }
+    }
+}

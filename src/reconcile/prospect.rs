@@ -18,6 +18,7 @@ use crate::plan::observed::{Container, Health, Observed, State};
 use crate::plan::{self, Desired, Hashes, Options, Plan};
 use crate::registry::ClientConfig;
 use crate::run::{Ending, Outcome, Reason, Trigger};
+use crate::settings::Settings;
 use crate::source::{CheckoutState, Commit, Revision, Source, SourceRevision, Verdict};
 use crate::store::{Applied, Quarantine, Store};
 
@@ -213,11 +214,11 @@ async fn load(
         let view = View::open(&at).map_err(|error| {
             Ending::new(Outcome::Failed, Reason::Internal, format!("read the revision: {error:#}"))
         })?;
-        let (project, variables) = load_from(&view, &reader, &deploy)?;
-        let materials = gather(&view, &project, &variables, &host)?;
-        Ok((project, materials))
+        let (project, settings) = load_from(&view, &reader, &deploy)?;
+        let materials = gather(&view, &project, &settings.variables, &host)?;
+        Ok((project, materials, settings.compose_hash))
     });
-    let (project, materials) = loaded.await.unwrap_or_else(|error| {
+    let (project, materials, to_write) = loaded.await.unwrap_or_else(|error| {
         Err(Ending::new(Outcome::Failed, Reason::Internal, format!("load the project: {error}")))
     })?;
     for warning in &project.warnings {
@@ -225,7 +226,7 @@ async fn load(
     }
     let host_paths = world.host_paths().await.map_err(|error| engine_ending(&error))?;
     let project = host_paths.translate(project);
-    let hashes = Hashes { contents: materials.contents(), ..Hashes::of(&project) };
+    let hashes = Hashes { contents: materials.contents(), ..Hashes::of(&project, to_write) };
     Ok((project, hashes, materials))
 }
 
@@ -244,12 +245,12 @@ fn gather(
     Materials::gather(project, proxies, &|path| view.read_bytes(Path::new(path))).map_err(blocked)
 }
 
-/// The project, and the variables it was loaded with.
+/// The project, and the settings it was loaded with.
 fn load_from(
     files: &dyn Files,
     reader: &Reader,
     deploy: &Deploy,
-) -> Result<(Project, BTreeMap<String, String>), Ending> {
+) -> Result<(Project, Settings), Ending> {
     let blocked = |reason, what: &str, problems: &dyn std::fmt::Display| {
         Ending::new(Outcome::Blocked, reason, format!("{what}:\n{problems}"))
     };
@@ -262,13 +263,13 @@ fn load_from(
         env_files: deploy.env_files.clone(),
         profiles: deploy.profiles.clone(),
         project_name: deploy.project_name.clone(),
-        variables: configuration.settings.variables,
+        variables: configuration.settings.variables.clone(),
         ..Request::default()
     };
     let project = compose::load::load(&request, files).map_err(|problems| {
         blocked(Reason::ComposeInvalid, "the Compose project cannot be loaded", &problems)
     })?;
-    Ok((project, request.variables))
+    Ok((project, configuration.settings))
 }
 
 pub(super) fn make_plan(

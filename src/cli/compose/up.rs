@@ -17,6 +17,7 @@ use crate::cli::output::print;
 use crate::cli::setup::now;
 use crate::cli::{FAILED, Usage};
 use crate::compose::Request;
+use crate::compose::hash::Dialect;
 use crate::compose::model::{Project, PullPolicy};
 use crate::docker::Engine;
 use crate::plan::host_paths::HostPaths;
@@ -194,8 +195,17 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
     if request.project_name.as_ref() != Some(&project.name) {
         observed.containers = engine.containers_of(&project.name).await?;
     }
-    let hashes = Hashes { contents: materials.contents(), ..Hashes::of(&project) };
+    let hashes = Hashes::of(&project, dialect(request)?);
+    let hashes = Hashes { contents: materials.contents(), ..hashes };
     Ok(Found { project, hashes, materials, observed })
+}
+
+/// The same variable as in `env.local`.
+fn dialect(request: &Request) -> Result<Dialect> {
+    const NAME: &str = "AUTODEPLOY_COMPOSE_HASH";
+    let Some(text) = request.variables.get(NAME) else { return Ok(Dialect::default()) };
+    let read = crate::config::compose_hash(text);
+    read.with_context(|| Usage(format!("{NAME} is `{text}`: expected `5` or `2.40`")))
 }
 
 async fn observe(engine: Engine, project: Option<String>) -> Result<(HostPaths, Observed)> {

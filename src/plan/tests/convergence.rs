@@ -311,7 +311,7 @@ impl World {
             }
             case.project.services.insert(name.clone(), service);
         }
-        case.hashes.services = Hashes::of(&case.project).services;
+        case.hashes.services = Hashes::of(&case.project, case.hashes.to_write).services;
         self.observed.images =
             [("nginx:latest".to_owned(), format!("sha256:{}", wish.image))].into();
         case.observed = self.observed.clone();

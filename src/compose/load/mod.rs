@@ -184,7 +184,9 @@ impl<'a> Loader<'a> {
             let directory = self.directory.to_string_lossy();
             paths::resolve(&mut tree, Base { directory: &directory, home: scope.home() });
         }
-        self.inherit(&mut tree, &scope.environment);
+        if !long {
+            self.inherit(&mut tree, &scope.environment);
+        }
         if !self.request.skip.normalisation {
             normalise::normalise(&mut tree, name, &scope.environment);
         }

@@ -133,16 +133,13 @@ fn services(
     drafts
 }
 
-/// Reads each entry of a top-level mapping; the mapping itself may be null.
+/// Reads each entry of a top-level mapping.
 fn each<T>(
     decoder: &mut Decoder,
     at: At<'_>,
     read: fn(&mut Decoder, At<'_>) -> T,
 ) -> BTreeMap<String, T> {
     let mut values = BTreeMap::new();
-    if at.node.is_null() {
-        return values;
-    }
     for (key, node) in decoder.mapping(at) {
         refuse_name(decoder, at, key);
         values.insert(key.name.clone(), read(decoder, at.key(key, node)));

@@ -1,8 +1,8 @@
 //! The mounts of a new container: `Binds`, `Mounts` and `Volumes` of the create call.
 
 use bollard::models::{
-    Mount as ApiMount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions,
-    MountType, MountVolumeOptions,
+    Mount as ApiMount, MountBindOptions, MountBindOptionsPropagationEnum, MountImageOptions,
+    MountTmpfsOptions, MountType, MountVolumeOptions,
 };
 
 use super::ApiVersion;
@@ -64,7 +64,10 @@ fn bind_text(project: &Project, mount: &Mount) -> Option<String> {
             let name = project.volumes.get(source).map_or(source, |volume| &volume.name);
             (name, !nocopy && subpath.is_none() && labels.is_empty(), selinux, propagation)
         }
-        MountKind::Tmpfs { .. } => return None,
+        MountKind::Tmpfs { .. }
+        | MountKind::Image { .. }
+        | MountKind::NamedPipe
+        | MountKind::Cluster => return None,
     };
     let access = if mount.read_only { "ro" } else { "rw" };
     let options = [Some(access), selinux.as_deref(), propagation.as_deref()];
@@ -116,6 +119,20 @@ fn api_mount(project: &Project, mount: &Mount, api: ApiVersion) -> Option<ApiMou
             }),
             ..plain
         }),
+        MountKind::Image { subpath } => Some(ApiMount {
+            typ: Some(MountType::IMAGE),
+            source: mount.source.clone(),
+            image_options: subpath
+                .clone()
+                .map(|subpath| MountImageOptions { subpath: Some(subpath) }),
+            ..plain
+        }),
+        MountKind::NamedPipe => {
+            Some(ApiMount { typ: Some(MountType::NPIPE), source: mount.source.clone(), ..plain })
+        }
+        MountKind::Cluster => {
+            Some(ApiMount { typ: Some(MountType::CLUSTER), source: mount.source.clone(), ..plain })
+        }
     }
 }
 

@@ -101,7 +101,13 @@ pub(super) fn plan_image(service: &Service, observed: &Observed, plan: &mut Plan
     let present = observed.images.contains_key(&familiar(&service.image));
     let wanted = match service.pull_policy {
         PullPolicy::Always => true,
-        PullPolicy::Missing => !present,
+        PullPolicy::Unset
+        | PullPolicy::Missing
+        | PullPolicy::Build
+        | PullPolicy::Refresh
+        | PullPolicy::Daily
+        | PullPolicy::Weekly
+        | PullPolicy::Every { .. } => !present,
         PullPolicy::Never => false,
     };
     let step = Preparation::PullImage { image: service.image.clone() };

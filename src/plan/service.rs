@@ -219,7 +219,11 @@ impl<'a> Scope<'a> {
         let volumes = &self.desired.project.volumes;
         let mounted = self.service.volumes.iter().filter_map(|mount| match mount.kind {
             MountKind::Volume { .. } => Some(volumes.get(mount.source.as_ref()?)?.name.as_str()),
-            MountKind::Bind { .. } | MountKind::Tmpfs { .. } => None,
+            MountKind::Bind { .. }
+            | MountKind::Tmpfs { .. }
+            | MountKind::Image { .. }
+            | MountKind::NamedPipe
+            | MountKind::Cluster => None,
         });
         mounted.into_iter().find(|name| !container.volumes.contains(*name))
     }

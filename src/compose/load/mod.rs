@@ -110,6 +110,8 @@ struct Loader<'a> {
     unset: BTreeSet<String>,
     warnings: Vec<String>,
     problems: Vec<Problem>,
+    /// Values of secrets and configs of included projects, which have variables of their own.
+    file_values: BTreeMap<(&'static str, String), String>,
     /// How many of the problems are with single values, which leave the project whole.
     wrong_values: usize,
     /// Files that services extend, by scope directory and path; `None` where one cannot be read.
@@ -126,6 +128,7 @@ impl<'a> Loader<'a> {
             unset: BTreeSet::new(),
             warnings: Vec::new(),
             problems: Vec::new(),
+            file_values: BTreeMap::new(),
             wrong_values: 0,
             sheets: HashMap::new(),
         }

@@ -256,7 +256,8 @@ fn what_was_not_said_is_not_sent() {
 #[test]
 fn deploy_resources_stand_in_where_the_short_key_is_missing() {
     fn limits(it: &mut Service) {
-        let limits = Resources { cpus: Some(2.0), memory: Some(10), pids: Some(20) };
+        let limits =
+            Resources { cpus: Some(2.0), memory: Some(10), pids: Some(20), ..Resources::default() };
         let reservations = Resources { memory: Some(5), ..Resources::default() };
         it.deploy = Some(Deploy {
             limits: Some(limits),

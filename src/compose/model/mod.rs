@@ -3,9 +3,28 @@
 //! Field order is the order in which `docker compose` serialises them, because its configuration hash
 //! is taken over that text (compose-go `types.ServiceConfig`); a new key goes where it stands there.
 
+mod build;
+mod deploy;
+mod files;
+mod hooks;
+mod mount;
+mod network;
+mod pull;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+// One name for the whole model: which file a type stands in is no concern of its users.
+pub use build::{Build, SshKey};
+pub use deploy::{
+    Deploy, DeviceRequest, GenericResource, Placement, Resources, RestartPolicy, UpdateConfig,
+};
+pub use files::{CredentialSpec, FileObject, FileReference, FileSource, Hidden};
+pub use hooks::{Develop, Hook, Watch};
+pub use mount::{Mount, MountKind, Volume};
+pub use network::{Ipam, IpamPool, Network, Port, ServiceNetwork};
+pub use pull::PullPolicy;
 
 /// A Compose project: merged, interpolated, normalised.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +43,14 @@ pub struct Project {
     pub networks: BTreeMap<String, Network>,
     /// Named volumes by key; only those that a service uses.
     pub volumes: BTreeMap<String, Volume>,
+    /// Secrets by key; only those that a service uses.
+    pub secrets: BTreeMap<String, FileObject>,
+    /// Configs by key; only those that a service uses.
+    pub configs: BTreeMap<String, FileObject>,
+    /// Language models by key: read, and used by nothing here.
+    pub models: BTreeMap<String, Model>,
+    /// The top-level `x-*` keys.
+    pub extensions: BTreeMap<String, serde_json::Value>,
     /// What a person should know though it stops nothing, e.g. an unset variable.
     pub warnings: Vec<String>,
 }
@@ -34,12 +61,36 @@ pub struct Project {
 pub struct Service {
     /// Name (the key).
     pub name: String,
+    /// `annotations`.
+    pub annotations: BTreeMap<String, String>,
+    /// `attach`: false leaves its output out of what `up` shows.
+    pub attach: Option<bool>,
+    /// `build`; no part of the configuration hash.
+    pub build: Option<Build>,
+    /// `develop`: part of the hash, otherwise without effect here.
+    pub develop: Option<Develop>,
+    /// `blkio_config`.
+    pub blkio_config: Option<BlkioConfig>,
     /// `cap_add`.
     pub cap_add: Vec<String>,
     /// `cap_drop`.
     pub cap_drop: Vec<String>,
     /// `cgroup_parent`.
     pub cgroup_parent: Option<String>,
+    /// `cgroup`: `host` or `private`.
+    pub cgroup: Option<String>,
+    /// `cpu_count`: Windows only.
+    pub cpu_count: Option<i64>,
+    /// `cpu_percent`: Windows only.
+    pub cpu_percent: Option<f32>,
+    /// `cpu_period`, microseconds.
+    pub cpu_period: Option<i64>,
+    /// `cpu_quota`, microseconds.
+    pub cpu_quota: Option<i64>,
+    /// `cpu_rt_period`, microseconds.
+    pub cpu_rt_period: Option<i64>,
+    /// `cpu_rt_runtime`, microseconds.
+    pub cpu_rt_runtime: Option<i64>,
     /// `cpus`: number of CPUs; single precision, as compose-go keeps it.
     pub cpus: Option<f32>,
     /// `cpuset`.
@@ -48,12 +99,18 @@ pub struct Service {
     pub cpu_shares: Option<i64>,
     /// `command`: `None` is the image's own, an empty list clears it.
     pub command: Option<Vec<String>>,
+    /// `configs`: files of the top-level `configs`.
+    pub configs: Vec<FileReference>,
     /// `container_name`.
     pub container_name: Option<String>,
+    /// `credential_spec`: Windows only, and never sent by `docker compose`.
+    pub credential_spec: Option<CredentialSpec>,
     /// `depends_on`, by service.
     pub depends_on: BTreeMap<String, Dependency>,
     /// `deploy`.
     pub deploy: Option<Deploy>,
+    /// `device_cgroup_rules`.
+    pub device_cgroup_rules: Vec<String>,
     /// `devices`.
     pub devices: Vec<Device>,
     /// `dns`.
@@ -70,22 +127,32 @@ pub struct Service {
     pub environment: BTreeMap<String, Option<String>>,
     /// `expose`: `port[/protocol]`.
     pub expose: Vec<String>,
+    /// `external_links`: `container[:alias]`.
+    pub external_links: Vec<String>,
     /// `extra_hosts`: host to addresses.
     pub extra_hosts: BTreeMap<String, Vec<String>>,
     /// `group_add`.
     pub group_add: Vec<String>,
+    /// `gpus`; a capability `gpu` is meant besides those written.
+    pub gpus: Vec<DeviceRequest>,
     /// `hostname`.
     pub hostname: Option<String>,
     /// `healthcheck`.
     pub healthcheck: Option<Healthcheck>,
-    /// `image`.
+    /// `image`; where only `build` is written, the name its image gets.
     pub image: String,
+    /// Nobody wrote `image`: it is left out of the canonical text and of the hash.
+    pub image_is_implied: bool,
     /// `init`.
     pub init: Option<bool>,
     /// `ipc`.
     pub ipc: Option<String>,
-    /// `labels`.
+    /// `isolation`: Windows only.
+    pub isolation: Option<String>,
+    /// `labels` over `label_file`.
     pub labels: BTreeMap<String, String>,
+    /// `links`: `service[:alias]`.
+    pub links: Vec<String>,
     /// `logging`.
     pub logging: Option<Logging>,
     /// `mem_limit`, bytes.
@@ -94,6 +161,10 @@ pub struct Service {
     pub mem_reservation: Option<i64>,
     /// `memswap_limit`, bytes; -1 is unlimited.
     pub memswap_limit: Option<i64>,
+    /// `mem_swappiness`, 0 to 100.
+    pub mem_swappiness: Option<i64>,
+    /// `mac_address` on the first network.
+    pub mac_address: Option<String>,
     /// `network_mode`; excludes `networks`.
     pub network_mode: Option<String>,
     /// `networks`, by key, in order of the file; `default` where nothing was said.
@@ -116,6 +187,8 @@ pub struct Service {
     pub profiles: Vec<String>,
     /// `pull_policy`.
     pub pull_policy: PullPolicy,
+    /// `pull_refresh_after`: read, and ignored as by `docker compose` 2.40.
+    pub pull_refresh_after: Option<String>,
     /// `read_only`.
     pub read_only: bool,
     /// `restart`, as written: `no`, `always`, `on-failure:3`, `unless-stopped`.
@@ -124,6 +197,8 @@ pub struct Service {
     pub runtime: Option<String>,
     /// `scale`.
     pub scale: Option<u32>,
+    /// `secrets`: files of the top-level `secrets`.
+    pub secrets: Vec<FileReference>,
     /// `security_opt`.
     pub security_opt: Vec<String>,
     /// `shm_size`, bytes.
@@ -134,6 +209,8 @@ pub struct Service {
     pub stop_grace_period: Option<Duration>,
     /// `stop_signal`.
     pub stop_signal: Option<String>,
+    /// `storage_opt`.
+    pub storage_opt: BTreeMap<String, String>,
     /// `sysctls`.
     pub sysctls: BTreeMap<String, String>,
     /// `tmpfs`: `path[:options]`.
@@ -150,8 +227,16 @@ pub struct Service {
     pub uts: Option<String>,
     /// `volumes`.
     pub volumes: Vec<Mount>,
+    /// `volumes_from`: `service[:ro]` or `container:name`.
+    pub volumes_from: Vec<String>,
     /// `working_dir`.
     pub working_dir: Option<String>,
+    /// `pre_start`: containers that run to their end before the first start.
+    pub pre_start: Vec<Hook>,
+    /// `post_start`: commands run in the started container.
+    pub post_start: Vec<Hook>,
+    /// `pre_stop`: commands run in the container before it is stopped.
+    pub pre_stop: Vec<Hook>,
 }
 
 impl Service {
@@ -159,6 +244,14 @@ impl Service {
     pub fn replicas(&self) -> u32 {
         let deployed = self.deploy.as_ref().and_then(|deploy| deploy.replicas);
         self.scale.or(deployed).unwrap_or(1)
+    }
+
+    /// Gives a service that is only built the image `docker compose` would build for it.
+    pub fn imply_image(&mut self, project: &str) {
+        if self.image.is_empty() && self.build.is_some() {
+            self.image = format!("{project}-{}", self.name);
+            self.image_is_implied = true;
+        }
     }
 
     /// Name of its container with this number (from 1).
@@ -203,45 +296,52 @@ impl Condition {
     }
 }
 
-/// `deploy`, as far as it means something on one host.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Deploy {
-    /// `mode`: `replicated` or `global`.
-    pub mode: Option<String>,
-    /// `replicas`.
-    pub replicas: Option<u32>,
-    /// `labels`: of a Swarm service, unused here, but part of the hash.
-    pub labels: BTreeMap<String, String>,
-    /// `resources.limits`.
-    pub limits: Option<Resources>,
-    /// `resources.reservations`.
-    pub reservations: Option<Resources>,
-    /// `restart_policy`; wins over `restart`.
-    pub restart_policy: Option<RestartPolicy>,
-}
-
-/// One side of `deploy.resources`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Resources {
-    /// `cpus`.
-    pub cpus: Option<f32>,
-    /// `memory`, bytes.
-    pub memory: Option<i64>,
-    /// `pids`.
-    pub pids: Option<i64>,
-}
-
-/// `deploy.restart_policy`.
+/// A language model of the top level.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RestartPolicy {
-    /// `condition`: `none`, `on-failure` or `any`.
-    pub condition: Option<String>,
-    /// `delay`.
-    pub delay: Option<Duration>,
-    /// `max_attempts`.
-    pub max_attempts: Option<u64>,
-    /// `window`.
-    pub window: Option<Duration>,
+pub struct Model {
+    /// `name`.
+    pub name: Option<String>,
+    /// `model`.
+    pub model: String,
+    /// `context_size`.
+    pub context_size: Option<i64>,
+    /// `runtime_flags`.
+    pub runtime_flags: Vec<String>,
+}
+
+/// `blkio_config`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlkioConfig {
+    /// `weight`.
+    pub weight: Option<u16>,
+    /// `weight_device`.
+    pub weight_device: Vec<DeviceWeight>,
+    /// `device_read_bps`, bytes a second.
+    pub device_read_bps: Vec<DeviceRate>,
+    /// `device_read_iops`, operations a second.
+    pub device_read_iops: Vec<DeviceRate>,
+    /// `device_write_bps`, bytes a second.
+    pub device_write_bps: Vec<DeviceRate>,
+    /// `device_write_iops`, operations a second.
+    pub device_write_iops: Vec<DeviceRate>,
+}
+
+/// An entry of `blkio_config.weight_device`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceWeight {
+    /// `path`.
+    pub path: String,
+    /// `weight`.
+    pub weight: u16,
+}
+
+/// An entry of a rate list of `blkio_config`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceRate {
+    /// `path`.
+    pub path: String,
+    /// `rate`.
+    pub rate: i64,
 }
 
 /// One entry of `devices`.
@@ -253,6 +353,33 @@ pub struct Device {
     pub target: String,
     /// Of `r`, `w`, `m`.
     pub permissions: String,
+}
+
+impl Device {
+    /// Whether it names a CDI device, `vendor/class=name`, rather than a path of the host.
+    pub fn is_cdi(&self) -> bool {
+        self.source == self.target && is_cdi_name(&self.source)
+    }
+}
+
+/// The grammar of the Container Device Interface for a fully qualified name.
+fn is_cdi_name(text: &str) -> bool {
+    let Some((kind, name)) = text.split_once('=') else { return false };
+    let Some((vendor, class)) = kind.split_once('/') else { return false };
+    let ends = |part: &str, starts: fn(char) -> bool| {
+        part.starts_with(starts) && part.ends_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    let word = |part: &str, marks: &str| {
+        part.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
+    };
+    let letter = |c: char| c.is_ascii_alphabetic();
+    let digit_too = |c: char| c.is_ascii_alphanumeric();
+    ends(vendor, letter)
+        && word(vendor, "_-.")
+        && ends(class, letter)
+        && word(class, "_-")
+        && ends(name, digit_too)
+        && word(name, "_-.:")
 }
 
 /// `healthcheck`.
@@ -283,56 +410,6 @@ pub struct Logging {
     pub options: BTreeMap<String, String>,
 }
 
-/// A service's attachment to a network.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ServiceNetwork {
-    /// `aliases`.
-    pub aliases: Vec<String>,
-    /// `driver_opts`.
-    pub driver_opts: BTreeMap<String, String>,
-    /// `ipv4_address`.
-    pub ipv4_address: Option<String>,
-    /// `ipv6_address`.
-    pub ipv6_address: Option<String>,
-    /// `link_local_ips`.
-    pub link_local_ips: Vec<String>,
-    /// `mac_address`.
-    pub mac_address: Option<String>,
-    /// `priority`: the highest is the primary network.
-    pub priority: Option<i64>,
-}
-
-/// One published or exposed port.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Port {
-    /// `name`.
-    pub name: Option<String>,
-    /// `mode`: `ingress` unless said otherwise.
-    pub mode: Option<String>,
-    /// `host_ip`.
-    pub host_ip: Option<String>,
-    /// `target`: port in the container.
-    pub target: u16,
-    /// `published`: port or range on the host; `None` lets the Engine choose.
-    pub published: Option<String>,
-    /// `protocol`: `tcp`, `udp` or `sctp`.
-    pub protocol: String,
-    /// `app_protocol`.
-    pub app_protocol: Option<String>,
-}
-
-/// `pull_policy`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PullPolicy {
-    /// Pull when absent.
-    #[default]
-    Missing,
-    /// Pull each time.
-    Always,
-    /// Never pull.
-    Never,
-}
-
 /// A `ulimits` entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ulimit {
@@ -342,122 +419,4 @@ pub struct Ulimit {
     pub soft: i64,
     /// Hard limit.
     pub hard: i64,
-}
-
-/// One entry of a service's `volumes`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mount {
-    /// Kind of mount, with the options only that kind has.
-    pub kind: MountKind,
-    /// `source`: host path for a bind (absolute, as we see it), key for a volume; `None` is anonymous.
-    pub source: Option<String>,
-    /// `target`: cleaned absolute path in the container.
-    pub target: String,
-    /// `read_only`.
-    pub read_only: bool,
-    /// `consistency`.
-    pub consistency: Option<String>,
-    /// The block of options that belongs to its kind was written, maybe empty; the configuration hash
-    /// tells the difference. A short form counts as written.
-    pub options_given: bool,
-}
-
-/// Kind of a mount, with the options only that kind has.
-#[derive(Clone, Debug, PartialEq)]
-pub enum MountKind {
-    /// A path of the host.
-    Bind {
-        /// `selinux`: `z` or `Z`.
-        selinux: Option<String>,
-        /// `propagation`.
-        propagation: Option<String>,
-        /// `create_host_path`: `None` where no `bind` block said anything.
-        create_host_path: Option<bool>,
-        /// `recursive`.
-        recursive: Option<String>,
-    },
-    /// A named or anonymous volume.
-    Volume {
-        /// `selinux`: `z` or `Z`, from a short form.
-        selinux: Option<String>,
-        /// `propagation`, from a short form.
-        propagation: Option<String>,
-        /// `nocopy`.
-        nocopy: bool,
-        /// `subpath`.
-        subpath: Option<String>,
-        /// `labels`.
-        labels: BTreeMap<String, String>,
-    },
-    /// Memory.
-    Tmpfs {
-        /// `size`, bytes.
-        size: Option<i64>,
-        /// `mode`.
-        mode: Option<u32>,
-    },
-}
-
-/// A top-level network.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Network {
-    /// `name`: as the Engine knows it.
-    pub name: String,
-    /// `driver`.
-    pub driver: Option<String>,
-    /// `driver_opts`.
-    pub driver_opts: BTreeMap<String, String>,
-    /// `ipam`.
-    pub ipam: Ipam,
-    /// `external`: made by somebody else, must exist.
-    pub external: bool,
-    /// `internal`.
-    pub internal: bool,
-    /// `attachable`.
-    pub attachable: bool,
-    /// `labels`.
-    pub labels: BTreeMap<String, String>,
-    /// `enable_ipv4`.
-    pub enable_ipv4: Option<bool>,
-    /// `enable_ipv6`.
-    pub enable_ipv6: Option<bool>,
-}
-
-/// `ipam` of a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ipam {
-    /// `driver`.
-    pub driver: Option<String>,
-    /// `config`.
-    pub config: Vec<IpamPool>,
-    /// `options`.
-    pub options: BTreeMap<String, String>,
-}
-
-/// One entry of `ipam.config`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IpamPool {
-    /// `subnet`.
-    pub subnet: Option<String>,
-    /// `gateway`.
-    pub gateway: Option<String>,
-    /// `ip_range`.
-    pub ip_range: Option<String>,
-    /// `aux_addresses`.
-    pub aux_addresses: BTreeMap<String, String>,
-}
-
-/// A top-level named volume.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Volume {
-    /// `name`: as the Engine knows it.
-    pub name: String,
-    /// `driver`.
-    pub driver: Option<String>,
-    /// `driver_opts`.
-    pub driver_opts: BTreeMap<String, String>,
-    /// `external`: made by somebody else, must exist.
-    pub external: bool,
-    /// `labels`.
-    pub labels: BTreeMap<String, String>,
 }

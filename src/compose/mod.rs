@@ -13,6 +13,8 @@ pub mod interpolate;
 pub mod load;
 pub mod merge;
 pub mod model;
+pub mod order;
+pub mod render;
 pub mod scalar;
 pub mod shortforms;
 pub mod units;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 /// Arguments of `compose`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Compose {
-    /// Compose file; may be given several times
+    /// Compose file, `-` for standard input; may be given several times
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Vec<PathBuf>,
     /// Project name
@@ -19,6 +19,9 @@ pub(in crate::cli) struct Compose {
     /// Active profile; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(super) profile: Vec<String>,
+    /// Includes networks, volumes, secrets and configs that no service uses
+    #[arg(long)]
+    pub(super) all_resources: bool,
     /// What to do.
     #[command(subcommand)]
     pub(super) command: Command,
@@ -30,6 +33,7 @@ pub(super) enum Command {
     /// Prints the project as it is understood: merged, interpolated, normalised
     #[command(after_help = "Examples:\n  roadstead compose config\n  \
                             roadstead compose config --format json | jq .services\n  \
+                            roadstead compose config --variables\n  \
                             roadstead compose -f compose.yml config --quiet && echo fine")]
     Config(Config),
     /// Creates and starts what is missing or changed, keeping old containers until new ones run
@@ -53,21 +57,66 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Config {
-    /// Form of the output
-    #[arg(long, default_value = "yaml", value_parser = ["yaml", "json"])]
-    pub(super) format: String,
+    /// Form of the output [default: yaml, and a table for --variables]
+    #[arg(long, value_parser = ["yaml", "json"])]
+    pub(super) format: Option<String>,
     /// Prints nothing, only checks
     #[arg(short, long)]
     pub(super) quiet: bool,
+    /// Writes to a file instead of the terminal
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
     /// Prints the names of services
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(super) services: bool,
     /// Prints the names of volumes
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(super) volumes: bool,
+    /// Prints the names of networks
+    #[arg(long, group = "what")]
+    pub(super) networks: bool,
+    /// Prints the names of models
+    #[arg(long, group = "what")]
+    pub(super) models: bool,
     /// Prints the images
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(super) images: bool,
+    /// Prints the profiles
+    #[arg(long, group = "what")]
+    pub(super) profiles: bool,
+    /// Prints the hashes of services; `*` for all
+    #[arg(long, value_name = "SERVICES", group = "what")]
+    pub(super) hash: Option<String>,
+    /// Prints the variables that are there for interpolation
+    #[arg(long, group = "what")]
+    pub(super) environment: bool,
+    /// Prints the variables that the files use, and their defaults
+    #[arg(long, group = "what")]
+    pub(super) variables: bool,
+    /// Leaves variables as written
+    #[arg(long)]
+    pub(super) no_interpolate: bool,
+    /// Leaves out what is implied: the default network, names, dependencies
+    #[arg(long)]
+    pub(super) no_normalize: bool,
+    /// Leaves paths as written
+    #[arg(long)]
+    pub(super) no_path_resolution: bool,
+    /// Does not check whether what is referred to exists
+    #[arg(long)]
+    pub(super) no_consistency: bool,
+    /// Does not read env_file
+    #[arg(long)]
+    pub(super) no_env_resolution: bool,
+    /// Pins images to digests; needs a registry, see `compose pull`
+    #[arg(long)]
+    pub(super) resolve_image_digests: bool,
+    /// Prints a file that pins images to digests; needs a registry, see `compose pull`
+    #[arg(long)]
+    pub(super) lock_image_digests: bool,
+    /// Only these services and what they depend on
+    #[arg(value_name = "SERVICE")]
+    pub(super) names: Vec<String>,
 }
 
 /// Arguments of `up`.

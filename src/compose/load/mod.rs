@@ -110,6 +110,10 @@ struct Loader<'a> {
     unset: BTreeSet<String>,
     warnings: Vec<String>,
     problems: Vec<Problem>,
+    /// Values of secrets and configs of included projects, which have variables of their own.
+    file_values: BTreeMap<(&'static str, String), String>,
+    /// How many of the problems are with single values, which leave the project whole.
+    wrong_values: usize,
     /// Files that services extend, by scope directory and path; `None` where one cannot be read.
     sheets: HashMap<(PathBuf, PathBuf), Option<Rc<Sheet>>>,
 }
@@ -124,6 +128,8 @@ impl<'a> Loader<'a> {
             unset: BTreeSet::new(),
             warnings: Vec::new(),
             problems: Vec::new(),
+            file_values: BTreeMap::new(),
+            wrong_values: 0,
             sheets: HashMap::new(),
         }
     }
@@ -181,7 +187,9 @@ impl<'a> Loader<'a> {
             let directory = self.directory.to_string_lossy();
             paths::resolve(&mut tree, Base { directory: &directory, home: scope.home() });
         }
-        self.inherit(&mut tree, &scope.environment);
+        if !long {
+            self.inherit(&mut tree, &scope.environment);
+        }
         if !self.request.skip.normalisation {
             normalise::normalise(&mut tree, name, &scope.environment);
         }
@@ -267,9 +275,11 @@ impl<'a> Loader<'a> {
         if self.request.skip.interpolation {
             return;
         }
+        let before = self.problems.len();
         let lookup = |name: &str| scope.environment.get(name).cloned();
         interpolate::interpolate(document, &lookup, &mut self.unset, &mut self.problems);
         casts::cast(document, &mut self.problems);
+        self.wrong_values += self.problems.len() - before;
     }
 
     fn drop_version(&mut self, document: &mut Node) {

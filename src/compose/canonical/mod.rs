@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use self::object::Object;
 use self::resources::{file_object_json, network_json, volume_json};
 use self::service::service_json;
-use super::{emit, order};
 use super::model::Project;
+use super::{emit, order};
 
 /// Which compose release's forms to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,9 @@ pub fn config_yaml_with(project: &Project, finish: impl FnOnce(&mut Value)) -> S
     order::sort_maps(&mut value);
     if let Value::Object(root) = &mut value {
         // The order of the fields of compose-go's `Project`; the rest stays behind.
-        for key in ["name", "services", "networks", "volumes", "secrets", "configs", "models"].iter().rev() {
+        for key in
+            ["name", "services", "networks", "volumes", "secrets", "configs", "models"].iter().rev()
+        {
             if let Some(section) = root.shift_remove(*key) {
                 root.shift_insert(0, (*key).to_owned(), section);
             }

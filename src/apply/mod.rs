@@ -3,6 +3,7 @@
 //! No policy: what to do stands in the plan. Every step is idempotent and journaled, so that a crash
 //! between any two is a normal case.
 
+mod hooks;
 mod journal;
 mod networks;
 mod switch;
@@ -11,7 +12,7 @@ mod watch;
 
 pub use self::journal::Journal;
 use self::switch::Switch;
-pub use self::teardown::tear_down;
+pub use self::teardown::{Stopping, tear_down};
 pub use self::watch::{Gate, Watch};
 
 use std::time::Duration;
@@ -43,6 +44,10 @@ pub struct Context<'a> {
     pub journal: &'a Journal,
     /// How long to wait for new containers.
     pub wait: Waiting,
+    /// False leaves new containers as they are made: not started.
+    pub start: bool,
+    /// Seconds a container gets to stop; `None` is its own grace.
+    pub stop_timeout: Option<i32>,
     /// Asks to stop at the next step boundary and to put back what was touched.
     pub cancel: &'a CancellationToken,
     /// Puts back what the caller changed for this plan, e.g. checkouts that old containers mount;

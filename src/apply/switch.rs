@@ -13,10 +13,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::hooks;
 use super::networks::{self, Moved};
 use super::{Context, Gate, Left, Watch, seconds, stopped};
 use crate::compose::model::{Condition, Service};
 use crate::docker::NewContainer;
+use crate::plan::observed::{Container, State};
 use crate::plan::{Action, Change, Kept, Plan, labels, name_beside, references};
 
 /// Changes sent to the Engine at once. More gains nothing: 20 starts take as long at 20 as at 4
@@ -206,15 +208,19 @@ impl<'a, 'c> Switch<'a, 'c> {
     async fn run(&self, index: usize) -> Result<()> {
         let change = &self.changes[index];
         let begun = Instant::now();
-        tokio::select! {
-            biased;
-            () = self.halt.cancelled() => return Err(stopped()),
-            result = self.dependencies(change) => result?,
+        if self.context.start {
+            tokio::select! {
+                biased;
+                () = self.halt.cancelled() => return Err(stopped()),
+                result = self.dependencies(change) => result?,
+            }
         }
         let id = self.id(index).context("the container was not created")?;
         self.touch(index, change, &id).await?;
         self.reach(index, Stage::Started);
-        let word = if matches!(change.action, Action::Rename { .. }) {
+        let word = if !self.context.start {
+            "not started"
+        } else if matches!(change.action, Action::Rename { .. }) {
             "running"
         } else {
             tokio::select! {
@@ -249,17 +255,47 @@ impl<'a, 'c> Switch<'a, 'c> {
         };
         if let Some((id, name)) = to_stop {
             let grace = self.service(change)?.stop_grace_period;
-            let work = context.engine.stop(id, grace);
+            let work = async {
+                match context.stop_timeout {
+                    Some(seconds) => context.engine.stop_within(id, Some(seconds)).await,
+                    None => context.engine.stop(id, grace).await,
+                }
+            };
             context.journal.step(format!("stop container {name}"), work).await?;
         }
-        if matches!(change.action, Action::Finish { .. } | Action::Rename { .. }) {
+        if matches!(change.action, Action::Finish { .. } | Action::Rename { .. }) || !context.start
+        {
             return Ok(());
         }
         if self.halt.is_cancelled() {
             return Err(stopped());
         }
+        let service = self.service(change)?;
+        let container = (id, change.name.as_str());
+        if self.is_first_to_run(index) {
+            hooks::before_start(context.engine, context.project, service, container).await?;
+        }
         let name = format!("start container {}", change.name);
-        context.journal.step(name, context.engine.start(id)).await
+        context.journal.step(name, context.engine.start(id)).await?;
+        hooks::inside(context.engine, container, &service.post_start, "post_start").await
+    }
+
+    /// Whether `pre_start` hooks run before this change: once for a service that does not run, or for
+    /// each container where a hook says so.
+    fn is_first_to_run(&self, index: usize) -> bool {
+        let change = &self.changes[index];
+        let hooks = self.context.project.services.get(&change.service).map(|it| &it.pre_start);
+        if hooks.is_none_or(Vec::is_empty) {
+            return false;
+        }
+        let earlier = self.changes[..index].iter().any(|it| it.service == change.service);
+        let stays = |it: &&Container| {
+            it.service() == change.service
+                && it.state == State::Running
+                && !it.is_oneoff()
+                && !self.changes.iter().any(|change| change.touches(&it.id))
+        };
+        !earlier && !self.context.observed.containers.iter().any(|it| stays(&it))
     }
 
     async fn verify(&self, change: &Change, id: &str) -> Result<&'static str> {

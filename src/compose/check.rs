@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::load::IMPLIED;
 use super::model::{MountKind, Service};
 use super::yaml::{Node, Span, Value};
 use crate::problem::{Problem, nearest};
@@ -127,7 +128,7 @@ impl Checker<'_> {
         let node = at(self.root, &["services", &self.service.name, key]);
         node.is_some_and(|node| match &node.value {
             Value::Sequence(items) => items.iter().any(|item| item.as_str() == Some(entry)),
-            _ => node.get(entry).is_some(),
+            _ => node.get(entry).is_some_and(|node| node.tag.as_deref() != Some(IMPLIED)),
         })
     }
 

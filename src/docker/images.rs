@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bollard::query_parameters::CreateImageOptions;
+use bollard::query_parameters::{CreateImageOptions, RemoveImageOptions};
 use futures_util::StreamExt;
 
 use super::Engine;
@@ -12,6 +12,18 @@ use super::Engine;
 const PULL_SILENCE: Duration = Duration::from_mins(2);
 
 impl Engine {
+    /// Removes an image by its reference; one that is gone is fine.
+    ///
+    /// # Errors
+    ///
+    /// When a container uses it.
+    pub async fn remove_image(&self, reference: &str) -> Result<()> {
+        let removed =
+            self.docker()?.remove_image(reference, None::<RemoveImageOptions>, None).await;
+        let removed = removed.map(drop).with_context(|| format!("remove image `{reference}`"));
+        super::containers::ignore(removed, super::is_not_found)
+    }
+
     /// Pulls an image. A reference without a tag means `latest`.
     ///
     /// # Errors

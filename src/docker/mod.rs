@@ -3,22 +3,26 @@
 //! Every call has a deadline. Works on API 1.41 (Engine 20.10) and newer; [`Engine::api_version`] is
 //! the one place that knows which.
 
-mod attached;
+mod attach;
 mod containers;
 mod create;
+mod endpoints;
 mod events;
 mod images;
 mod list;
 mod mounts;
 mod output;
 mod own;
+mod process;
 mod resources;
 
-pub use self::attached::{Attached, NetworkDefinition};
+pub use self::attach::{Attached, Chunk, ExecCommand, TerminalSize};
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer};
+pub use self::endpoints::{Endpoint, NetworkDefinition};
 pub use self::events::{ContainerEvent, What};
 pub use self::output::{OutputLine, Stream};
+pub use self::process::Processes;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

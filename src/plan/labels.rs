@@ -33,6 +33,8 @@ pub const NETWORK: &str = "com.docker.compose.network";
 pub const VOLUME: &str = "com.docker.compose.volume";
 /// Name of the container that this one was made to replace.
 pub const REPLACE: &str = "com.docker.compose.replace";
+/// Kind of hook that a container was made for.
+pub const HOOK: &str = "com.docker.compose.hook";
 /// Ours: id of the container that this one was made to replace. While both exist, a switch is unfinished.
 pub const REPLACES: &str = "dev.roadstead.replaces";
 /// Ours: whether the container that this one was made to replace is to run again if the switch fails.
@@ -126,6 +128,19 @@ pub fn of_container(
         labels.insert(RUN.to_owned(), provenance.run.to_string());
     }
     labels
+}
+
+/// Labels of a container that runs a hook: no configuration hash, so that nobody takes it for a
+/// container of the service.
+pub fn of_hook(project: &Project, service: &Service, hook: &str) -> BTreeMap<String, String> {
+    let pairs = [
+        (PROJECT, project.name.as_str()),
+        (SERVICE, service.name.as_str()),
+        (ONEOFF, "True"),
+        (HOOK, hook),
+        (VERSION, env!("CARGO_PKG_VERSION")),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 #[cfg(test)]

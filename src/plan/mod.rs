@@ -89,6 +89,8 @@ pub struct Options {
     pub remove_orphans: bool,
     /// Which containers are replaced.
     pub recreate: Recreate,
+    /// Services that [`Recreate::Always`] is about; empty means all.
+    pub by_force: BTreeSet<String>,
     /// Looks at these services and what they depend on only; empty means all.
     pub services: BTreeSet<String>,
     /// Leaves what they depend on alone.
@@ -280,6 +282,14 @@ impl Plan {
     /// The images to pull first: what was pulled may change the rest of the plan.
     pub fn pulls(&self) -> impl Iterator<Item = &Preparation> {
         self.prepare.iter().filter(|step| matches!(step, Preparation::PullImage { .. }))
+    }
+
+    /// The plan of somebody who only wants containers to exist.
+    #[must_use]
+    pub fn without_starts(mut self) -> Self {
+        let only_starts = |it: &Action| matches!(it, Action::Start { .. } | Action::Restart { .. });
+        self.changes.retain(|change| !only_starts(&change.action));
+        self
     }
 
     /// The plan once its images are there.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::observed::{Container, Health, Observed, State, familiar};
 use super::recovery::{ran_before, unfinished};
 use super::references::{self, Parents};
-use super::{Action, Change, Desired, Kept, Plan, Preparation, Recreate, Removal, Wait, labels};
+use super::{
+    Action, Change, Desired, Kept, Options, Plan, Preparation, Recreate, Removal, Wait, labels,
+};
 use crate::compose::model::{MountKind, Service};
 
 /// One service and what is known about it.
@@ -234,10 +236,13 @@ impl<'a> Scope<'a> {
 
     /// In what a container differs from its service; `None` where it is current.
     fn difference(&self, container: &Container) -> Option<String> {
-        match self.desired.options.recreate {
-            Recreate::Always => return Some("asked for".to_owned()),
+        let Options { recreate, by_force, .. } = self.desired.options;
+        match recreate {
+            Recreate::Always if by_force.is_empty() || by_force.contains(&self.service.name) => {
+                return Some("asked for".to_owned());
+            }
             Recreate::Never => return None,
-            Recreate::Diverged => {}
+            Recreate::Always | Recreate::Diverged => {}
         }
         if let Parents::New(name) = self.parents {
             return Some(format!("lives with a container of {name}, which is made new"));

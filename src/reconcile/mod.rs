@@ -143,6 +143,8 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
         revision: &revision.to_string(),
         journal: &journal,
         wait: Waiting { within: gate.within, stable_for: gate.stable_for, healthy: true },
+        start: true,
+        stop_timeout: None,
         cancel: run.cancel,
         undo: Some(&undo),
     };

@@ -234,6 +234,7 @@ fn load_from(files: &dyn Files, reader: &Reader, deploy: &Deploy) -> Result<Proj
         profiles: deploy.profiles.clone(),
         project_name: deploy.project_name.clone(),
         variables: configuration.settings.variables,
+        ..Request::default()
     };
     compose::load::load(&request, files).map_err(|problems| {
         blocked(Reason::ComposeInvalid, "the Compose project cannot be loaded", &problems)

@@ -3,6 +3,7 @@
 //! Every call has a deadline. Works on API 1.41 (Engine 20.10) and newer; [`Engine::api_version`] is
 //! the one place that knows which.
 
+mod archive;
 mod containers;
 mod create;
 mod events;
@@ -13,6 +14,7 @@ mod output;
 mod own;
 mod resources;
 
+pub use self::archive::Ownership;
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer};
 pub use self::events::{ContainerEvent, What};

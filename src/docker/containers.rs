@@ -105,7 +105,7 @@ impl Engine {
         Ok(id)
     }
 
-    async fn create(
+    pub(super) async fn create(
         &self,
         name: &str,
         platform: String,

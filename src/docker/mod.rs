@@ -4,21 +4,35 @@
 //! the one place that knows which.
 
 mod archive;
+mod attach;
 mod containers;
 mod create;
 mod events;
 mod images;
 mod list;
+mod listing;
+mod log_lines;
 mod mounts;
+mod oneoff;
 mod output;
 mod own;
+mod paths;
+mod process;
 mod resources;
+mod usage;
 
 pub use self::archive::Ownership;
+pub use self::attach::{Attached, Chunk, ExecCommand, MainProcess, TerminalSize};
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer};
 pub use self::events::{ContainerEvent, What};
+pub use self::listing::{EngineEvent, ImageFacts, Listed, PublishedPort};
+pub use self::log_lines::LogRange;
+pub use self::oneoff::OneOff;
 pub use self::output::{OutputLine, Stream};
+pub use self::paths::PathStat;
+pub use self::process::Processes;
+pub use self::usage::Usage;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -8,6 +8,7 @@ mod bad_days;
 mod bad_input;
 mod cli;
 mod cli_compose;
+mod compose_verbs;
 mod crash;
 mod deploy;
 #[path = "../git_world/mod.rs"]

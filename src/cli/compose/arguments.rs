@@ -39,6 +39,9 @@ pub(in crate::cli) struct Compose {
     /// Prints the version
     #[arg(short = 'v', long)]
     pub(super) version: bool,
+    /// Accepted for old scripts
+    #[arg(long, hide = true)]
+    pub(super) verbose: bool,
     /// What to do.
     #[command(subcommand)]
     pub(super) command: Option<Command>,

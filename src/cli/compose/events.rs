@@ -30,6 +30,7 @@ pub(super) struct Events {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// Only these services
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

@@ -26,6 +26,7 @@ pub(super) struct Images {
     #[arg(long, default_value = "table", value_parser = ["table", "json"])]
     format: String,
     /// Only these services
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

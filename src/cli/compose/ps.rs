@@ -57,6 +57,7 @@ pub(super) struct Ps {
     )]
     orphans: bool,
     /// Only these services
+    #[arg(value_name = "SERVICE")]
     services_named: Vec<String>,
 }
 

@@ -84,7 +84,19 @@ pub(super) async fn converse(
         ended = listen => ended,
         () = speak => Ok(()),
         () = follow_size => Ok(()),
+        told = told_to_end(), if manner.tty => told,
     }
+}
+
+/// With a terminal in raw mode keys make no signals; one that still comes must not leave it raw.
+async fn told_to_end() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("listen for signals")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    bail!("told to end; the process in the container goes on")
 }
 
 /// Our terminal's size to the process, now and at every change.

@@ -13,6 +13,7 @@ use crate::cli::output::{json, print};
 #[derive(Debug, Args)]
 pub(super) struct Top {
     /// Only these services
+    #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Wait {
     #[arg(long)]
     down_project: bool,
     /// The services
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "SERVICE")]
     services: Vec<String>,
 }
 

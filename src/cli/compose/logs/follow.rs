@@ -25,6 +25,8 @@ struct Following<'a> {
     printer: Printer,
     open: SelectAll<BoxStream<'static, Heard>>,
     opened: BTreeSet<String>,
+    /// Those whose end is news: they ran when they were opened.
+    ran: BTreeSet<String>,
     /// By container the time of the last line, so that a log opened anew does not begin anew.
     last: BTreeMap<String, String>,
 }
@@ -45,6 +47,7 @@ pub(super) async fn follow(
         printer,
         open: SelectAll::new(),
         opened: BTreeSet::new(),
+        ran: containers.iter().filter(|it| is_running(it)).map(|it| it.id.clone()).collect(),
         last: BTreeMap::new(),
     };
     for container in &containers {
@@ -93,6 +96,7 @@ impl Following<'_> {
             return Ok(());
         }
         self.printer.introduce(container);
+        self.ran.insert(id.to_owned());
         // The last lines were counted at the beginning; from now on all count.
         "all".clone_into(&mut self.range.tail);
         self.begin(container)
@@ -117,7 +121,8 @@ impl Following<'_> {
                 Ok(true)
             }
             Ok(state) if is_running_state(state.state) => Ok(true),
-            Ok(state) => Ok(self.printer.ended(id, state.exit_code)?),
+            Ok(state) if self.ran.remove(id) => Ok(self.printer.ended(id, state.exit_code)?),
+            Ok(_) => Ok(true),
             Err(error) if is_not_found(&error) => {
                 debug!("{error:#}");
                 Ok(true)

@@ -114,7 +114,7 @@ mod tests {
         let mut printer = Printer::new(true, false, false);
         printer.introduce(&container("a", "p-web-1"));
         printer.introduce(&container("b", "a-longer-name"));
-        assert_eq!(printer.line("a", &line), "web-1         | hello  there");
+        assert_eq!(printer.line("a", &line), "web-1          | hello  there");
         assert_eq!(printer.line("b", &line), "a-longer-name  | hello  there");
     }
 

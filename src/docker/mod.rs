@@ -5,6 +5,8 @@
 
 mod archive;
 mod attach;
+mod auth;
+mod build;
 mod containers;
 mod create;
 mod endpoints;
@@ -13,23 +15,35 @@ mod files;
 mod gates;
 mod images;
 mod list;
+mod listing;
+mod log_lines;
 mod mounts;
+mod oneoff;
 mod output;
 mod own;
+mod paths;
 mod process;
 mod raw;
 mod resources;
+mod usage;
 
 pub use self::archive::Ownership;
-pub use self::attach::{Attached, Chunk, ExecCommand, TerminalSize};
+pub use self::attach::{Attached, Chunk, ExecCommand, MainProcess, TerminalSize};
+pub use self::build::{ImageBuild, beyond_classic};
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, profiles};
 pub use self::endpoints::{Endpoint, NetworkDefinition};
 pub use self::events::{ContainerEvent, What};
 pub use self::files::{Upload, digest, uploads};
 pub use self::gates::{ignored, ignored_of_network, unsupported};
+pub use self::images::{Progress, PullOptions};
+pub use self::listing::{EngineEvent, ImageFacts, Listed, PublishedPort};
+pub use self::log_lines::LogRange;
+pub use self::oneoff::OneOff;
 pub use self::output::{OutputLine, Stream};
+pub use self::paths::PathStat;
 pub use self::process::Processes;
+pub use self::usage::Usage;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -29,6 +29,7 @@ use crate::registry::ClientConfig;
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// The project as the host sees it, and what the Engine has of it.
+#[derive(Clone)]
 pub(super) struct Found {
     pub(super) project: Project,
     pub(super) hashes: Hashes,
@@ -44,9 +45,17 @@ pub(super) struct Manner {
     pub(super) stop_timeout: Option<i32>,
 }
 
+impl Manner {
+    /// Starts what was made, without waiting for its health; what others wait for has `within`.
+    pub(super) fn starting(within: Duration) -> Self {
+        let wait = Waiting { within, stable_for: Duration::ZERO, healthy: false };
+        Self { wait, start: true, stop_timeout: None }
+    }
+}
+
 /// Makes the Engine have what the project says.
 pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
-    if !arguments.detach && !arguments.wait && !arguments.dry_run && !arguments.no_start {
+    if !arguments.detach && !arguments.wait && !session.dry_run && !arguments.no_start {
         bail!(Usage("`up` without `-d` is not supported yet: add `-d` (or `--wait`)".to_owned()));
     }
     let wait = Waiting {
@@ -55,20 +64,19 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
         healthy: arguments.wait,
     };
     let start = !arguments.no_start;
-    converge(session, &arguments.changes, (wait, start), arguments.dry_run).await
+    converge(session, &arguments.changes, (wait, start)).await
 }
 
 /// Makes the Engine have what the project says, and starts nothing.
 pub(super) async fn create(session: &Session, arguments: &Create) -> Result<u8> {
     let wait = Waiting { within: LONGEST_WAIT, stable_for: Duration::ZERO, healthy: false };
-    converge(session, &arguments.changes, (wait, false), false).await
+    converge(session, &arguments.changes, (wait, false)).await
 }
 
 async fn converge(
     session: &Session,
     changes: &Changes,
     (wait, start): (Waiting, bool),
-    dry_run: bool,
 ) -> Result<u8> {
     let Session { engine, request, output, .. } = session;
     let mut found = look(engine, request).await?;
@@ -84,7 +92,7 @@ async fn converge(
     for note in &plan.notes {
         tracing::warn!("{note}");
     }
-    if dry_run {
+    if session.dry_run {
         print(|to| {
             if output.json {
                 return writeln!(to, "{:#}", json!(plan));

@@ -99,8 +99,7 @@ fn a_changed_key_replaces_its_container_alone() {
 
 #[test]
 fn flags_say_what_is_replaced() {
-    const TWO: &str =
-        "services: {db: {image: APP, network_mode: none}, web: {image: APP, network_mode: none, depends_on: [db]}}";
+    const TWO: &str = "services: {db: {image: APP, network_mode: none}, web: {image: APP, network_mode: none, depends_on: [db]}}";
     check(&[
         Row {
             name: "everything is asked for",

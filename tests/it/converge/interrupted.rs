@@ -131,7 +131,10 @@ fn a_swap_of_ports_that_is_cut_short_is_finished() {
 #[test]
 fn leftovers_of_a_first_up_are_used() {
     let world = World::new(&[]);
-    world.make(&Do::Write("compose.yml", "services: {web: {image: APP}, db: {image: APP, depends_on: [web]}}"));
+    world.make(&Do::Write(
+        "compose.yml",
+        "services: {web: {image: APP}, db: {image: APP, depends_on: [web]}}",
+    ));
     let catch = world.proxy.catch("POST", "/start", Hold::Request);
     let mut child = world.command("up -d").stderr(Stdio::null()).spawn().unwrap();
     catch.wait(PATIENCE);

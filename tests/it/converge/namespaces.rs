@@ -4,7 +4,13 @@ use super::{Do, ROW, Row, check};
 
 macro_rules! with {
     ($parent:literal, $child:literal) => {
-        concat!("services: {a: {image: ", $parent, "}, b: {image: APP, command: sleep 100000, ", $child, "}}")
+        concat!(
+            "services: {a: {image: ",
+            $parent,
+            "}, b: {image: APP, command: sleep 100000, ",
+            $child,
+            "}}"
+        )
     };
 }
 

@@ -63,19 +63,13 @@ fn whatever_state_a_container_is_in_it_ends_up_running() {
         },
         Row {
             name: "created and never started",
-            first: &[
-                Do::Write("compose.yml", WEB),
-                Do::Oracle("create"),
-            ],
+            first: &[Do::Write("compose.yml", WEB), Do::Oracle("create")],
             moved: "web-1 started, db-1 started",
             ..ROW
         },
         Row {
             name: "created, never started and changed",
-            first: &[
-                Do::Write("compose.yml", WEB),
-                Do::Oracle("create"),
-            ],
+            first: &[Do::Write("compose.yml", WEB), Do::Oracle("create")],
             after: CHANGED,
             moved: "web-1 replaced, db-1 started",
             ..ROW
@@ -104,10 +98,7 @@ fn containers_of_docker_compose_are_ours() {
         },
         Row {
             name: "a changed one is replaced",
-            first: &[
-                Do::Write("compose.yml", WEB),
-                Do::Oracle("up -d"),
-            ],
+            first: &[Do::Write("compose.yml", WEB), Do::Oracle("up -d")],
             after: CHANGED,
             moved: "web-1 replaced",
             ..ROW

@@ -109,6 +109,25 @@ fn is_component(text: &str) -> bool {
     text.starts_with(is_word) && text.ends_with(is_word) && text.split(is_word).all(is_separator)
 }
 
+/// What an image is identical with. Engines name it by different digests, and the same Engine does
+/// after a change of its store: an image is another one only if all that is known of it differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The Engine's id: of the configuration, or of an index.
+    pub id: String,
+    /// Manifests of platforms that are here, where the Engine tells them.
+    pub manifests: Vec<String>,
+}
+
+impl Identity {
+    /// Whether a container that was made from an image with one of these names would be made from the
+    /// same one today: its image label, its image id, its manifest. Empty names say nothing.
+    pub fn is_one_of(&self, names: &[&str]) -> bool {
+        let is_ours = |name: &str| name == self.id || self.manifests.iter().any(|it| it == name);
+        names.iter().any(|name| !name.is_empty() && is_ours(name))
+    }
+}
+
 /// What opens a registry. Cannot print its secret.
 #[derive(Clone)]
 pub enum Credentials {
@@ -186,6 +205,21 @@ mod tests {
             let found = Reference::parse(text).unwrap();
             assert_eq!((found.host(), found.credentials_key()), (host, key), "{text}");
         }
+    }
+
+    #[test]
+    fn an_image_is_another_one_only_if_all_names_differ() {
+        let identity = Identity { id: "i".to_owned(), manifests: vec!["m".to_owned()] };
+        for (names, expected) in [
+            (["i", "x"], true),
+            (["x", "i"], true),
+            (["", "m"], true),
+            (["x", "y"], false),
+            (["", ""], false),
+        ] {
+            assert_eq!(identity.is_one_of(&names), expected, "{names:?}");
+        }
+        assert!(!Identity::default().is_one_of(&[""]));
     }
 
     #[test]

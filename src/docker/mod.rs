@@ -4,6 +4,8 @@
 //! the one place that knows which.
 
 mod archive;
+mod auth;
+mod build;
 mod containers;
 mod create;
 mod events;
@@ -18,11 +20,13 @@ mod raw;
 mod resources;
 
 pub use self::archive::Ownership;
+pub use self::build::{ImageBuild, beyond_classic};
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, profiles};
 pub use self::events::{ContainerEvent, What};
 pub use self::files::{Upload, uploads};
 pub use self::gates::{ignored, ignored_of_network, unsupported};
+pub use self::images::{Progress, PullOptions};
 pub use self::output::{OutputLine, Stream};
 
 use std::sync::{Arc, OnceLock};

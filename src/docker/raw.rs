@@ -1,10 +1,12 @@
 //! What bollard cannot say: fields that its types have lost, headers it encodes wrongly, a bare ping.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bollard::Docker;
 use bollard::errors::Error as BollardError;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -19,7 +21,42 @@ const API_VERSION: &str = "api-version";
 /// Bytes beyond which an answer to a ping is none.
 const LARGEST_ANSWER: u64 = 16 * 1024;
 
-/// A client whose next request carries `body` with `extra` fields, instead of what bollard makes of it.
+/// What a request says beyond or instead of what bollard makes of it.
+#[derive(Default)]
+pub(super) struct Change {
+    /// The body, in the place of bollard's.
+    pub(super) body: Option<Vec<u8>>,
+    /// The query, in the place of bollard's.
+    pub(super) query: Option<String>,
+    /// A further header, whose value is a secret.
+    pub(super) header: Option<(&'static str, SecretString)>,
+}
+
+/// A client that makes its requests with this change; meant for one request.
+pub(super) fn changed(docker: &Docker, change: Change) -> Docker {
+    docker.clone().with_request_modifier(move |mut request| {
+        if let Some(query) = &change.query {
+            let whole = request.uri().to_string();
+            let before = whole.split('?').next().unwrap_or_default();
+            // It was an address before, and a query of encoded pairs keeps it one.
+            if let Ok(uri) = format!("{before}?{query}").parse() {
+                *request.uri_mut() = uri;
+            }
+        }
+        if let Some((name, value)) = &change.header
+            // Base64 is always a valid header.
+            && let Ok(value) = value.expose_secret().parse()
+        {
+            request.headers_mut().insert(*name, value);
+        }
+        match &change.body {
+            Some(body) => request.map(|_| bollard::body_full(body.clone().into())),
+            None => request,
+        }
+    })
+}
+
+/// A client whose request carries `body` with `extra` fields.
 ///
 /// # Errors
 ///
@@ -33,20 +70,24 @@ pub(super) fn with_fields(
     let fields = body.as_object_mut().context("write a request that is an object")?;
     fields.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let bytes = serde_json::to_vec(&body).context("write a request")?;
-    Ok(docker.clone().with_request_modifier(move |request| {
-        request.map(|_| bollard::body_full(bytes.clone().into()))
-    }))
+    Ok(changed(docker, Change { body: Some(bytes), ..Change::default() }))
 }
 
-/// A client whose requests carry a header.
-pub(super) fn with_header(docker: &Docker, name: &'static str, value: String) -> Docker {
-    docker.clone().with_request_modifier(move |mut request| {
-        // Base64 is always a valid header.
-        if let Ok(value) = value.parse() {
-            request.headers_mut().insert(name, value);
-        }
-        request
-    })
+/// Pairs as a query; every byte that might mean something is encoded.
+pub(super) fn query(pairs: &[(&str, String)]) -> String {
+    let encode = |text: &str| {
+        text.bytes().fold(String::new(), |mut encoded, byte| {
+            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+                encoded.push(char::from(byte));
+            } else {
+                // Writing to a string cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+            encoded
+        })
+    };
+    let pair = |(name, value): &(&str, String)| format!("{name}={}", encode(value));
+    pairs.iter().map(pair).collect::<Vec<_>>().join("&")
 }
 
 /// Asks an Engine for its newest API version by ping, which costs it nothing; `None` where it does not
@@ -88,6 +129,12 @@ fn header(answer: &str, wanted: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn queries_are_encoded() {
+        let pairs = [("t", "a/b:1".to_owned()), ("x", "{\"ü\":\" &\"}".to_owned())];
+        assert_eq!(query(&pairs), "t=a%2Fb%3A1&x=%7B%22%C3%BC%22%3A%22%20%26%22%7D");
+    }
 
     #[test]
     fn the_version_is_in_a_header() {

@@ -8,6 +8,7 @@ pub mod observed;
 pub mod order;
 mod orphans;
 mod print;
+pub mod pull;
 mod recovery;
 mod resources;
 mod service;

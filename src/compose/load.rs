@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, Names};
 use super::decode::service::{Draft, EnvFile, clean_path, service};
-use super::decode::{At, Decoder, resources};
-use super::model::{Condition, Dependency, Mount, MountKind, Project, Service};
+use super::decode::{self, At, Decoder, resources};
+use super::model::{Mount, MountKind, Project, Service};
+use super::resolve::Surroundings;
 use super::yaml::{self, Node};
-use super::{Files, Request, dotenv, interpolate, merge};
+use super::{Files, Request, dotenv, emit, interpolate, merge};
 use crate::problem::{Problem, Problems};
 
 /// Names of Compose files, in order of preference.
@@ -26,8 +27,9 @@ const OVERRIDE_NAMES: &[&str] = &[
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 ];
-const TOP_KEYS: &[&str] = &["name", "services", "networks", "volumes", "version"];
-const TOP_LATER: &[&str] = &["include", "secrets", "configs", "models"];
+const TOP_KEYS: &[&str] = &[
+    "name", "services", "networks", "volumes", "secrets", "configs", "models", "include", "version",
+];
 
 /// Loads a project.
 pub fn load(request: &Request, files: &dyn Files) -> Result<Project, Problems> {
@@ -265,7 +267,14 @@ impl Loader<'_> {
                     project.networks = each(&mut decoder, field, resources::network);
                 }
                 "volumes" => project.volumes = each(&mut decoder, field, resources::volume),
-                _ => decoder.unknown(at, key, TOP_KEYS, TOP_LATER),
+                "secrets" => project.secrets = each(&mut decoder, field, decode::files::secret),
+                "configs" => project.configs = each(&mut decoder, field, decode::files::config),
+                "models" => project.models = each(&mut decoder, field, resources::model),
+                "include" => decoder.refuse(field, "is not supported yet"),
+                extension if extension.starts_with("x-") => {
+                    project.extensions.insert(key.name.clone(), emit::json(node));
+                }
+                _ => decoder.unknown(at, key, TOP_KEYS),
             }
         }
         let declared: Vec<String> = drafts.keys().cloned().collect();
@@ -281,6 +290,8 @@ impl Loader<'_> {
             enabled: project.services.keys().map(String::as_str).collect(),
             networks: project.networks.keys().map(String::as_str).collect(),
             volumes: project.volumes.keys().map(String::as_str).collect(),
+            secrets: project.secrets.keys().map(String::as_str).collect(),
+            configs: project.configs.keys().map(String::as_str).collect(),
         };
         check::check(root, &project.services, &names, &mut decoder.problems);
         let mut problems = decoder.problems;
@@ -305,7 +316,7 @@ impl Loader<'_> {
 
     /// A service with its environment, paths and implied keys filled in.
     fn resolved(&mut self, draft: Draft, problems: &mut Vec<Problem>) -> Service {
-        let Draft { mut service, env_files } = draft;
+        let Draft { mut service, env_files, label_files } = draft;
         for (name, value) in &mut service.environment {
             if value.is_none() {
                 *value = self.environment.get(name).cloned();
@@ -321,13 +332,22 @@ impl Loader<'_> {
         let folded = folded.into_iter().map(|(name, value)| (name, Some(value)));
         let own = std::mem::take(&mut service.environment);
         service.environment = folded.chain(own).collect();
+        let mut labels = BTreeMap::new();
+        for file in &label_files {
+            match self.label_file(file, &labels) {
+                Ok(values) => labels.extend(values),
+                Err(found) => problems.extend(found.0),
+            }
+        }
+        labels.append(&mut service.labels);
+        service.labels = labels;
         for mount in &mut service.volumes {
             self.resolve_source(mount);
         }
         if service.networks.is_empty() && service.network_mode.is_none() {
             service.networks.insert("default".to_owned(), None);
         }
-        imply_dependencies(&mut service);
+        self.surroundings(&|path| self.host_path(path)).service(&mut service);
         service
     }
 
@@ -362,6 +382,23 @@ impl Loader<'_> {
         }
     }
 
+    fn label_file(
+        &mut self,
+        file: &EnvFile,
+        earlier: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, Problems> {
+        let path = self.absolute(&file.path);
+        let text = self.files.read(&path).map_err(|error| {
+            file.span.problem(format!("read label_file `{}`: {error}", file.path))
+        })?;
+        let lookup = |name: &str| earlier.get(name).cloned();
+        dotenv::parse(&text, &self.shown(&path), &lookup, earlier, &mut self.unset)
+    }
+
+    fn surroundings<'a>(&'a self, host_path: &'a dyn Fn(&str) -> String) -> Surroundings<'a> {
+        Surroundings { host_path, environment: &self.environment }
+    }
+
     fn resolve_source(&self, mount: &mut Mount) {
         let MountKind::Bind { .. } = mount.kind else { return };
         if let Some(source) = &mut mount.source {
@@ -372,9 +409,7 @@ impl Loader<'_> {
     /// A path of the host, absolute: `~` is `HOME`, the rest is beneath the directory.
     fn host_path(&self, path: &str) -> String {
         let home = self.environment.get("HOME");
-        let beneath_home =
-            path.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        match (beneath_home, home) {
+        match (path.strip_prefix('~'), home) {
             (Some(rest), Some(home)) => clean_path(&format!("{home}/{rest}")),
             _ if path.starts_with('/') => path.to_owned(),
             _ => self.absolute(path).display().to_string(),
@@ -383,8 +418,10 @@ impl Loader<'_> {
 
     /// Names everything and drops what no service uses.
     fn normalise(&self, project: &mut Project) {
+        self.surroundings(&|path| self.host_path(path)).files(project);
         let Project { name, services, networks, volumes, .. } = project;
         for service in services.values_mut() {
+            service.imply_image(name);
             let required = |other: &String| !project.disabled_services.contains(other);
             service.depends_on.retain(|other, _| required(other));
             // Compose says the number in both places when there is a `deploy`.
@@ -467,17 +504,4 @@ fn refuse_name(decoder: &mut Decoder, at: At<'_>, key: &yaml::Key) {
 fn is_enabled(profiles: &[String], active: &[String]) -> bool {
     let named = |profile: &String| active.contains(profile);
     profiles.is_empty() || active.iter().any(|name| name == "*") || profiles.iter().any(named)
-}
-
-/// Sharing a namespace with a service means starting after it and again with it.
-fn imply_dependencies(service: &mut Service) {
-    let modes = [&service.network_mode, &service.ipc, &service.pid, &service.uts];
-    let named = modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix("service:"));
-    for name in named.map(str::to_owned).collect::<Vec<_>>() {
-        service.depends_on.entry(name).or_insert(Dependency {
-            condition: Condition::Started,
-            restart: true,
-            required: true,
-        });
-    }
 }

@@ -13,6 +13,7 @@ pub mod interpolate;
 pub mod load;
 pub mod merge;
 pub mod model;
+mod resolve;
 pub mod scalar;
 pub mod shortforms;
 pub mod units;

@@ -6,9 +6,11 @@
 mod adoption;
 mod bad_days;
 mod bad_input;
+mod build;
 mod cli;
 mod cli_compose;
 mod crash;
+mod create_bodies;
 mod deploy;
 #[path = "../git_world/mod.rs"]
 #[expect(
@@ -20,6 +22,7 @@ mod deploy;
 mod git_world;
 mod image;
 mod jobs;
+mod registry;
 mod rig;
 mod rollback;
 mod support;

@@ -21,6 +21,10 @@ pub fn json(node: &yaml::Node) -> Value {
         yaml::Value::Null => Value::Null,
         yaml::Value::Bool(value) => (*value).into(),
         yaml::Value::Int(value) => serde_json::Number::from_i128(*value).into(),
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number")]
+        yaml::Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => {
+            (*value as i64).into()
+        }
         yaml::Value::Float(value) => (*value).into(),
         yaml::Value::Timestamp(text) | yaml::Value::String(text) => text.clone().into(),
         yaml::Value::Sequence(items) => items.iter().map(json).collect(),

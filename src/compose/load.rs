@@ -258,10 +258,13 @@ impl Loader<'_> {
             let field = at.key(key, node);
             match key.name.as_str() {
                 "name" => {}
-                "version" => project.warnings.push(format!(
-                    "{}:{}: `version` is obsolete and ignored: remove it",
-                    key.span.source.file, key.span.line
-                )),
+                "version" => {
+                    decoder.string(field);
+                    project.warnings.push(format!(
+                        "{}:{}: `version` is obsolete and ignored: remove it",
+                        key.span.source.file, key.span.line
+                    ));
+                }
                 "services" => drafts = services(&mut decoder, field, &active),
                 "networks" => {
                     project.networks = each(&mut decoder, field, resources::network);
@@ -475,16 +478,13 @@ fn services(decoder: &mut Decoder, at: At<'_>, active: &[String]) -> BTreeMap<St
     drafts
 }
 
-/// Reads each entry of a top-level mapping; the mapping itself may be null.
+/// Reads each entry of a top-level mapping.
 fn each<T>(
     decoder: &mut Decoder,
     at: At<'_>,
     read: fn(&mut Decoder, At<'_>) -> T,
 ) -> BTreeMap<String, T> {
     let mut values = BTreeMap::new();
-    if at.node.is_null() {
-        return values;
-    }
     for (key, node) in decoder.mapping(at) {
         refuse_name(decoder, at, key);
         values.insert(key.name.clone(), read(decoder, at.key(key, node)));

@@ -13,7 +13,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::create::{Attachment, NewContainer, blueprint};
+use super::create::{Attachment, Blueprint, NewContainer, blueprint};
 use super::{Engine, is_not_found, raw, status_of};
 use crate::job::RunContainer;
 use crate::plan::observed::{Health, State};
@@ -48,6 +48,15 @@ impl Engine {
     /// When the Engine refuses; a container half made is removed again.
     pub async fn create_service(&self, new: &NewContainer<'_>) -> Result<String> {
         let blueprint = blueprint(new, self.api_version().await?)?;
+        self.create_from(new, blueprint).await
+    }
+
+    /// Creates a container and connects it to what the create call could not take.
+    pub(super) async fn create_from(
+        &self,
+        new: &NewContainer<'_>,
+        blueprint: Blueprint,
+    ) -> Result<String> {
         let name = new.name;
         let options = CreateContainerOptions {
             name: Some(name.to_owned()),
@@ -104,7 +113,7 @@ impl Engine {
         Ok(id)
     }
 
-    async fn create(
+    pub(super) async fn create(
         &self,
         options: CreateContainerOptions,
         body: ContainerCreateBody,

@@ -9,6 +9,7 @@ mod bad_input;
 mod build;
 mod cli;
 mod cli_compose;
+mod compose_verbs;
 mod crash;
 mod create_bodies;
 mod deploy;

@@ -11,7 +11,7 @@ use crate::plan::teardown::{Extent, teardown};
 
 /// Removes what the project has on the Engine. Works by labels; the files only give the name.
 pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
-    let Session { engine, request, output } = session;
+    let Session { engine, request, output, .. } = session;
     let Down { volumes, remove_orphans: orphans } = *arguments;
     // With a name and no files there are only labels to go by.
     let loaded = match (load_project(request), &request.project_name) {

@@ -24,15 +24,15 @@ use crate::plan::observed::Observed;
 use crate::plan::{self, Desired, Hashes, Options, Plan, Preparation};
 
 /// The project as the host sees it, and what the Engine has of it.
-struct Found {
-    project: Project,
-    hashes: Hashes,
-    observed: Observed,
+pub(super) struct Found {
+    pub(super) project: Project,
+    pub(super) hashes: Hashes,
+    pub(super) observed: Observed,
 }
 
 /// Makes the Engine have what the project says.
 pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
-    let Session { engine, request, output } = session;
+    let Session { engine, request, output, .. } = session;
     if !arguments.detach && !arguments.wait && !arguments.dry_run {
         bail!(Usage("`up` without `-d` is not supported yet: add `-d` (or `--wait`)".to_owned()));
     }
@@ -64,7 +64,7 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
     }
     if plan.is_empty() {
         tracing::info!("{}: nothing to do, {}", plan.project, plan.summary());
-    } else if let Err(failure) = apply(engine, arguments, &found, &plan).await? {
+    } else if let Err(failure) = apply(engine, arguments.waiting(), &found, &plan).await? {
         return report(&failure);
     }
     if output.json {
@@ -73,8 +73,18 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
     Ok(0)
 }
 
+impl Up {
+    fn waiting(&self) -> Waiting {
+        Waiting {
+            within: Duration::from_secs(self.wait_timeout),
+            stable_for: Duration::ZERO,
+            healthy: self.wait,
+        }
+    }
+}
+
 impl Found {
-    fn plan(&self, options: &Options) -> Result<Plan> {
+    pub(super) fn plan(&self, options: &Options) -> Result<Plan> {
         let desired = Desired { project: &self.project, hashes: &self.hashes, options };
         Ok(plan::plan(&desired, &self.observed)?)
     }
@@ -82,7 +92,7 @@ impl Found {
 
 /// Loads the project while the Engine answers what does not depend on it. What is wrong with the
 /// files is told before what is wrong with the Engine.
-async fn look(engine: &Engine, request: &Request) -> Result<Found> {
+pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
     // With a name that was given, even the containers need not wait for the files.
     let mut early = JoinSet::new();
     early.spawn(observe(engine.clone(), request.project_name.clone()));
@@ -121,7 +131,7 @@ fn known_services(project: &Project, wanted: &[String]) -> Result<()> {
     bail!(Usage(format!("there is no service `{unknown}`{hint}")))
 }
 
-async fn pull(engine: &Engine, plan: &Plan) -> Result<()> {
+pub(super) async fn pull(engine: &Engine, plan: &Plan) -> Result<()> {
     for step in plan.pulls() {
         let Preparation::PullImage { image } = step else { continue };
         tracing::info!("{step}");
@@ -131,9 +141,9 @@ async fn pull(engine: &Engine, plan: &Plan) -> Result<()> {
 }
 
 /// Carries out the plan; a signal stops it at the next step boundary and puts back what was touched.
-async fn apply(
+pub(super) async fn apply(
     engine: &Engine,
-    arguments: &Up,
+    wait: Waiting,
     found: &Found,
     plan: &Plan,
 ) -> Result<Result<(), Failure>> {
@@ -146,11 +156,7 @@ async fn apply(
         observed: &found.observed,
         revision: "",
         journal: &journal,
-        wait: Waiting {
-            within: Duration::from_secs(arguments.wait_timeout),
-            stable_for: Duration::ZERO,
-            healthy: arguments.wait,
-        },
+        wait,
         cancel: &cancel,
         undo: None,
     };
@@ -164,7 +170,7 @@ async fn apply(
     })
 }
 
-fn report(failure: &Failure) -> Result<u8> {
+pub(super) fn report(failure: &Failure) -> Result<u8> {
     let after = match failure.left {
         Left::Untouched => "nothing that ran was touched",
         Left::RolledBack => "rolled back, what ran before runs again",

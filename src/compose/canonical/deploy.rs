@@ -47,7 +47,8 @@ fn resources_json(resources: &Resources) -> Object {
     object
 }
 
-fn generic_json(resource: &GenericResource) -> Value {
+fn generic_json(resource: &Option<GenericResource>) -> Value {
+    let Some(resource) = resource else { return Object::new().into() };
     let mut spec = Map::new();
     spec.insert("kind".to_owned(), resource.kind.clone().into());
     spec.insert("value".to_owned(), resource.value.into());

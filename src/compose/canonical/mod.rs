@@ -6,6 +6,7 @@ mod mounts;
 mod object;
 pub(super) mod resources;
 pub(super) mod service;
+mod yaml;
 
 use serde_json::{Map, Value, json};
 
@@ -73,47 +74,12 @@ fn project_json(project: &Project) -> Value {
     root.into()
 }
 
-/// The same as YAML, in the style of `docker compose config`; it reads back as the same project.
+/// What `docker compose config` prints of it; it reads back as the same project.
 pub fn config_yaml(project: &Project) -> String {
     let mut value = project_json(project);
     // Keys are never interpolated, so escaped ones would read back as others.
     escape_values(&mut value);
-    drop_unset(&mut value);
-    emit::yaml(&value)
-}
-
-/// Removes what `docker compose` prints in JSON only.
-fn drop_unset(value: &mut Value) {
-    for service in value["services"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-        let Some(service) = service.as_object_mut() else { continue };
-        for key in ["command", "entrypoint"] {
-            if service.get(key).is_some_and(Value::is_null) {
-                service.shift_remove(key);
-            }
-        }
-        // Compose leaves a limit of zero out, and could then not read its own text.
-        for ulimit in
-            service.get_mut("ulimits").and_then(Value::as_object_mut).into_iter().flatten()
-        {
-            match ulimit.1.as_object_mut() {
-                Some(limits) if limits.is_empty() => *ulimit.1 = 0.into(),
-                Some(limits) => {
-                    for side in ["soft", "hard"] {
-                        limits.entry(side).or_insert_with(|| 0.into());
-                    }
-                }
-                None => {}
-            }
-        }
-        if let Some(deploy) = service.get_mut("deploy").and_then(Value::as_object_mut) {
-            deploy.retain(|_, part| part.as_object().is_none_or(|part| !part.is_empty()));
-        }
-    }
-    for network in value["networks"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-        if let Some(network) = network.as_object_mut() {
-            network.retain(|_, part| part.as_object().is_none_or(|part| !part.is_empty()));
-        }
-    }
+    emit::yaml(&yaml::in_yaml_form(value))
 }
 
 fn escape_values(value: &mut Value) {

@@ -173,6 +173,7 @@ fn archive(uploads: &[Upload]) -> std::io::Result<Vec<u8>> {
         header.set_uid(u64::from(upload.uid));
         header.set_gid(u64::from(upload.gid));
         header.set_mode(upload.mode);
+        header.set_mtime(0);
         let path = upload.target.trim_start_matches('/');
         archive.append_data(&mut header, path, upload.content.as_slice())?;
     }

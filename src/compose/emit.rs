@@ -130,8 +130,8 @@ fn is_plain(text: &str) -> bool {
     let starts_free = match text.chars().next() {
         None => return false,
         Some(
-            ' ' | '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%'
-            | '@' | '`',
+            ' ' | '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"'
+            | '%' | '@' | '`',
         ) => false,
         Some('?' | ':' | '-') => !matches!(text.chars().nth(1), None | Some(' ')),
         Some(_) => true,

@@ -1,5 +1,6 @@
 //! Images: pulling.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,18 @@ impl Engine {
             self.docker()?.remove_image(reference, None::<RemoveImageOptions>, None).await;
         let removed = removed.map(drop).with_context(|| format!("remove image `{reference}`"));
         super::containers::ignore(removed, super::is_not_found)
+    }
+
+    /// Targets at which an image asks for volumes.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such image.
+    pub async fn image_volumes(&self, reference: &str) -> Result<BTreeSet<String>> {
+        let inspected = self.docker()?.inspect_image(reference).await;
+        let inspected = inspected.with_context(|| format!("inspect image `{reference}`"))?;
+        let volumes = inspected.config.and_then(|config| config.volumes);
+        Ok(volumes.unwrap_or_default().into_iter().collect())
     }
 
     /// Pulls an image. A reference without a tag means `latest`.

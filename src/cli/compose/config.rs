@@ -32,8 +32,9 @@ pub(super) fn config(session: &Session, arguments: &Config) -> Result<u8> {
         return Ok(0);
     }
     match &arguments.output {
-        Some(file) => std::fs::write(file, text)
-            .with_context(|| format!("write `{}`", file.display()))?,
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("write `{}`", file.display()))?
+        }
         None => print(|to| to.write_all(text.as_bytes()))?,
     }
     Ok(0)
@@ -203,7 +204,8 @@ fn names_of(tree: &Node, section: &str) -> Vec<String> {
 
 /// Every profile of every service.
 fn profiles(tree: &Node) -> Vec<String> {
-    let services = tree.get("services").and_then(|section| section.as_mapping()).unwrap_or_default();
+    let services =
+        tree.get("services").and_then(|section| section.as_mapping()).unwrap_or_default();
     let listed = services.iter().filter_map(|(_, service)| service.get("profiles")?.as_sequence());
     let mut names: Vec<String> =
         listed.flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect();

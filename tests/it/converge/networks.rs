@@ -73,7 +73,11 @@ fn a_network_made_anew_keeps_what_is_attached() {
             before: on_default!("{ipam: {config: [{subnet: NET1.0/24}]}}"),
             after: on_default!("{ipam: {config: [{subnet: NET2.0/24}]}}"),
             moved: "net default anew",
-            ask: &[NAMES_RESOLVE[0], NAMES_RESOLVE[1], ("in web-1 ip route | grep -c NET2.0/24", "1")],
+            ask: &[
+                NAMES_RESOLVE[0],
+                NAMES_RESOLVE[1],
+                ("in web-1 ip route | grep -c NET2.0/24", "1"),
+            ],
             ..ROW
         },
         Row {
@@ -93,7 +97,10 @@ fn a_network_made_anew_keeps_what_is_attached() {
             before: "services: {web: {image: APP, networks: {a: {ipv4_address: NET1.77}}}, db: {image: APP, networks: [a]}}\nnetworks: {a: {ipam: {config: [{subnet: NET1.0/24}]}}}",
             after: "services: {web: {image: APP, networks: {a: {ipv4_address: NET2.77}}}, db: {image: APP, networks: [a]}}\nnetworks: {a: {ipam: {config: [{subnet: NET2.0/24}]}}}",
             moved: "net a anew, web-1 replaced",
-            ask: &[("aliases a of web-1", "NET2.77 web web-1"), ("in db-1 wget -q -O - http://web/", "one")],
+            ask: &[
+                ("aliases a of web-1", "NET2.77 web web-1"),
+                ("in db-1 wget -q -O - http://web/", "one"),
+            ],
             ..ROW
         },
         Row {
@@ -129,7 +136,10 @@ fn a_network_made_anew_keeps_what_is_attached() {
             )],
             after: on_default!("{labels: {a: b}}"),
             moved: "net default anew",
-            ask: &[("in web-1 wget -q -O - http://visitor/", "one"), ("in guest wget -q -O - http://web/", "one")],
+            ask: &[
+                ("in web-1 wget -q -O - http://visitor/", "one"),
+                ("in guest wget -q -O - http://web/", "one"),
+            ],
             ..ROW
         },
         Row {

@@ -103,7 +103,10 @@ impl World {
     pub(super) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(roadstead::program());
         command.arg("compose").args(words(&self.text(arguments))).current_dir(self.path());
-        command.env_clear().env("HOME", self.directory.path()).env("DOCKER_HOST", self.proxy.host());
+        command
+            .env_clear()
+            .env("HOME", self.directory.path())
+            .env("DOCKER_HOST", self.proxy.host());
         command
     }
 
@@ -126,10 +129,12 @@ impl World {
                 let dockerfile = self.text(&format!("FROM APP\n{line}\n"));
                 self.engine.build_image(&self.text(tag), &dockerfile, &[]);
             }
-            Do::Await(container, state) => wait_for(&format!("{container} {state}"), PATIENCE, || {
-                let seen = self.see();
-                seen.containers.get(*container).is_some_and(|it| it.state == *state)
-            }),
+            Do::Await(container, state) => {
+                wait_for(&format!("{container} {state}"), PATIENCE, || {
+                    let seen = self.see();
+                    seen.containers.get(*container).is_some_and(|it| it.state == *state)
+                })
+            }
         }
     }
 
@@ -144,7 +149,9 @@ impl World {
 
     fn short_name(&self, name: &str) -> String {
         let (temporary, name) = match name.split_once('_') {
-            Some((id, rest)) if id.len() == 12 && rest.starts_with(self.project()) => ("HEX_", rest),
+            Some((id, rest)) if id.len() == 12 && rest.starts_with(self.project()) => {
+                ("HEX_", rest)
+            }
             _ => ("", name),
         };
         let rest = name.strip_prefix(self.project()).map_or(name, |rest| &rest[1..]);
@@ -186,9 +193,10 @@ impl World {
             asked.extend(["IPv4Address", "IPv6Address"].iter().filter_map(|key| {
                 Some(endpoint["IPAMConfig"][key].as_str().filter(|it| !it.is_empty())?.to_owned())
             }));
+            let mut asked: Vec<_> = asked.iter().map(|it| self.short_name(it)).collect();
             asked.sort();
             asked.dedup();
-            (self.short_name(name), asked.iter().map(|it| self.short_name(it)).collect())
+            (self.short_name(name), asked)
         });
         let mounts = it["Mounts"].as_array().into_iter().flatten();
         let mounts = mounts.map(|it| {
@@ -236,7 +244,8 @@ impl World {
                 None => Some("created"),
             };
             let Some(verb) = verb else { continue };
-            let state = if new.state == "running" { String::new() } else { format!(" {}", new.state) };
+            let state =
+                if new.state == "running" { String::new() } else { format!(" {}", new.state) };
             moved.push(format!("{name} {verb}{state}"));
         }
         for (name, old) in &before.containers {

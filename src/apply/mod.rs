@@ -142,8 +142,9 @@ async fn carry_out(context: &Context<'_>, plan: &Plan, watch: &Watch) -> Result<
         remove_created_networks(context, plan).await;
         return Err(Failure { error, left, cancelled });
     }
-    switch.commit().await;
+    switch.let_old_go().await;
     remove_all(context, plan).await;
+    switch.give_names().await;
     Ok(())
 }
 

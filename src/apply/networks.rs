@@ -55,13 +55,15 @@ async fn clear(context: &Context<'_>, name: &str, attached: &[Endpoint]) -> Resu
 }
 
 async fn attach_all(context: &Context<'_>, plan: &Plan, moved: &Moved) -> Result<()> {
-    let goes: BTreeSet<&str> = plan.changes.iter().filter_map(|it| old_of(&it.action)).collect();
+    let removed = plan.removals.iter().map(|it| it.id.as_str());
+    let replaced = plan.changes.iter().filter_map(|it| old_of(&it.action));
+    let goes: BTreeSet<&str> = replaced.chain(removed).collect();
     for it in &moved.attached {
         let connected = context.engine.reconnect(&moved.name, it).await;
         match connected {
             // It may hold an address that the new network does not have, and is about to go.
             Err(error) if goes.contains(it.container.as_str()) => {
-                warn!("{error:#}; it is about to be replaced");
+                warn!("{error:#}; it is about to go");
             }
             other => other?,
         }

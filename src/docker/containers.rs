@@ -188,6 +188,20 @@ impl Engine {
         ignore(removed, |error| matches!(status_of(error), Some(404 | 409)))
     }
 
+    /// Id of the container with a name, of whatever project; `None` where nobody has it.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine does not answer.
+    pub async fn id_of(&self, name: &str) -> Result<Option<String>> {
+        let inspected = self.docker()?.inspect_container(name, None).await;
+        match inspected.with_context(|| format!("inspect container `{name}`")) {
+            Ok(inspected) => Ok(inspected.id),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Gives a container another name.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Images: pulling, what they are identical with, tags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -58,6 +58,18 @@ impl Engine {
             self.docker()?.remove_image(reference, None::<RemoveImageOptions>, None).await;
         let removed = removed.map(drop).with_context(|| format!("remove image `{reference}`"));
         super::containers::ignore(removed, super::is_not_found)
+    }
+
+    /// Targets at which an image asks for volumes.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such image.
+    pub async fn image_volumes(&self, reference: &str) -> Result<BTreeSet<String>> {
+        let inspected = self.docker()?.inspect_image(reference).await;
+        let inspected = inspected.with_context(|| format!("inspect image `{reference}`"))?;
+        let volumes = inspected.config.and_then(|config| config.volumes);
+        Ok(volumes.unwrap_or_default().into_iter().collect())
     }
 
     /// Pulls an image without credentials. A reference without a tag means `latest`.

@@ -12,6 +12,7 @@ pub mod pull;
 mod recovery;
 pub mod references;
 mod resources;
+pub mod rivals;
 mod service;
 pub mod teardown;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use self::observed::Observed;
+use self::rivals::Rival;
 use self::service::Scope;
 use crate::compose::hash::{self, Dialect};
 use crate::compose::model::{Condition, Project, Service};
@@ -196,6 +198,9 @@ pub struct Change {
     pub why: String,
     /// What it waits for before it starts.
     pub after: Vec<Wait>,
+    /// Containers that stop before it starts, for they have what it needs and go in this plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<Rival>,
 }
 
 /// What happens to one container.
@@ -349,5 +354,6 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
     if desired.options.services.is_empty() {
         orphans::plan_orphans(desired, observed, &mut plan);
     }
+    rivals::settle(desired, observed, &mut plan, &mut refusals);
     if refusals.is_empty() { Ok(plan) } else { Err(Refusal(refusals)) }
 }

@@ -195,7 +195,35 @@ fn containers_follow_those_they_live_with() {
                 side(case);
                 case.container().state = State::Exited;
             },
-            &["start container p-web-1 (exited)"],
+            &[
+                "start container p-web-1 (exited)",
+                "restart container p-side-1 (lives with a container of web, which starts anew)",
+            ],
+        ),
+        (
+            "both only start",
+            |case| {
+                side(case);
+                case.container().state = State::Exited;
+                case.observed.containers[1].state = State::Exited;
+            },
+            &["start container p-web-1 (exited)", "start container p-side-1 (exited)"],
+        ),
+        (
+            "the other one was only frozen",
+            |case| {
+                side(case);
+                case.container().state = State::Paused;
+            },
+            &["start container p-web-1 (paused)"],
+        ),
+        (
+            "the other one gets a second replica",
+            |case| {
+                side(case);
+                case.service().scale = Some(2);
+            },
+            &["create container p-web-2 (missing)"],
         ),
         (
             "volumes of the other one",

@@ -4,6 +4,7 @@
 mod containers;
 mod convergence;
 mod interrupted;
+mod rivals;
 mod surroundings;
 
 use std::collections::BTreeMap;

@@ -109,10 +109,32 @@ fn flags_say_what_is_replaced() {
             ..ROW
         },
         Row {
-            name: "one service is asked for, and what it depends on with it",
+            name: "one service is asked for",
             before: TWO,
             up: "--force-recreate db",
             moved: "db-1 replaced",
+            ..ROW
+        },
+        Row {
+            name: "what is named is asked for by force, what it depends on is not",
+            before: TWO,
+            up: "--force-recreate web",
+            moved: "web-1 replaced",
+            ..ROW
+        },
+        Row {
+            name: "what is named and not what it depends on",
+            before: TWO,
+            after: "services: {db: {image: APP2, network_mode: none}, web: {image: APP2, network_mode: none, depends_on: [db]}}",
+            up: "--no-deps web",
+            moved: "web-1 replaced",
+            ..ROW
+        },
+        Row {
+            name: "nothing, where nothing may be replaced",
+            before: TWO,
+            after: "services: {db: {image: APP2, network_mode: none}, web: {image: APP, network_mode: none, depends_on: [db]}}",
+            up: "--no-recreate",
             ..ROW
         },
         Row {

@@ -48,9 +48,9 @@ fn a_change_that_fails_is_taken_back() {
         Row {
             name: "with a new volume: it stays, for it may hold data by now",
             before: "services: {web: {image: APP, network_mode: none}}",
-            after: "services: {web: {image: APP, network_mode: none, volumes: ['v:/v'], command: [/nowhere]}}\nvolumes: {v: {}}",
+            after: "services: {web: {image: APP, network_mode: none, volumes: ['vol:/v'], command: [/nowhere]}}\nvolumes: {vol: {}}",
             fails: "/nowhere",
-            moved: "web-1 restarted, vol v created",
+            moved: "web-1 restarted, vol vol created",
             ..ROW
         },
         Row {

@@ -69,10 +69,11 @@ fn what_lives_with_a_container_follows_it() {
             ..ROW
         },
         Row {
-            name: "network: a chain of three",
-            before: "services: {a: {image: APP}, b: {image: APP, command: sleep 100000, network_mode: 'service:a'}, c: {image: APP, command: sleep 100000, ipc: 'service:b', network_mode: none}, d: {image: APP}}",
-            after: "services: {a: {image: APP2}, b: {image: APP, command: sleep 100000, network_mode: 'service:a'}, c: {image: APP, command: sleep 100000, ipc: 'service:b', network_mode: none}, d: {image: APP}}",
-            fails: "ipc",
+            name: "a chain of three",
+            before: "services: {a: {image: APP}, b: {image: APP, command: sleep 100000, network_mode: 'service:a', ipc: shareable}, c: {image: APP, command: sleep 100000, ipc: 'service:b', network_mode: none}, d: {image: APP}}",
+            after: "services: {a: {image: APP2}, b: {image: APP, command: sleep 100000, network_mode: 'service:a', ipc: shareable}, c: {image: APP, command: sleep 100000, ipc: 'service:b', network_mode: none}, d: {image: APP}}",
+            moved: "a-1 replaced, b-1 replaced, c-1 replaced",
+            ask: &[SHARED_NETWORK],
             ..ROW
         },
         Row {

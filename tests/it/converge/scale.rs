@@ -100,6 +100,38 @@ fn replicas_come_and_go_by_number() {
 }
 
 #[test]
+fn flags_scale_too() {
+    check(&[
+        Row {
+            name: "--scale adds",
+            before: scaled!(1),
+            up: "--scale web=2",
+            moved: "web-2 created",
+            ..ROW
+        },
+        Row {
+            name: "--scale takes away",
+            before: scaled!(3),
+            up: "--scale web=1",
+            moved: "web-2 removed, web-3 removed",
+            ..ROW
+        },
+        Row {
+            name: "--no-recreate only adds",
+            before: scaled!(1),
+            after: scaled!(2, "APP2"),
+            up: "--no-recreate",
+            moved: "web-2 created",
+            ask: &[
+                ("inspect web-1 {{.Config.Image}}", "APP"),
+                ("inspect web-2 {{.Config.Image}}", "APP2"),
+            ],
+            ..ROW
+        },
+    ]);
+}
+
+#[test]
 fn a_container_name_of_its_own_comes_and_goes() {
     check(&[
         Row {
@@ -128,7 +160,7 @@ fn a_container_name_of_its_own_comes_and_goes() {
             before: "services: {web: {image: APP, network_mode: none}}",
             meanwhile: &[Do::Docker("run -d --name PROJECT-boss --network none APP")],
             after: "services: {web: {image: APP, network_mode: none, container_name: PROJECT-boss}}",
-            fails: "PROJECT-boss",
+            fails: "is taken by container",
             ..ROW
         },
         Row {
@@ -136,6 +168,14 @@ fn a_container_name_of_its_own_comes_and_goes() {
             before: "services: {a: {image: APP, network_mode: none, container_name: PROJECT-boss}, b: {image: APP, network_mode: none}}",
             after: "services: {a: {image: APP, network_mode: none}, b: {image: APP, network_mode: none, container_name: PROJECT-boss}}",
             moved: "boss replaced, a-1 created, b-1 removed",
+            ..ROW
+        },
+        Row {
+            name: "it moves to a service that is added",
+            before: "services: {a: {image: APP, network_mode: none, container_name: PROJECT-boss}}",
+            after: "services: {a: {image: APP, network_mode: none}, c: {image: APP2, network_mode: none, container_name: PROJECT-boss}}",
+            moved: "boss replaced, a-1 created",
+            ask: &[("inspect boss {{.Config.Image}}", "APP2")],
             ..ROW
         },
         Row {

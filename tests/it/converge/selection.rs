@@ -47,7 +47,7 @@ fn only_what_takes_part_moves() {
         Row {
             name: "networks and volumes of others are not made for a named service",
             before: "services: {web: {image: APP, network_mode: none}}",
-            after: "services: {web: {image: APP2, network_mode: none}, db: {image: APP, networks: [n], volumes: ['v:/v']}}\nnetworks: {n: {}}\nvolumes: {v: {}}",
+            after: "services: {web: {image: APP2, network_mode: none}, db: {image: APP, networks: [n], volumes: ['vol:/v']}}\nnetworks: {n: {}}\nvolumes: {vol: {}}",
             up: "web",
             moved: "web-1 replaced",
             ..ROW

@@ -56,9 +56,9 @@ fn whatever_state_a_container_is_in_it_ends_up_running() {
         },
         Row {
             name: "all removed, networks and volumes too",
-            before: "services: {web: {image: APP, volumes: ['v:/v']}}\nvolumes: {v: {}}",
+            before: "services: {web: {image: APP, volumes: ['vol:/v']}}\nvolumes: {vol: {}}",
             meanwhile: &[Do::Compose("down --volumes")],
-            moved: "web-1 created, net default created, vol v created",
+            moved: "web-1 created, net default created, vol vol created",
             ..ROW
         },
         Row {
@@ -80,12 +80,20 @@ fn whatever_state_a_container_is_in_it_ends_up_running() {
             meanwhile: &[Do::Docker("rename PROJECT-web-1 PROJECT-mine")],
             ..ROW
         },
+        Row {
+            name: "renamed by somebody and changed",
+            before: WEB,
+            meanwhile: &[Do::Docker("rename PROJECT-web-1 PROJECT-mine")],
+            after: CHANGED,
+            moved: "web-1 created, mine removed",
+            ..ROW
+        },
     ]);
 }
 
 #[test]
 fn containers_of_docker_compose_are_ours() {
-    const FULL: &str = "services: {web: {image: APP, networks: {default: {aliases: [www]}}, volumes: ['v:/v', /anon], environment: {A: '1'}, depends_on: [db], labels: {a: b}}, db: {image: APP, scale: 2}, job: {image: APP, command: ['true']}}\nvolumes: {v: {}}\nnetworks: {default: {labels: {x: y}}}";
+    const FULL: &str = "services: {web: {image: APP, networks: {default: {aliases: [www]}}, volumes: ['vol:/v', /anon], environment: {A: '1'}, depends_on: [db], labels: {a: b}}, db: {image: APP, scale: 2}, job: {image: APP, command: ['true']}}\nvolumes: {vol: {}}\nnetworks: {default: {labels: {x: y}}}";
     check(&[
         Row {
             name: "as they are",

@@ -49,6 +49,16 @@ fn data_outlives_its_container() {
             ..ROW
         },
         Row {
+            name: "-V gives new anonymous volumes",
+            before: "services: {web: {image: APP, network_mode: none, volumes: [/data, 'named:/named']}}\nvolumes: {named: {}}",
+            meanwhile: &[Do::Exec("web-1", "touch /data/x /named/x")],
+            after: "services: {web: {image: APP2, network_mode: none, volumes: [/data, 'named:/named']}}\nvolumes: {named: {}}",
+            up: "-V",
+            moved: "web-1 replaced",
+            ask: &[("in web-1 ls /data", ""), ("in web-1 ls /named", "x")],
+            ..ROW
+        },
+        Row {
             name: "an anonymous volume that is no longer asked for",
             before: "services: {web: {image: APP, network_mode: none, volumes: [/data]}}",
             after: "services: {web: {image: APP, network_mode: none}}",

@@ -193,9 +193,10 @@ impl World {
             asked.extend(["IPv4Address", "IPv6Address"].iter().filter_map(|key| {
                 Some(endpoint["IPAMConfig"][key].as_str().filter(|it| !it.is_empty())?.to_owned())
             }));
+            let mut asked: Vec<_> = asked.iter().map(|it| self.short_name(it)).collect();
             asked.sort();
             asked.dedup();
-            (self.short_name(name), asked.iter().map(|it| self.short_name(it)).collect())
+            (self.short_name(name), asked)
         });
         let mounts = it["Mounts"].as_array().into_iter().flatten();
         let mounts = mounts.map(|it| {

@@ -49,12 +49,27 @@ pub fn check(
         checker.replicas();
         checker.limits();
     }
+    container_names(root, services, problems);
     if let Some(cycle) = cycle(services) {
         let span = place(root, &["services", cycle[0], "depends_on"], cycle[1 % cycle.len()]);
         let mut shown = cycle.clone();
         shown.push(cycle[0]);
         let path = shown.join(" -> ");
         problems.push(span.problem(format!("services wait for each other: {path}")));
+    }
+}
+
+/// Refuses one `container_name` for two services.
+fn container_names(root: &Node, services: &BTreeMap<String, Service>, problems: &mut Vec<Problem>) {
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for service in services.values() {
+        let Some(name) = &service.container_name else { continue };
+        if let Some(owner) = owners.insert(name, &service.name) {
+            let path = format!("services.{}.container_name", service.name);
+            let span = place(root, &["services", &service.name], "container_name");
+            let message = format!("`{path}` is `{name}`, which `{owner}` has: expected another");
+            problems.push(span.problem(message));
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod render;
 pub mod scalar;
 pub mod shortforms;
 pub mod units;
+pub mod words;
 pub mod yaml;
 
 use std::collections::BTreeMap;

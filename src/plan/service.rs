@@ -162,7 +162,9 @@ impl<'a> Scope<'a> {
     }
 
     fn change(&self, number: u32, action: Action, why: &str) -> Change {
-        let after = self.service.depends_on.iter().map(|(name, dependency)| Wait {
+        let known = &self.desired.project.services;
+        let there = self.service.depends_on.iter().filter(|(name, _)| known.contains_key(*name));
+        let after = there.map(|(name, dependency)| Wait {
             service: name.clone(),
             condition: dependency.condition,
             required: dependency.required,

@@ -45,9 +45,24 @@ impl Form {
 /// What `docker compose config --format json` prints of it, `$` escaped as `$$`.
 pub fn config_json(project: &Project) -> Value {
     let mut value = project_json(project);
+    for (key, value) in value.as_object_mut().into_iter().flatten() {
+        if key.starts_with("x-") {
+            empty_as_null(value);
+        }
+    }
     escape_values(&mut value);
     escape_keys(&mut value);
     value
+}
+
+/// An empty list of an extension is null, in JSON only.
+fn empty_as_null(value: &mut Value) {
+    match value {
+        Value::Array(items) if items.is_empty() => *value = Value::Null,
+        Value::Array(items) => items.iter_mut().for_each(empty_as_null),
+        Value::Object(entries) => entries.values_mut().for_each(empty_as_null),
+        _ => {}
+    }
 }
 
 fn project_json(project: &Project) -> Value {

@@ -211,8 +211,10 @@ impl Loader<'_> {
                     continue;
                 }
             };
-            // Labels see the labels before them, not the environment.
-            match dotenv::parse(&text, &shown, &|_| None, &labels, &mut self.unset) {
+            // Labels see those of the files before, then their own, not the environment.
+            let before = labels.clone();
+            let lookup = |name: &str| before.get(name).cloned();
+            match dotenv::parse(&text, &shown, &lookup, &labels, &mut self.unset) {
                 Ok(values) => labels.extend(values),
                 Err(found) => self.problems.extend(found.0),
             }

@@ -107,7 +107,9 @@ impl Loader<'_> {
     fn drop_what_is_off(&self, project: &mut Project, selection: &Selection) {
         let Project { services, networks, volumes, secrets, configs, .. } = project;
         for service in services.values_mut() {
-            service.depends_on.retain(|other, _| selection.selected.contains(other));
+            let is_on = |other: &String| selection.selected.contains(other);
+            // An optional one that no profile enables stays: it is part of what was written.
+            service.depends_on.retain(|other, it| is_on(other) || !it.required);
         }
         if self.request.all_resources {
             return;
@@ -179,9 +181,13 @@ fn each<T>(
     at: At<'_>,
     read: fn(&mut Decoder, At<'_>) -> T,
 ) -> BTreeMap<String, T> {
+    // Those of networks are names of the Engine, which takes any.
+    let any_name = at.to_string() == "networks";
     let mut values = BTreeMap::new();
     for (key, node) in decoder.mapping(at) {
-        refuse_name(decoder, at, key);
+        if !any_name {
+            refuse_name(decoder, at, key);
+        }
         values.insert(key.name.clone(), read(decoder, at.key(key, node)));
     }
     values

@@ -1,5 +1,7 @@
 //! Short and long forms brought to one shape, so that two documents can be merged.
 
+use std::collections::HashSet;
+
 use crate::compose::yaml::{Key, Node, Value};
 use crate::problem::Problem;
 
@@ -46,7 +48,9 @@ fn pairs(key: &Key, node: Node, items: &mut Vec<Node>, problems: &mut Vec<Proble
 /// A list of names as a mapping; anything else as it is, for the decoder to judge.
 pub(super) fn names(node: Node, value: fn(&Node) -> Value) -> Node {
     let Some(items) = node.as_sequence() else { return node };
-    if items.iter().any(|item| item.as_str().is_none()) {
+    let mut seen = HashSet::new();
+    // One that is listed twice would be gone before anyone could say so.
+    if !items.iter().all(|item| item.as_str().is_some_and(|name| seen.insert(name))) {
         return node;
     }
     let mut mapping = node.with_value(Value::Mapping(Vec::new()));
@@ -55,6 +59,17 @@ pub(super) fn names(node: Node, value: fn(&Node) -> Value) -> Node {
         mapping.insert(key, item.with_value(value(item)));
     }
     mapping
+}
+
+/// The short form of `gpus`: a request for all.
+pub(super) fn gpus(node: Node) -> Node {
+    if node.as_str().is_none() {
+        return node;
+    }
+    let span = node.span.clone();
+    let count = vec![(Key::implied("count", &span), node)];
+    let request = Node { value: Value::Mapping(count), span: span.clone(), tag: None };
+    Node { value: Value::Sequence(vec![request]), span, tag: None }
 }
 
 /// A build whose short form is its context.

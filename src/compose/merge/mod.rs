@@ -91,7 +91,7 @@ enum Rule {
     Names(fn(&Node) -> Value),
     /// A string is the context of a build.
     Build,
-    /// `all` is a list of one request for all.
+    /// What was `all` is a list of one request for all; only lists merge with it.
     Gpus,
     /// Options merge only when the drivers agree.
     Logging,
@@ -195,7 +195,7 @@ fn node(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) -> 
             generic(lists::names(base, value), lists::names(over, value), path, problems)
         }
         Rule::Build => generic(lists::build(base), lists::build(over), path, problems),
-        Rule::Gpus => generic(lists::gpus(base), lists::gpus(over), path, problems),
+        Rule::Gpus => generic(lists::gpus(base), over, path, problems),
         Rule::Logging => {
             let (old, new) = (base.get("driver"), over.get("driver"));
             let agree = old.is_none() || new.is_none() || old == new;

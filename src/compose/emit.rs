@@ -86,6 +86,9 @@ fn indent(level: usize, text: &mut String) {
 fn inline(value: &Value) -> String {
     match value {
         Value::String(text) => string(text),
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map_or_else(String::new, scalar::float_text)
+        }
         other => other.to_string(),
     }
 }
@@ -148,8 +151,8 @@ fn is_plain(text: &str) -> bool {
     let starts_free = match text.chars().next() {
         None => return false,
         Some(
-            ' ' | '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%'
-            | '@' | '`',
+            ' ' | '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"'
+            | '%' | '@' | '`',
         ) => false,
         Some('?' | ':' | '-') => !matches!(text.chars().nth(1), None | Some(' ')),
         Some(_) => true,

@@ -32,8 +32,9 @@ pub(super) fn config(session: &Session, arguments: &Config) -> Result<u8> {
         return Ok(0);
     }
     match &arguments.output {
-        Some(file) => std::fs::write(file, text)
-            .with_context(|| format!("write `{}`", file.display()))?,
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("write `{}`", file.display()))?
+        }
         None => print(|to| to.write_all(text.as_bytes()))?,
     }
     Ok(0)
@@ -77,7 +78,7 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
     } else if arguments.environment {
         environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     } else if json {
-        return Ok(render::go_json(&canonical::config_json(&project)));
+        return Ok(render::go_json(canonical::config_json(&project)));
     } else {
         let add = |value: &mut Value| render::add_extensions(&tree, value);
         return Ok(canonical::config_yaml_with(&project, add));
@@ -114,7 +115,7 @@ fn untyped(request: &Request, arguments: &Config, json: bool) -> Result<String> 
     if arguments.images || arguments.hash.is_some() || arguments.environment {
         bail!(Usage("`--no-interpolate` does not go with this: leave one of them out".to_owned()));
     }
-    Ok(if json { render::go_json(&render::json(&model.tree)) } else { render::yaml(&model.tree) })
+    Ok(if json { render::go_json(render::json(&model.tree)) } else { render::yaml(&model.tree) })
 }
 
 fn variables(
@@ -204,7 +205,8 @@ fn names_of(tree: &Node, section: &str) -> Vec<String> {
 
 /// Every profile of every service.
 fn profiles(tree: &Node) -> Vec<String> {
-    let services = tree.get("services").and_then(|section| section.as_mapping()).unwrap_or_default();
+    let services =
+        tree.get("services").and_then(|section| section.as_mapping()).unwrap_or_default();
     let listed = services.iter().filter_map(|(_, service)| service.get("profiles")?.as_sequence());
     let mut names: Vec<String> =
         listed.flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect();

@@ -69,7 +69,8 @@ fn request(
     };
     std::fs::metadata(&directory)
         .with_context(|| format!("find project directory `{}`", directory.display()))?;
-    let stdin = files.iter().any(|path| is_stdin(path)).then(|| std::io::read_to_string(std::io::stdin()));
+    let stdin =
+        files.iter().any(|path| is_stdin(path)).then(|| std::io::read_to_string(std::io::stdin()));
     Ok(Request {
         directory,
         upwards: true,

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use self::object::Object;
 use self::resources::{file_object_json, network_json, volume_json};
 use self::service::service_json;
-use super::{emit, order};
 use super::model::Project;
+use super::{emit, order};
 
 /// Which compose release's forms to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,9 @@ pub fn config_yaml_with(project: &Project, finish: impl FnOnce(&mut Value)) -> S
     order::sort_maps(&mut value);
     if let Value::Object(root) = &mut value {
         // The order of the fields of compose-go's `Project`; the rest stays behind.
-        for key in ["name", "services", "networks", "volumes", "secrets", "configs", "models"].iter().rev() {
+        for key in
+            ["name", "services", "networks", "volumes", "secrets", "configs", "models"].iter().rev()
+        {
             if let Some(section) = root.shift_remove(*key) {
                 root.shift_insert(0, (*key).to_owned(), section);
             }
@@ -104,6 +106,20 @@ fn drop_unset(value: &mut Value) {
         for key in ["command", "entrypoint"] {
             if service.get(key).is_some_and(Value::is_null) {
                 service.shift_remove(key);
+            }
+        }
+        // The fields of these have names of their own in YAML only.
+        let limits = service.get_mut("blkio_config").and_then(Value::as_object_mut);
+        let devices = limits.into_iter().flat_map(Map::values_mut).filter_map(Value::as_array_mut);
+        for device in devices.flatten().filter_map(Value::as_object_mut) {
+            let fields = std::mem::take(device).into_iter();
+            device.extend(fields.map(|(field, value)| (field.to_ascii_lowercase(), value)));
+        }
+        let watched = service.get_mut("develop").and_then(|develop| develop.get_mut("watch"));
+        for rule in watched.and_then(Value::as_array_mut).into_iter().flatten() {
+            let runs = rule["exec"]["command"].as_array().is_some();
+            if let (false, Some(rule)) = (runs, rule.as_object_mut()) {
+                rule.shift_remove("exec");
             }
         }
         // Compose leaves a limit of zero out, and could then not read its own text.

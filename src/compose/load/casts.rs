@@ -23,8 +23,11 @@ pub(super) fn cast(document: &mut Node, problems: &mut Vec<Problem>) {
         for (name, resource) in resources {
             let Value::Mapping(entries) = &mut resource.value else { continue };
             for (key, value) in entries {
-                let rules =
-                    if is_services { of_service(&key.name) } else { of_resource(&section.name, &key.name) };
+                let rules = if is_services {
+                    of_service(&key.name)
+                } else {
+                    of_resource(&section.name, &key.name)
+                };
                 for (path, to) in rules {
                     let place = || format!("{}.{}.{}", section.name, name.name, key.name);
                     apply(value, path, *to, &place, problems);
@@ -45,7 +48,6 @@ fn of_service(key: &str) -> &'static [Rule] {
             &[(&[], Boolean)]
         }
         "configs" | "secrets" => &[(&["*", "mode"], Integer)],
-        "depends_on" => &[(&["*", "required"], Boolean), (&["*", "restart"], Boolean)],
         "deploy" => &[
             (&["replicas"], Integer),
             (&["update_config", "parallelism"], Integer),
@@ -57,9 +59,7 @@ fn of_service(key: &str) -> &'static [Rule] {
         ],
         "healthcheck" => &[(&["retries"], Integer), (&["disable"], Boolean)],
         "ports" => &[(&["*", "target"], Integer)],
-        "ulimits" => {
-            &[(&["*"], Integer), (&["*", "hard"], Integer), (&["*", "soft"], Integer)]
-        }
+        "ulimits" => &[(&["*"], Integer), (&["*", "hard"], Integer), (&["*", "soft"], Integer)],
         "volumes" => &[(&["*", "read_only"], Boolean), (&["*", "volume", "nocopy"], Boolean)],
         _ => &[],
     }
@@ -104,7 +104,9 @@ fn apply(
 fn read(node: &mut Node, to: Cast, place: &dyn Fn() -> String, problems: &mut Vec<Problem>) {
     let Value::String(text) = &node.value else { return };
     let (value, expected) = match to {
-        Cast::Integer => (text.parse().ok().map(|value: i64| Value::Int(value.into())), "a whole number"),
+        Cast::Integer => {
+            (text.parse().ok().map(|value: i64| Value::Int(value.into())), "a whole number")
+        }
         Cast::Float => (text.parse().ok().map(Value::Float), "a number"),
         Cast::Boolean => (boolean(text).map(Value::Bool), "`true` or `false`"),
     };

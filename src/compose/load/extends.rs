@@ -40,7 +40,13 @@ struct Reference {
 
 impl Loader<'_> {
     /// Completes the services of a document that extend others.
-    pub(super) fn extend(&mut self, document: &mut Node, file: &Path, scope: &Scope, resets: &Resets) {
+    pub(super) fn extend(
+        &mut self,
+        document: &mut Node,
+        file: &Path,
+        scope: &Scope,
+        resets: &Resets,
+    ) {
         let Some(services) = document.get_mut("services") else { return };
         let extending: Vec<String> = services
             .as_mapping()
@@ -158,7 +164,8 @@ impl Loader<'_> {
             let near = nearest(service, known.iter().map(|(key, _)| key.name.as_str()));
             let file = self.shown(&sheet.file);
             let place = extends.get("service").unwrap_or(extends);
-            let problem = place.problem(format!("there is no service `{service}` in {file} to extend"));
+            let problem =
+                place.problem(format!("there is no service `{service}` in {file} to extend"));
             self.problems.push(match near {
                 Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
                 None => problem,
@@ -177,7 +184,8 @@ impl Loader<'_> {
         let path = format!("services.{name}.extends");
         let Some(entries) = extends.as_mapping() else {
             let kind = extends.value.kind();
-            let message = format!("`{path}` is {kind}: expected the name of a service, or a mapping");
+            let message =
+                format!("`{path}` is {kind}: expected the name of a service, or a mapping");
             self.problems.push(extends.problem(message));
             return None;
         };
@@ -246,11 +254,6 @@ impl Loader<'_> {
             self.problems.push(place.problem(format!("{file} has no `services` to extend")));
             return None;
         };
-        Some(Sheet {
-            file: path.to_owned(),
-            services,
-            resets: all,
-            done: RefCell::default(),
-        })
+        Some(Sheet { file: path.to_owned(), services, resets: all, done: RefCell::default() })
     }
 }

@@ -25,7 +25,13 @@ struct Include {
 
 impl Loader<'_> {
     /// Takes over what a document includes; `chain` holds the files around it, itself the last.
-    pub(super) fn include(&mut self, document: &mut Node, scope: &Scope, resets: &Resets, chain: &[PathBuf]) {
+    pub(super) fn include(
+        &mut self,
+        document: &mut Node,
+        scope: &Scope,
+        resets: &Resets,
+        chain: &[PathBuf],
+    ) {
         let Some(node) = document.remove("include") else { return };
         let items = match &node.value {
             Value::Null => return,
@@ -57,7 +63,8 @@ impl Loader<'_> {
             self.problems.push(item.problem(message));
             return None;
         };
-        let mut include = Include { paths: Vec::new(), directory: None, env_files: Vec::new(), span };
+        let mut include =
+            Include { paths: Vec::new(), directory: None, env_files: Vec::new(), span };
         for (key, node) in entries {
             let place = format!("{path}.{}", key.name);
             match key.name.as_str() {
@@ -84,7 +91,8 @@ impl Loader<'_> {
                 Some(text) => texts.push((text.to_owned(), item.span.clone())),
                 None => {
                     let kind = item.value.kind();
-                    self.problems.push(item.problem(format!("`{path}` is {kind}: expected a path")));
+                    self.problems
+                        .push(item.problem(format!("`{path}` is {kind}: expected a path")));
                 }
             }
         }
@@ -106,11 +114,8 @@ impl Loader<'_> {
             }
         }
         let absolute = |path: &str| cleaned(&scope.directory.join(path));
-        let files: Vec<(PathBuf, Option<Span>)> = include
-            .paths
-            .iter()
-            .map(|(path, span)| (absolute(path), Some(span.clone())))
-            .collect();
+        let files: Vec<(PathBuf, Option<Span>)> =
+            include.paths.iter().map(|(path, span)| (absolute(path), Some(span.clone()))).collect();
         let main = files.first()?.0.clone();
         if chain.contains(&main) || chain.len() > DEEPEST {
             let shown: Vec<String> =
@@ -125,12 +130,15 @@ impl Loader<'_> {
             Some(given) if given.starts_with('/') => given.to_owned(),
             _ => paths::relative(&scope.directory, &directory),
         };
-        let environment =
-            self.included_environment(&scope.environment, &directory, &include.env_files, &scope.directory);
-        let inner = Scope { directory, environment };
+        let environment = self.included_environment(
+            &scope.environment,
+            &directory,
+            &include.env_files,
+            &scope.directory,
+        );
+        let inner = Scope { directory, environment, home: scope.home.clone() };
         let mut imported = self.documents(&files, &inner, chain)?;
-        let home = inner.home().map(str::to_owned);
-        paths::resolve(&mut imported, Base { directory: &base, home: home.as_deref() });
+        paths::resolve(&mut imported, Base { directory: &base, home: inner.home() });
         self.inherit(&mut imported, &inner.environment);
         self.keep_file_values(&imported, &inner);
         Some(imported)
@@ -153,12 +161,14 @@ impl Loader<'_> {
     /// Takes the resources of an included document over into the one that includes it.
     fn import(&mut self, mut imported: Node, document: &mut Node, resets: &Resets) {
         for section in SECTIONS {
-            let Some(Node { value: Value::Mapping(resources), span, .. }) = imported.remove(section)
+            let Some(Node { value: Value::Mapping(resources), span, .. }) =
+                imported.remove(section)
             else {
                 continue;
             };
             if document.get(section).is_none_or(Node::is_null) {
-                let none = Node { value: Value::Mapping(Vec::new()), span: span.clone(), tag: None };
+                let none =
+                    Node { value: Value::Mapping(Vec::new()), span: span.clone(), tag: None };
                 document.insert(Key::implied(*section, &span), none);
             }
             let Some(target) = document.get_mut(section) else { continue };
@@ -209,7 +219,8 @@ fn is_same(left: &Node, right: &Node) -> bool {
             one.len() == other.len() && one.iter().all(has)
         }
         (Value::Sequence(one), Value::Sequence(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(left, right)| is_same(left, right))
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(left, right)| is_same(left, right))
         }
         (left, right) => left == right,
     }

@@ -74,13 +74,6 @@ fn fill(service: &mut Node, environment: &BTreeMap<String, String>) {
             drop_unset(arguments);
         }
     }
-    if let Some(Node { value: Value::Sequence(mounts), .. }) = service.get_mut("volumes") {
-        for target in mounts.iter_mut().filter_map(|mount| mount.get_mut("target")) {
-            if let Value::String(path) = &mut target.value {
-                *path = crate::compose::decode::service::clean_path(path);
-            }
-        }
-    }
 }
 
 /// Gives names without a value the value that the environment has.
@@ -177,7 +170,8 @@ fn name_resources(section: &mut Node, project: &str) {
         if resource.is_null() {
             resource.value = Value::Mapping(Vec::new());
         }
-        if resource.as_mapping().is_none() || resource.get("name").is_some_and(|name| !name.is_null())
+        if resource.as_mapping().is_none()
+            || resource.get("name").is_some_and(|name| !name.is_null())
         {
             continue;
         }
@@ -187,8 +181,7 @@ fn name_resources(section: &mut Node, project: &str) {
             continue;
         }
         let is_external = external.is_some_and(|external| external.value == Value::Bool(true));
-        let name =
-            if is_external { key.name.clone() } else { format!("{project}_{}", key.name) };
+        let name = if is_external { key.name.clone() } else { format!("{project}_{}", key.name) };
         let node = text(&name, &key.span);
         resource.insert(Key::implied("name", &key.span), node);
     }

@@ -183,9 +183,12 @@ mod tests {
 
     #[test]
     fn finds_the_way_between_directories() {
-        for (from, to, expected) in
-            [("/p", "/p", "."), ("/p", "/p/a/b", "a/b"), ("/p/q", "/p/a", "../a"), ("/p", "/", "..")]
-        {
+        for (from, to, expected) in [
+            ("/p", "/p", "."),
+            ("/p", "/p/a/b", "a/b"),
+            ("/p/q", "/p/a", "../a"),
+            ("/p", "/", ".."),
+        ] {
             assert_eq!(relative(Path::new(from), Path::new(to)), expected, "{from} {to}");
         }
     }

@@ -27,10 +27,8 @@ impl Loader<'_> {
                 Some(_) => {}
                 None => {
                     let known = services.iter().map(|(key, _)| key.name.as_str());
-                    let problem = Problem::in_file(
-                        "command line",
-                        format!("there is no service `{name}`"),
-                    );
+                    let problem =
+                        Problem::in_file("command line", format!("there is no service `{name}`"));
                     self.problems.push(match nearest(name, known) {
                         Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
                         None => problem,

@@ -176,14 +176,14 @@ fn node(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) -> 
         Rule::Replace => over,
         Rule::List => {
             let span = base.span.clone();
-            let mut items = lists::items(base, problems);
-            items.extend(lists::items(over, problems));
+            let mut items = lists::items(base, &path, problems);
+            items.extend(lists::items(over, &path, problems));
             Node { value: Value::Sequence(items), span, tag: None }
         }
         Rule::Hosts => {
             let span = base.span.clone();
-            let mut items = lists::items(base, problems);
-            let added = lists::items(over, problems);
+            let mut items = lists::items(base, &path, problems);
+            let added = lists::items(over, &path, problems);
             let new: Vec<Node> = added.into_iter().filter(|one| !items.contains(one)).collect();
             items.extend(new);
             Node { value: Value::Sequence(items), span, tag: None }
@@ -292,7 +292,8 @@ mod tests {
                 format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(","))
             }
             Value::Mapping(entries) => {
-                let entries = entries.iter().map(|(key, node)| format!("{}:{}", key.name, text(node)));
+                let entries =
+                    entries.iter().map(|(key, node)| format!("{}:{}", key.name, text(node)));
                 format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
             }
             value => value.scalar_text().unwrap_or_default().into_owned(),
@@ -327,30 +328,54 @@ mod tests {
             ("{user: a}", "{user: null}", "{user:a}"),
             ("{command: a}", "{command: null}", "{command:null}"),
             ("{command: [a, b]}", "{command: [c]}", "{command:[c]}"),
-            ("{healthcheck: {test: [a], retries: 1}}", "{healthcheck: {test: b}}",
-             "{healthcheck:{test:b,retries:1}}"),
-            ("{ulimits: {n: {soft: 1, hard: 2}}}", "{ulimits: {n: {soft: 3}}}",
-             "{ulimits:{n:{soft:3}}}"),
+            (
+                "{healthcheck: {test: [a], retries: 1}}",
+                "{healthcheck: {test: b}}",
+                "{healthcheck:{test:b,retries:1}}",
+            ),
+            (
+                "{ulimits: {n: {soft: 1, hard: 2}}}",
+                "{ulimits: {n: {soft: 3}}}",
+                "{ulimits:{n:{soft:3}}}",
+            ),
             ("{environment: {B: 1, A: 2}}", "{environment: [B=3, C]}", "{environment:[A=2,B=3,C]}"),
             ("{labels: [a=1]}", "{labels: {a: null}}", "{labels:[a]}"),
             ("{dns: a}", "{dns: [b, a]}", "{dns:[a,b]}"),
             ("{tmpfs: '/t:size=1'}", "{tmpfs: ['/t:size=2']}", "{tmpfs:[/t:size=2]}"),
             ("{cap_add: [A, B]}", "{cap_add: [B, C]}", "{cap_add:[A,B,C]}"),
-            ("{extra_hosts: {h: [1, 2]}}", "{extra_hosts: ['h=2', 'h=3']}",
-             "{extra_hosts:[h=1,h=2,h=3]}"),
-            ("{depends_on: [b]}", "{depends_on: {b: {condition: c}}}",
-             "{depends_on:{b:{condition:c,required:true}}}"),
+            (
+                "{extra_hosts: {h: [1, 2]}}",
+                "{extra_hosts: ['h=2', 'h=3']}",
+                "{extra_hosts:[h=1,h=2,h=3]}",
+            ),
+            (
+                "{depends_on: [b]}",
+                "{depends_on: {b: {condition: c}}}",
+                "{depends_on:{b:{condition:c,required:true}}}",
+            ),
             ("{networks: [n]}", "{networks: {n: {priority: 1}}}", "{networks:{n:{priority:1}}}"),
             ("{build: x}", "{build: {target: t}}", "{build:{context:x,target:t}}"),
-            ("{logging: {driver: a, options: {o: 1}}}", "{logging: {options: {p: 2}}}",
-             "{logging:{driver:a,options:{o:1,p:2}}}"),
-            ("{logging: {driver: a, options: {o: 1}}}", "{logging: {driver: b}}",
-             "{logging:{driver:b}}"),
+            (
+                "{logging: {driver: a, options: {o: 1}}}",
+                "{logging: {options: {p: 2}}}",
+                "{logging:{driver:a,options:{o:1,p:2}}}",
+            ),
+            (
+                "{logging: {driver: a, options: {o: 1}}}",
+                "{logging: {driver: b}}",
+                "{logging:{driver:b}}",
+            ),
             ("{security_opt: [a]}", "{security_opt: [a]}", "{security_opt:[a,a]}"),
-            ("{group_add: [a]}", "{group_add: b}",
-             "`services.a.group_add` is a string here, but a list in f:1: expected the same kind"),
-            ("{labels: {a: 1}}", "{labels: {b: {c: d}}}",
-             "`b` is a mapping: expected a string, a number or a boolean"),
+            (
+                "{group_add: [a]}",
+                "{group_add: b}",
+                "`services.a.group_add` is a string here, but a list in f:1: expected the same kind",
+            ),
+            (
+                "{labels: {a: 1}}",
+                "{labels: {b: {c: d}}}",
+                "`services.a.labels.b` is a mapping: expected a string, a number or a boolean",
+            ),
             ("{image: a, user: b}", "{user: !reset null}", "{image:a}"),
             ("{dns: [a]}", "{dns: !override [b]}", "{dns:[b]}"),
             ("{ports: [a]}", "!override {image: b}", "{image:b}"),

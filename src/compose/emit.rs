@@ -90,6 +90,9 @@ fn indent(level: usize, text: &mut String) {
 fn inline(value: &Value) -> String {
     match value {
         Value::String(text) => string(text),
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map_or_else(String::new, scalar::float_text)
+        }
         other => other.to_string(),
     }
 }

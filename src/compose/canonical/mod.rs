@@ -123,6 +123,20 @@ fn drop_unset(value: &mut Value) {
                 service.shift_remove(key);
             }
         }
+        // The fields of these have names of their own in YAML only.
+        let limits = service.get_mut("blkio_config").and_then(Value::as_object_mut);
+        let devices = limits.into_iter().flat_map(Map::values_mut).filter_map(Value::as_array_mut);
+        for device in devices.flatten().filter_map(Value::as_object_mut) {
+            let fields = std::mem::take(device).into_iter();
+            device.extend(fields.map(|(field, value)| (field.to_ascii_lowercase(), value)));
+        }
+        let watched = service.get_mut("develop").and_then(|develop| develop.get_mut("watch"));
+        for rule in watched.and_then(Value::as_array_mut).into_iter().flatten() {
+            let runs = rule["exec"]["command"].as_array().is_some();
+            if let (false, Some(rule)) = (runs, rule.as_object_mut()) {
+                rule.shift_remove("exec");
+            }
+        }
         // Compose leaves a limit of zero out, and could then not read its own text.
         for ulimit in
             service.get_mut("ulimits").and_then(Value::as_object_mut).into_iter().flatten()

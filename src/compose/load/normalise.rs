@@ -73,13 +73,6 @@ fn fill(service: &mut Node, environment: &BTreeMap<String, String>) {
             drop_unset(arguments);
         }
     }
-    if let Some(Node { value: Value::Sequence(mounts), .. }) = service.get_mut("volumes") {
-        for target in mounts.iter_mut().filter_map(|mount| mount.get_mut("target")) {
-            if let Value::String(path) = &mut target.value {
-                *path = crate::compose::decode::service::clean_path(path);
-            }
-        }
-    }
 }
 
 /// Gives names without a value the value that the environment has.

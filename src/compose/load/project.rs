@@ -107,9 +107,10 @@ impl Loader<'_> {
     fn drop_what_is_off(&self, project: &mut Project, selection: &Selection) {
         let Project { services, networks, volumes, secrets, configs, .. } = project;
         for service in services.values_mut() {
-            let is_on = |other: &String| selection.selected.contains(other);
-            // An optional one that no profile enables stays: it is part of what was written.
-            service.depends_on.retain(|other, it| is_on(other) || !it.required);
+            // What is not required and off stays written, here as in the label of a container.
+            service.depends_on.retain(|other, dependency| {
+                !dependency.required || selection.selected.contains(other)
+            });
         }
         if self.request.all_resources {
             return;

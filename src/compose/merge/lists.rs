@@ -1,19 +1,20 @@
 //! Short and long forms brought to one shape, so that two documents can be merged.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use crate::compose::yaml::{Key, Node, Value};
 use crate::problem::Problem;
 
 /// A list: a mapping gives `KEY=VALUE` in order of that text, a single value is a list of one.
-pub(super) fn items(node: Node, problems: &mut Vec<Problem>) -> Vec<Node> {
+pub(super) fn items(node: Node, path: &dyn fmt::Display, problems: &mut Vec<Problem>) -> Vec<Node> {
     match node.value {
         Value::Null => Vec::new(),
         Value::Sequence(items) => items,
         Value::Mapping(entries) => {
             let mut items = Vec::with_capacity(entries.len());
             for (key, node) in entries {
-                pairs(&key, node, &mut items, problems);
+                pairs((path, &key), node, &mut items, problems);
             }
             items.sort_by(|left, right| left.as_str().cmp(&right.as_str()));
             items
@@ -22,19 +23,24 @@ pub(super) fn items(node: Node, problems: &mut Vec<Problem>) -> Vec<Node> {
     }
 }
 
-fn pairs(key: &Key, node: Node, items: &mut Vec<Node>, problems: &mut Vec<Problem>) {
+fn pairs(
+    (path, key): (&dyn fmt::Display, &Key),
+    node: Node,
+    items: &mut Vec<Node>,
+    problems: &mut Vec<Problem>,
+) {
     let text = match &node.value {
         Value::Null => key.name.clone(),
         Value::Sequence(_) => {
             let Value::Sequence(values) = node.value else { return };
             for value in values {
-                pairs(key, value, items, problems);
+                pairs((path, key), value, items, problems);
             }
             return;
         }
         Value::Timestamp(_) | Value::Mapping(_) => {
             problems.push(node.problem(format!(
-                "`{}` is {}: expected a string, a number or a boolean",
+                "`{path}.{}` is {}: expected a string, a number or a boolean",
                 key.name,
                 node.value.kind()
             )));

@@ -179,14 +179,14 @@ fn node(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) -> 
         Rule::Replace => over,
         Rule::List => {
             let span = base.span.clone();
-            let mut items = lists::items(base, problems);
-            items.extend(lists::items(over, problems));
+            let mut items = lists::items(base, &path, problems);
+            items.extend(lists::items(over, &path, problems));
             Node { value: Value::Sequence(items), span, tag: None }
         }
         Rule::Hosts => {
             let span = base.span.clone();
-            let mut items = lists::items(base, problems);
-            let added = lists::items(over, problems);
+            let mut items = lists::items(base, &path, problems);
+            let added = lists::items(over, &path, problems);
             let new: Vec<Node> = added.into_iter().filter(|one| !items.contains(one)).collect();
             items.extend(new);
             Node { value: Value::Sequence(items), span, tag: None }
@@ -376,7 +376,7 @@ mod tests {
             (
                 "{labels: {a: 1}}",
                 "{labels: {b: {c: d}}}",
-                "`b` is a mapping: expected a string, a number or a boolean",
+                "`services.a.labels.b` is a mapping: expected a string, a number or a boolean",
             ),
             ("{image: a, user: b}", "{user: !reset null}", "{image:a}"),
             ("{dns: [a]}", "{dns: !override [b]}", "{dns:[b]}"),

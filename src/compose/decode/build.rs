@@ -68,9 +68,9 @@ pub(super) fn build(decoder: &mut Decoder, at: At<'_>) -> Build {
             "pull" => build.pull = decoder.flag(field),
             "sbom" => build.sbom = attestation(decoder, field),
             "secrets" => build.secrets = files::repeatable_references(decoder, field),
-            "shm_size" => build.shm_size = decoder.bytes(field).filter(|bytes| *bytes != 0),
+            "shm_size" => build.shm_size = decoder.whole_bytes(field).filter(|bytes| *bytes != 0),
             "ssh" => build.ssh = ssh(decoder, field),
-            "tags" => build.tags = tags(decoder, field),
+            "tags" => build.tags = decoder.keyed_strings(field),
             "target" => build.target = decoder.text(field),
             "ulimits" => build.ulimits = strict_ulimits(decoder, field),
             _ => decoder.unknown(at, key, KEYS),
@@ -101,16 +101,6 @@ fn attestation(decoder: &mut Decoder, at: At<'_>) -> Option<String> {
             None
         }
     }
-}
-
-/// Of two tags that are the same up to a `=`, the later wins in the earlier's place.
-fn tags(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
-    let mut tags = indexmap::IndexMap::new();
-    for tag in decoder.strings(at) {
-        let key = tag.split('=').next().unwrap_or_default().to_owned();
-        tags.insert(key, tag);
-    }
-    tags.into_values().collect()
 }
 
 fn contexts(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, String> {

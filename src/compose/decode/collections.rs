@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use indexmap::IndexMap;
+
 use super::{At, Decoder};
 use crate::compose::yaml::{Key, Value};
 
@@ -14,6 +16,16 @@ impl Decoder {
             strings.extend(self.string(at.item(index, item)));
         }
         strings
+    }
+
+    /// A list of strings; of two that are the same up to a `=`, the later wins in the earlier's place.
+    pub fn keyed_strings(&mut self, at: At<'_>) -> Vec<String> {
+        keyed(self.strings(at))
+    }
+
+    /// One string or a list of strings as [`Self::keyed_strings`] reads it.
+    pub fn string_or_keyed(&mut self, at: At<'_>) -> Vec<String> {
+        keyed(self.string_or_strings(at))
     }
 
     /// A list of strings, each once, in order of first appearance.
@@ -120,6 +132,16 @@ impl Decoder {
         options
     }
 
+    /// As [`Self::plain_options`], without null.
+    pub fn whole_options(&mut self, at: At<'_>) -> BTreeMap<String, String> {
+        for (key, node) in at.node.as_mapping().unwrap_or_default() {
+            if node.is_null() {
+                self.wrong(at.key(key, node), "a string or a whole number");
+            }
+        }
+        self.plain_options(at)
+    }
+
     /// A mapping of strings and whole numbers, as text; null is an empty string.
     pub fn plain_options(&mut self, at: At<'_>) -> BTreeMap<String, String> {
         let mut options = BTreeMap::new();
@@ -139,6 +161,12 @@ impl Decoder {
         options
     }
 
+    /// As [`Self::variables`], no line of a list twice.
+    pub fn distinct_variables(&mut self, at: At<'_>) -> BTreeMap<String, Option<String>> {
+        self.refuse_repeated(at);
+        self.variables(at)
+    }
+
     /// A mapping of strings.
     pub fn texts(&mut self, at: At<'_>) -> BTreeMap<String, String> {
         let mut texts = BTreeMap::new();
@@ -154,7 +182,8 @@ impl Decoder {
         }
     }
 
-    fn refuse_repeated(&mut self, at: At<'_>) {
+    /// Refuses each string of a list that stands in it before.
+    pub fn refuse_repeated(&mut self, at: At<'_>) {
         let items = at.node.as_sequence().unwrap_or_default();
         let mut seen = HashSet::new();
         for (index, item) in items.iter().enumerate() {
@@ -172,7 +201,7 @@ impl Decoder {
                 self.wrong(at, "a string, a number or a boolean");
                 None
             }
-            value => value.scalar_text().map(std::borrow::Cow::into_owned),
+            _ => self.plain_text(at),
         }
     }
 
@@ -194,6 +223,15 @@ impl Decoder {
             }
         }
     }
+}
+
+fn keyed(strings: Vec<String>) -> Vec<String> {
+    let mut unique = IndexMap::new();
+    for text in strings {
+        let key = text.split('=').next().unwrap_or_default().to_owned();
+        unique.insert(key, text);
+    }
+    unique.into_values().collect()
 }
 
 fn deduplicate(strings: &mut Vec<String>) {

@@ -80,15 +80,15 @@ fn resources(decoder: &mut Decoder, at: At<'_>, known: &[&str]) -> Resources {
     resources
 }
 
-fn generic_resources(decoder: &mut Decoder, at: At<'_>) -> Vec<GenericResource> {
+fn generic_resources(decoder: &mut Decoder, at: At<'_>) -> Vec<Option<GenericResource>> {
     let mut resources = Vec::new();
     for (index, item) in decoder.sequence(at).iter().enumerate() {
         let item_at = at.item(index, item);
-        let mut resource = GenericResource::default();
+        let mut resource = None;
         for (key, node) in decoder.mapping(item_at) {
             let field = item_at.key(key, node);
             match key.name.as_str() {
-                "discrete_resource_spec" => discrete(decoder, field, &mut resource),
+                "discrete_resource_spec" => resource = Some(discrete(decoder, field)),
                 _ => decoder.unknown(item_at, key, &["discrete_resource_spec"]),
             }
         }
@@ -97,7 +97,8 @@ fn generic_resources(decoder: &mut Decoder, at: At<'_>) -> Vec<GenericResource> 
     resources
 }
 
-fn discrete(decoder: &mut Decoder, at: At<'_>, resource: &mut GenericResource) {
+fn discrete(decoder: &mut Decoder, at: At<'_>) -> GenericResource {
+    let mut resource = GenericResource::default();
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
         match key.name.as_str() {
@@ -106,6 +107,7 @@ fn discrete(decoder: &mut Decoder, at: At<'_>, resource: &mut GenericResource) {
             _ => decoder.unknown(at, key, &["kind", "value"]),
         }
     }
+    resource
 }
 
 fn update_config(decoder: &mut Decoder, at: At<'_>) -> UpdateConfig {

@@ -172,7 +172,7 @@ fn rates(decoder: &mut Decoder, at: At<'_>) -> Vec<DeviceRate> {
             let field = item_at.key(key, node);
             match key.name.as_str() {
                 "path" => entry.path = decoder.string(field).unwrap_or_default(),
-                "rate" => entry.rate = decoder.bytes(field).unwrap_or_default(),
+                "rate" => entry.rate = decoder.whole_bytes(field).unwrap_or_default(),
                 _ => decoder.stray(item_at, key, &["path", "rate"]),
             }
         }

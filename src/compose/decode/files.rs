@@ -74,7 +74,7 @@ fn reference(decoder: &mut Decoder, at: At<'_>) -> FileReference {
             _ => decoder.unknown(at, key, REFERENCE_KEYS),
         }
     }
-    if at.node.get("source").is_none() {
+    if reference.source.is_empty() {
         decoder.refuse(at, "has no `source`: expected a name of the top level");
     }
     reference
@@ -145,7 +145,7 @@ fn file_object(decoder: &mut Decoder, at: At<'_>, known: &[&str]) -> FileObject 
             "external" => external(decoder, field, &mut object.external, &mut object.name),
             "labels" => object.labels = decoder.distinct_labels(field),
             "driver" => object.driver = decoder.text(field),
-            "driver_opts" => object.driver_opts = decoder.plain_options(field),
+            "driver_opts" => object.driver_opts = decoder.whole_options(field),
             _ => object.template_driver = decoder.text(field),
         }
     }

@@ -31,7 +31,7 @@ fn hook(decoder: &mut Decoder, at: At<'_>, known: &[&str]) -> Hook {
             "user" => hook.user = decoder.text(field),
             "privileged" => hook.privileged = decoder.flag(field),
             "working_dir" => hook.working_dir = decoder.text(field),
-            "environment" => hook.environment = decoder.variables(field),
+            "environment" => hook.environment = decoder.distinct_variables(field),
             _ => hook.per_replica = decoder.flag(field),
         }
     }
@@ -70,8 +70,8 @@ fn watch(decoder: &mut Decoder, at: At<'_>) -> Watch {
             "action" => watch.action = decoder.word(field, ACTIONS).unwrap_or_default(),
             "target" => watch.target = decoder.text(field),
             "exec" => watch.exec = hook(decoder, field, HOOK_KEYS),
-            "include" => watch.include = decoder.string_or_strings(field),
-            "ignore" => watch.ignore = decoder.string_or_strings(field),
+            "include" => watch.include = string_or_distinct(decoder, field),
+            "ignore" => watch.ignore = string_or_distinct(decoder, field),
             "initial_sync" => {
                 watch.initial_sync = decoder.strict_boolean(field).unwrap_or_default();
             }
@@ -91,4 +91,9 @@ fn watch(decoder: &mut Decoder, at: At<'_>) -> Watch {
         decoder.refuse(at, format!("has no `target`, which `{}` needs", watch.action));
     }
     watch
+}
+
+fn string_or_distinct(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
+    decoder.refuse_repeated(at);
+    decoder.string_or_strings(at)
 }

@@ -23,6 +23,9 @@ use super::units;
 use super::yaml::{Key, Node, Value};
 use crate::problem::{self, Problem};
 
+/// What a size looks like.
+const SIZE: &str = "a size, e.g. `512m` or a whole number of bytes";
+
 /// A node and the way to it.
 #[derive(Clone, Copy)]
 pub struct At<'a> {
@@ -186,14 +189,26 @@ impl Decoder {
     /// A string or a number, as text.
     pub fn string_or_number(&mut self, at: At<'_>) -> Option<String> {
         match &at.node.value {
-            Value::String(_) | Value::Int(_) | Value::Float(_) => {
-                at.node.value.scalar_text().map(std::borrow::Cow::into_owned)
-            }
+            Value::String(_) | Value::Int(_) | Value::Float(_) => self.plain_text(at),
             _ => {
                 self.wrong(at, "a string or a number");
                 None
             }
         }
+    }
+
+    /// Any scalar as Go prints its value; says so where that is not what was written.
+    fn plain_text(&mut self, at: At<'_>) -> Option<String> {
+        let text = at.node.value.scalar_text()?.into_owned();
+        if !matches!(at.node.value, Value::String(_))
+            && let Some(written) = lossy_text(at.node, &text)
+        {
+            self.warn(
+                at,
+                format!("is `{written}`, which is the number {text}: quote it to keep it"),
+            );
+        }
+        Some(text)
     }
 
     /// A boolean, or a string that reads as one.
@@ -314,9 +329,20 @@ impl Decoder {
                 None
             }
             _ => {
-                self.wrong(at, "a size, e.g. `512m` or a whole number of bytes");
+                self.wrong(at, SIZE);
                 None
             }
+        }
+    }
+
+    /// A size in bytes where compose takes no fraction.
+    pub fn whole_bytes(&mut self, at: At<'_>) -> Option<i64> {
+        match at.node.value {
+            Value::Float(value) if value.fract() != 0.0 => {
+                self.wrong(at, SIZE);
+                None
+            }
+            _ => self.bytes(at),
         }
     }
 
@@ -353,6 +379,19 @@ impl Decoder {
             }
         }
     }
+}
+
+/// What was written where a number reads as another text.
+fn lossy_text(node: &Node, text: &str) -> Option<String> {
+    if !matches!(node.value, Value::Int(_) | Value::Float(_)) {
+        return None;
+    }
+    // The tree keeps values only; the place says what they were made of.
+    let line = node.span.problem("").excerpt?;
+    let rest = line.chars().skip(node.span.column.saturating_sub(1));
+    let ends = |c: &char| c.is_whitespace() || matches!(c, ',' | ']' | '}');
+    let written: String = rest.take_while(|c| !ends(c)).collect();
+    (written != text && scalar::resolve(&written) == node.value).then_some(written)
 }
 
 fn whole_number(value: &Value) -> Option<i64> {

@@ -1,6 +1,7 @@
 //! A service's ports and mounts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
@@ -38,7 +39,9 @@ pub(super) fn ports(decoder: &mut Decoder, at: At<'_>) -> Vec<Port> {
         };
         for port in read {
             let host = port.host_ip.clone().unwrap_or_else(|| "0.0.0.0".to_owned());
-            let key = (host, port.target, port.published.clone(), port.protocol.clone());
+            // To compose, a number and the same number as text publish different ports.
+            let number = item.get("published").is_some_and(|it| it.as_str().is_none());
+            let key = (host, port.target, port.published.clone(), number, port.protocol.clone());
             ports.insert(key, port);
         }
     }
@@ -64,12 +67,15 @@ fn long_port(decoder: &mut Decoder, at: At<'_>) -> Option<Port> {
         match key.name.as_str() {
             "name" => port.name = decoder.text(field),
             "mode" => port.mode = decoder.text(field),
-            "host_ip" => port.host_ip = decoder.text(field),
+            "host_ip" => port.host_ip = host_ip(decoder, field),
             "target" => {
                 has_target = true;
                 port.target = decoder.integer_within(field, "a port number").unwrap_or_default();
             }
             "published" => {
+                if matches!(node.value, Value::Float(_)) {
+                    decoder.wrong(field, "a port or a range of ports");
+                }
                 let published = decoder.string_or_number(field);
                 port.published = published.filter(|published| !published.is_empty());
             }
@@ -82,6 +88,15 @@ fn long_port(decoder: &mut Decoder, at: At<'_>) -> Option<Port> {
         decoder.refuse(at, "has no `target`: expected the port in the container");
     }
     has_target.then_some(port)
+}
+
+fn host_ip(decoder: &mut Decoder, at: At<'_>) -> Option<String> {
+    let address = decoder.string(at)?;
+    if address.parse::<IpAddr>().is_err() {
+        decoder.refuse(at, format!("is `{address}`: expected an IP address"));
+        return None;
+    }
+    Some(address)
 }
 
 /// Reads `volumes`; of two with one target, the later wins in the earlier's place.
@@ -207,11 +222,18 @@ fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
             (MountKind::Volume { nocopy, .. }, "nocopy") => {
                 *nocopy = decoder.boolean(field).unwrap_or_default();
             }
-            (MountKind::Volume { subpath, .. }, "subpath") => *subpath = decoder.text(field),
-            (MountKind::Volume { labels, .. }, "labels") => {
-                *labels = decoder.distinct_labels(field)
+            (MountKind::Volume { subpath, .. } | MountKind::Image { subpath }, "subpath") => {
+                *subpath = decoder.text(field);
             }
-            (MountKind::Tmpfs { size, .. }, "size") => *size = decoder.bytes(field),
+            (MountKind::Volume { labels, .. }, "labels") => {
+                *labels = decoder.distinct_labels(field);
+            }
+            (MountKind::Tmpfs { size, .. }, "size") => {
+                *size = decoder.whole_bytes(field);
+                if size.is_some_and(i64::is_negative) {
+                    decoder.refuse(field, "is negative");
+                }
+            }
             (MountKind::Tmpfs { mode, .. }, "mode") => {
                 let value = decoder.strict_integer(field);
                 *mode =
@@ -220,7 +242,6 @@ fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
             (MountKind::Bind { .. }, _) => decoder.unknown(at, key, BIND_KEYS),
             (MountKind::Volume { .. }, _) => decoder.unknown(at, key, VOLUME_KEYS),
             (MountKind::Tmpfs { .. }, _) => decoder.unknown(at, key, TMPFS_KEYS),
-            (MountKind::Image { subpath }, "subpath") => *subpath = decoder.text(field),
             (MountKind::Image { .. }, _) => decoder.unknown(at, key, IMAGE_KEYS),
             // These have no block of their own.
             (MountKind::NamedPipe | MountKind::Cluster, _) => {}

@@ -2,7 +2,7 @@
 
 use super::{At, Decoder};
 use crate::compose::model::{Ipam, IpamPool, Model, Network, Volume};
-use crate::compose::yaml::{Key, Value};
+use crate::compose::yaml::{Key, Node, Value};
 
 const NETWORK_KEYS: &[&str] = &[
     "name",
@@ -95,16 +95,24 @@ pub fn model(decoder: &mut Decoder, at: At<'_>) -> Model {
     model
 }
 
-/// `true`, or the old form `{name: …}`.
+/// `true`, or the old form `{name: …}`, whose name may not differ from the one beside it.
 pub(super) fn external(decoder: &mut Decoder, at: At<'_>, external: &mut bool, name: &mut String) {
     let Value::Mapping(entries) = &at.node.value else {
-        *external = decoder.boolean(at).unwrap_or_default();
+        *external = decoder.flag(at);
         return;
     };
     *external = true;
     for (key, node) in entries {
+        let field = at.key(key, node);
         match key.name.as_str() {
-            "name" => *name = decoder.string(at.key(key, node)).unwrap_or_default(),
+            "name" => {
+                decoder.warn(field, "is an old form: write `external: true` and `name` beside it");
+                *name = decoder.string(field).unwrap_or_default();
+                let beside = at.parent.and_then(|parent| parent.node.get("name"));
+                if beside.and_then(Node::as_str).is_some_and(|beside| beside != name) {
+                    decoder.refuse(field, "differs from the `name` beside `external`");
+                }
+            }
             _ => decoder.unknown(at, key, &["name"]),
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn depends_on(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, 
     match &at.node.value {
         Value::Sequence(_) => {
             dependencies
-                .extend(decoder.unique_strings(at).into_iter().map(|name| (name, started())));
+                .extend(decoder.distinct_strings(at).into_iter().map(|name| (name, started())));
         }
         Value::Mapping(entries) => {
             for (key, node) in entries {
@@ -91,7 +91,6 @@ pub(super) fn healthcheck(decoder: &mut Decoder, at: At<'_>) -> Healthcheck {
 
 pub(super) fn health_test(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
     match &at.node.value {
-        Value::Null => Vec::new(),
         Value::String(command) => vec!["CMD-SHELL".to_owned(), command.clone()],
         Value::Sequence(_) => {
             let test = decoder.strings(at);
@@ -201,9 +200,15 @@ pub(super) fn pull_policy(decoder: &mut Decoder, at: At<'_>) -> PullPolicy {
     }
 }
 
+/// Compose wants a number without a fraction first.
+fn starts_whole(written: &str) -> bool {
+    let rest = written.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.len() < written.len() && rest.starts_with(['w', 'd', 'h', 'm', 's'])
+}
+
 fn every(decoder: &mut Decoder, at: At<'_>, written: &str) -> PullPolicy {
     match units::duration(written) {
-        Ok(interval) if written.starts_with(|c: char| c.is_ascii_digit()) => {
+        Ok(interval) if starts_whole(written) => {
             PullPolicy::Every { written: written.to_owned(), interval }
         }
         _ => {

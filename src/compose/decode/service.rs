@@ -4,7 +4,7 @@ use super::running::{depends_on, healthcheck, logging, pull_policy, restart, uli
 use super::surroundings::{env_files, expose, extra_hosts, group_add, label_files, networks};
 use super::{At, Decoder, build, deploy, devices, files, hooks, keys, mounts};
 use crate::compose::model::Service;
-use crate::compose::yaml::{Key, Span, Value};
+use crate::compose::yaml::{Key, Span};
 
 /// A service whose `env_file`s and `label_file`s are not read yet.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "attach" => service.attach = decoder.boolean(field),
             "blkio_config" => service.blkio_config = Some(devices::blkio(decoder, field)),
             "build" => service.build = Some(build::build(decoder, field)),
-            "cap_add" => service.cap_add = decoder.unique_strings(field),
-            "cap_drop" => service.cap_drop = decoder.unique_strings(field),
+            "cap_add" => service.cap_add = decoder.keyed_strings(field),
+            "cap_drop" => service.cap_drop = decoder.keyed_strings(field),
             "cgroup" => service.cgroup = decoder.word(field, &["host", "private"]),
             "cgroup_parent" => service.cgroup_parent = decoder.text(field),
             "command" => service.command = decoder.command(field),
@@ -64,7 +64,7 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "cpus" => service.cpus = decoder.cpus(field),
             "cpuset" => service.cpuset = decoder.text(field),
             "credential_spec" => {
-                service.credential_spec = Some(files::credential_spec(decoder, field))
+                service.credential_spec = Some(files::credential_spec(decoder, field));
             }
             "depends_on" => service.depends_on = depends_on(decoder, field),
             "deploy" => service.deploy = deploy::deploy(decoder, field),
@@ -72,8 +72,8 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "device_cgroup_rules" => service.device_cgroup_rules = decoder.distinct_strings(field),
             "devices" => service.devices = devices::devices(decoder, field),
             "dns" => service.dns = dns(decoder, field),
-            "dns_opt" => service.dns_opt = decoder.unique_strings(field),
-            "dns_search" => service.dns_search = decoder.string_or_strings(field),
+            "dns_opt" => service.dns_opt = decoder.keyed_strings(field),
+            "dns_search" => service.dns_search = decoder.string_or_keyed(field),
             "domainname" => service.domainname = decoder.text(field),
             "entrypoint" => service.entrypoint = decoder.command(field),
             "env_file" => draft.env_files = env_files(decoder, field),
@@ -91,12 +91,12 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "isolation" => service.isolation = decoder.text(field),
             "label_file" => draft.label_files = label_files(decoder, field),
             "labels" => service.labels = decoder.labels(field),
-            "links" => service.links = decoder.unique_strings(field),
+            "links" => service.links = decoder.keyed_strings(field),
             "logging" => service.logging = Some(logging(decoder, field)),
             "mac_address" => service.mac_address = decoder.text(field),
             "mem_limit" => service.mem_limit = decoder.bytes(field).filter(set),
-            "mem_reservation" => service.mem_reservation = decoder.bytes(field).filter(set),
-            "mem_swappiness" => service.mem_swappiness = decoder.bytes(field).filter(set),
+            "mem_reservation" => service.mem_reservation = decoder.whole_bytes(field).filter(set),
+            "mem_swappiness" => service.mem_swappiness = decoder.whole_bytes(field).filter(set),
             "memswap_limit" => service.memswap_limit = memswap_limit(decoder, field),
             "network_mode" => service.network_mode = decoder.text(field),
             "networks" => service.networks = networks(decoder, field),
@@ -110,7 +110,7 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "pre_start" => service.pre_start = hooks::hooks(decoder, field, hooks::PRE_START_KEYS),
             "pre_stop" => service.pre_stop = hooks::hooks(decoder, field, hooks::HOOK_KEYS),
             "privileged" => service.privileged = decoder.flag(field),
-            "profiles" => service.profiles = decoder.unique_strings(field),
+            "profiles" => service.profiles = decoder.keyed_strings(field),
             "pull_policy" => service.pull_policy = pull_policy(decoder, field),
             "pull_refresh_after" => service.pull_refresh_after = decoder.text(field),
             "read_only" => service.read_only = decoder.flag(field),
@@ -125,7 +125,7 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "stop_signal" => service.stop_signal = decoder.text(field),
             "storage_opt" => service.storage_opt = decoder.plain_options(field),
             "sysctls" => service.sysctls = decoder.labels(field),
-            "tmpfs" => service.tmpfs = decoder.string_or_strings(field),
+            "tmpfs" => service.tmpfs = decoder.string_or_keyed(field),
             "tty" => service.tty = decoder.flag(field),
             "ulimits" => service.ulimits = ulimits(decoder, field),
             "user" => service.user = decoder.text(field),
@@ -157,7 +157,7 @@ fn refuse(decoder: &mut Decoder, at: At<'_>, key: &Key, name: &str, enabled: boo
 }
 
 fn dns(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
-    let mut servers = decoder.string_or_strings(at);
+    let mut servers = decoder.string_or_keyed(at);
     servers.retain(|server| !server.is_empty());
     servers
 }
@@ -168,9 +168,8 @@ fn cpu_count(decoder: &mut Decoder, at: At<'_>) -> Option<i64> {
 }
 
 fn cpu_percent(decoder: &mut Decoder, at: At<'_>) -> Option<f32> {
-    let fraction = matches!(at.node.value, Value::Float(value) if value.fract() != 0.0);
     let percent = decoder.single_float(at, "a percentage from 0 to 100")?;
-    if percent > 100.0 || fraction {
+    if percent > 100.0 || percent.fract() != 0.0 {
         decoder.refuse(at, format!("is {percent}: expected a whole percentage from 0 to 100"));
     }
     (percent != 0.0).then_some(percent)

@@ -106,23 +106,28 @@ pub(super) fn expose(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
 
 pub(super) fn extra_hosts(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Vec<String>> {
     let mut hosts: BTreeMap<String, IndexSet<String>> = BTreeMap::new();
-    let mut add = |host: String, address: String| {
-        hosts.entry(host).or_default().insert(address);
+    let mut add = |host: &str, addresses: Vec<String>| {
+        hosts.entry(host.to_owned()).or_default().extend(addresses);
     };
     match &at.node.value {
         Value::Sequence(_) => {
+            decoder.refuse_repeated(at);
             for text in decoder.strings(at) {
                 match shortforms::extra_host(&text) {
-                    Ok((host, address)) => add(host, address),
+                    Ok((host, addresses)) => add(&host, addresses),
                     Err(message) => decoder.refuse(at, format!("has a wrong value: {message}")),
                 }
             }
         }
         Value::Mapping(entries) => {
             for (key, node) in entries {
-                for address in decoder.string_or_strings(at.key(key, node)) {
-                    add(key.name.clone(), shortforms::bare_address(&address).to_owned());
+                let field = at.key(key, node);
+                if let Err(message) = shortforms::check_host(&key.name) {
+                    decoder.refuse(field, format!("has a wrong name: {message}"));
                 }
+                let addresses = decoder.string_or_strings(field);
+                let bare = addresses.iter().map(|it| shortforms::bare_address(it).to_owned());
+                add(&key.name, bare.collect());
             }
         }
         _ => decoder.wrong(at, "a mapping or a list of `host=ip`"),
@@ -147,7 +152,7 @@ pub(super) fn networks(
     let mut networks = BTreeMap::new();
     match &at.node.value {
         Value::Sequence(_) => {
-            networks.extend(decoder.unique_strings(at).into_iter().map(|name| (name, None)));
+            networks.extend(decoder.distinct_strings(at).into_iter().map(|name| (name, None)));
         }
         Value::Mapping(entries) => {
             for (key, node) in entries {
@@ -165,11 +170,11 @@ pub(super) fn attachment(decoder: &mut Decoder, at: At<'_>) -> ServiceNetwork {
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
         match key.name.as_str() {
-            "aliases" => network.aliases = decoder.unique_strings(field),
+            "aliases" => network.aliases = decoder.keyed_strings(field),
             "driver_opts" => network.driver_opts = decoder.options(field),
             "ipv4_address" => network.ipv4_address = decoder.text(field),
             "ipv6_address" => network.ipv6_address = decoder.text(field),
-            "link_local_ips" => network.link_local_ips = decoder.unique_strings(field),
+            "link_local_ips" => network.link_local_ips = decoder.keyed_strings(field),
             "mac_address" => network.mac_address = decoder.text(field),
             "gw_priority" => network.gw_priority = number(decoder, field),
             "interface_name" => network.interface_name = decoder.text(field),

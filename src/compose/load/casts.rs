@@ -47,7 +47,6 @@ fn of_service(key: &str) -> &'static [Rule] {
         "init" | "oom_kill_disable" | "privileged" | "read_only" | "stdin_open" | "tty" => {
             &[(&[], Boolean)]
         }
-        "configs" | "secrets" => &[(&["*", "mode"], Integer)],
         "deploy" => &[
             (&["replicas"], Integer),
             (&["update_config", "parallelism"], Integer),

@@ -180,7 +180,9 @@ fn name_resources(section: &mut Node, project: &str) {
         if external.is_some_and(|external| external.get("name").is_some()) {
             continue;
         }
-        let is_external = external.is_some_and(|external| external.value == Value::Bool(true));
+        let is_external = external.is_some_and(|external| {
+            external.value == Value::Bool(true) || external.as_mapping().is_some()
+        });
         let name = if is_external { key.name.clone() } else { format!("{project}_{}", key.name) };
         let node = text(&name, &key.span);
         resource.insert(Key::implied("name", &key.span), node);

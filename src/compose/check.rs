@@ -116,7 +116,8 @@ impl Checker<'_> {
 
     fn build(&mut self, services: &BTreeMap<String, Service>, names: &Names<'_>) {
         let Some(build) = &self.service.build else { return };
-        for secret in &build.secrets {
+        // What names nothing was refused where it stands.
+        for secret in build.secrets.iter().filter(|secret| !secret.source.is_empty()) {
             if !names.secrets.contains(secret.source.as_str()) {
                 self.undefined("build", "secrets", &secret.source, ("secret", &names.secrets));
             }
@@ -150,13 +151,13 @@ impl Checker<'_> {
     }
 
     fn files(&mut self, names: &Names<'_>) {
-        for secret in &self.service.secrets {
+        for secret in self.service.secrets.iter().filter(|secret| !secret.source.is_empty()) {
             if !names.secrets.contains(secret.source.as_str()) {
                 let source = &secret.source;
                 self.undefined("secrets", source, source, ("secret", &names.secrets));
             }
         }
-        for config in &self.service.configs {
+        for config in self.service.configs.iter().filter(|config| !config.source.is_empty()) {
             if !names.configs.contains(config.source.as_str()) {
                 let source = &config.source;
                 self.undefined("configs", source, source, ("config", &names.configs));

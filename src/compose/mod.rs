@@ -13,7 +13,6 @@ pub mod interpolate;
 pub mod load;
 pub mod merge;
 pub mod model;
-pub mod order;
 pub mod render;
 pub mod scalar;
 pub mod shortforms;

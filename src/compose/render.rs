@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Number, Value, json};
 
 use super::yaml::{self, Node};
-use super::{emit, interpolate, order, scalar};
+use super::{emit, interpolate, scalar};
 
 /// The tree as JSON, its keys sorted.
 pub fn json(tree: &Node) -> Value {
@@ -30,8 +30,22 @@ pub fn json(tree: &Node) -> Value {
 /// The tree as YAML.
 pub fn yaml(tree: &Node) -> String {
     let mut value = json(tree);
-    order::sort_all(&mut value);
+    sort(&mut value);
     emit::yaml(&value)
+}
+
+/// Brings the keys of every mapping into the order of go-yaml.
+fn sort(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(sort),
+        Value::Object(entries) => {
+            let mut sorted: Vec<(String, Value)> = std::mem::take(entries).into_iter().collect();
+            sorted.sort_by(|left, right| emit::key_order(&left.0, &right.0));
+            entries.extend(sorted);
+            entries.values_mut().for_each(sort);
+        }
+        _ => {}
+    }
 }
 
 /// JSON text as Go writes it: two blanks a level, and nothing that a browser could take for markup.

@@ -61,7 +61,7 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "cpus" => service.cpus = decoder.cpus(field),
             "cpuset" => service.cpuset = decoder.text(field),
             "credential_spec" => {
-                service.credential_spec = Some(files::credential_spec(decoder, field))
+                service.credential_spec = Some(files::credential_spec(decoder, field));
             }
             "depends_on" => service.depends_on = depends_on(decoder, field),
             "deploy" => service.deploy = deploy::deploy(decoder, field),

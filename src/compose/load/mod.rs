@@ -286,22 +286,16 @@ impl<'a> Loader<'a> {
     }
 
     fn drop_version(&mut self, document: &mut Node) {
-        let yaml::Value::Mapping(entries) = &mut document.value else { return };
-        entries.retain(|(key, node)| {
-            let is_version = key.name == "version";
-            if is_version && node.as_str().is_none() {
-                let kind = node.value.kind();
-                let message = format!("`version` is {kind}: expected a string; it is obsolete");
-                let problem = node.problem(message).with_hint("remove it");
-                self.problems.push(problem);
-            } else if is_version {
-                self.warnings.push(format!(
-                    "{}:{}: `version` is obsolete and ignored: remove it",
-                    key.span.source.file, key.span.line
-                ));
-            }
-            !is_version
-        });
+        let Some(version) = document.remove("version") else { return };
+        if version.as_str().is_none() {
+            let kind = version.value.kind();
+            let problem = version.problem(format!("`version` is {kind}: expected a string"));
+            self.problems.push(problem.with_hint("remove it: it is obsolete"));
+        }
+        self.warnings.push(format!(
+            "{}:{}: `version` is obsolete and ignored: remove it",
+            version.span.source.file, version.span.line
+        ));
     }
 
     /// Gives variables of services the values that the environment has.

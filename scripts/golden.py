@@ -40,6 +40,7 @@ class Case:
         self.name = name
         self.variables = {}
         self.arguments = []
+        self.services = []
         self.files = {}
         while lines and (not lines[0] or lines[0].startswith(("$ ", "# "))):
             if lines[0].startswith("$ "):
@@ -62,7 +63,8 @@ class Case:
         while words and re.match(r"[A-Za-z_][A-Za-z0-9_]*=", words[0]):
             key, value = words.pop(0).split("=", 1)
             self.variables[key] = value
-        self.arguments = words
+        split = words.index("--") if "--" in words else len(words)
+        self.arguments, self.services = words[:split], words[split + 1:]
 
     def lay_out(self):
         directory = BASE / self.name
@@ -238,7 +240,7 @@ class Oracle:
 
     def run(self, case, directory, *words, **variables):
         environment = {"HOME": HOME, **case.variables, **variables}
-        return subprocess.run([self.program, *case.arguments, *words], cwd=directory, env=environment,
+        return subprocess.run([self.program, *case.arguments, *words, *case.services], cwd=directory, env=environment,
                               capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
 
     def labels(self, case, directory, project):

@@ -49,12 +49,27 @@ pub fn check(
         checker.replicas();
         checker.limits();
     }
+    container_names(root, services, problems);
     if let Some(cycle) = cycle(services) {
         let span = place(root, &["services", cycle[0], "depends_on"], cycle[1 % cycle.len()]);
         let mut shown = cycle.clone();
         shown.push(cycle[0]);
         let path = shown.join(" -> ");
         problems.push(span.problem(format!("services wait for each other: {path}")));
+    }
+}
+
+/// Refuses one `container_name` for two services.
+fn container_names(root: &Node, services: &BTreeMap<String, Service>, problems: &mut Vec<Problem>) {
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for service in services.values() {
+        let Some(name) = &service.container_name else { continue };
+        if let Some(owner) = owners.insert(name, &service.name) {
+            let path = format!("services.{}.container_name", service.name);
+            let span = place(root, &["services", &service.name], "container_name");
+            let message = format!("`{path}` is `{name}`, which `{owner}` has: expected another");
+            problems.push(span.problem(message));
+        }
     }
 }
 
@@ -101,7 +116,8 @@ impl Checker<'_> {
 
     fn build(&mut self, services: &BTreeMap<String, Service>, names: &Names<'_>) {
         let Some(build) = &self.service.build else { return };
-        for secret in &build.secrets {
+        // What names nothing was refused where it stands.
+        for secret in build.secrets.iter().filter(|secret| !secret.source.is_empty()) {
             if !names.secrets.contains(secret.source.as_str()) {
                 self.undefined("build", "secrets", &secret.source, ("secret", &names.secrets));
             }
@@ -135,13 +151,13 @@ impl Checker<'_> {
     }
 
     fn files(&mut self, names: &Names<'_>) {
-        for secret in &self.service.secrets {
+        for secret in self.service.secrets.iter().filter(|secret| !secret.source.is_empty()) {
             if !names.secrets.contains(secret.source.as_str()) {
                 let source = &secret.source;
                 self.undefined("secrets", source, source, ("secret", &names.secrets));
             }
         }
-        for config in &self.service.configs {
+        for config in self.service.configs.iter().filter(|config| !config.source.is_empty()) {
             if !names.configs.contains(config.source.as_str()) {
                 let source = &config.source;
                 self.undefined("configs", source, source, ("config", &names.configs));

@@ -1,5 +1,8 @@
-//! JSON values as YAML text that reads back as the same values, in the style of go-yaml.
+//! JSON values as YAML text, in the style of Go's yaml library, which `docker compose` prints with.
+//!
+//! What it prints reads back as the same values.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -7,6 +10,12 @@ use serde_json::Value;
 
 use super::scalar;
 use super::yaml;
+
+/// Words that old YAML readers take for booleans.
+const OLD_BOOLEANS: &[&str] = &[
+    "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off",
+    "OFF",
+];
 
 /// Prints a value in block style, two spaces a level.
 pub fn yaml(value: &Value) -> String {
@@ -36,12 +45,40 @@ pub fn json(node: &yaml::Node) -> Value {
     }
 }
 
+/// The order in which Go's yaml library prints the keys of a map: numbers in them by their value.
+pub fn key_order(left: &str, right: &str) -> Ordering {
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let Some(at) = left.iter().zip(&right).position(|(l, r)| l != r) else {
+        return left.len().cmp(&right.len());
+    };
+    let after_digit = at > 0 && left[at - 1].is_numeric();
+    match (left[at].is_alphabetic(), right[at].is_alphabetic()) {
+        (true, true) => return left[at].cmp(&right[at]),
+        (true, false) => return if after_digit { Ordering::Less } else { Ordering::Greater },
+        (false, true) => return if after_digit { Ordering::Greater } else { Ordering::Less },
+        (false, false) => {}
+    }
+    let before = left[..at].iter().rev().take_while(|c| c.is_ascii_digit());
+    let is_inside = (left[at] == '0' || right[at] == '0') && before.into_iter().any(|c| *c != '0');
+    let (left_number, left_end) = number(&left, at, is_inside);
+    let (right_number, right_end) = number(&right, at, is_inside);
+    left_number.cmp(&right_number).then(left_end.cmp(&right_end)).then(left[at].cmp(&right[at]))
+}
+
+/// The digits from a place on as a number, and where they end.
+fn number(text: &[char], at: usize, is_inside: bool) -> (u64, usize) {
+    let digits = text[at..].iter().map_while(|c| c.to_digit(10));
+    digits.fold((u64::from(is_inside), at), |(number, end), digit| {
+        (number.wrapping_mul(10).wrapping_add(digit.into()), end + 1)
+    })
+}
+
 fn block(value: &Value, level: usize, text: &mut String) {
     match value {
         Value::Object(entries) if !entries.is_empty() => {
             for (key, value) in entries {
                 indent(level, text);
-                text.push_str(&key_text(key));
+                text.push_str(&one_line(key));
                 text.push(':');
                 nested(value, level + 1, text);
             }
@@ -55,11 +92,17 @@ fn block(value: &Value, level: usize, text: &mut String) {
                 compact(start, level + 1, text);
             }
         }
-        Value::String(lines) if lines.contains('\n') && may_be_literal(lines) => {
-            literal(lines, level, text);
+        Value::String(string) if is_literal(string) => literal(string, level.max(1), text),
+        Value::String(string) => {
+            text.push_str(&one_line(string));
+            text.push('\n');
+        }
+        Value::Number(number) if number.is_f64() => {
+            text.push_str(&number.as_f64().map_or_else(String::new, scalar::float_text));
+            text.push('\n');
         }
         scalar => {
-            text.push_str(&inline(scalar));
+            text.push_str(&scalar.to_string());
             text.push('\n');
         }
     }
@@ -87,146 +130,133 @@ fn indent(level: usize, text: &mut String) {
     text.extend(std::iter::repeat_n("  ", level));
 }
 
-fn inline(value: &Value) -> String {
-    match value {
-        Value::String(text) => string(text),
-        other => other.to_string(),
-    }
+/// Whether a string of several lines can stand as a block of its own.
+fn is_literal(string: &str) -> bool {
+    let only_plain_breaks = !string.contains(['\u{2028}', '\u{2029}']);
+    let whole_lines = !string.contains(" \n") && !string.ends_with(' ');
+    let printable = string.chars().all(|c| c == '\t' || c == '\n' || is_printable(c));
+    // A reader would see the first line of blanks as indentation.
+    let starts = !string.starts_with(['\t', '\n']);
+    string.contains('\n') && only_plain_breaks && whole_lines && printable && starts
 }
 
-/// A key: never in several lines, and never one that merges.
-fn key_text(key: &str) -> String {
-    if key == "<<" { double_quoted(key) } else { string(key) }
-}
-
-/// A string in one line, quoted when plain text would read as something else.
-fn string(text: &str) -> String {
-    let is_string = scalar::resolve(text) == yaml::Value::String(text.to_owned());
-    if !is_string || is_old_boolean(text) || is_sexagesimal(text) || text.chars().any(is_special) {
-        double_quoted(text)
-    } else if is_plain(text) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "''"))
-    }
-}
-
-/// Words that YAML 1.1 readers take for booleans.
-fn is_old_boolean(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    let capital = || text.chars().skip(1).all(|c| c.is_ascii_lowercase());
-    let one_case = text == lower || text == text.to_ascii_uppercase() || capital();
-    one_case && matches!(lower.as_str(), "y" | "yes" | "on" | "n" | "no" | "off")
-}
-
-/// Text that YAML 1.1 readers take for a number in base 60.
-fn is_sexagesimal(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let mut parts = whole.split(':');
-    let first = parts.next().unwrap_or_default();
-    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == '_');
-    let mut rest = parts.peekable();
-    first.starts_with(|c: char| c.is_ascii_digit())
-        && digits(first)
-        && digits(fraction)
-        && rest.peek().is_some()
-        && rest.all(|part| {
-            let at_most_59 = part.len() == 1 || (part.len() == 2 && part < "60");
-            at_most_59 && part.bytes().all(|byte| byte.is_ascii_digit())
-        })
-}
-
-/// Characters that only double quotes can hold.
-fn is_special(c: char) -> bool {
-    let is_printable = matches!(
-        c,
-        ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}'
-            | '\u{ff00}'..='\u{fffd}'
-    );
-    !is_printable
-}
-
-/// Whether text reads as itself without quotes, in block style.
-fn is_plain(text: &str) -> bool {
-    let starts_free = match text.chars().next() {
-        None => return false,
-        Some(
-            ' ' | '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"'
-            | '%' | '@' | '`',
-        ) => false,
-        Some('?' | ':' | '-') => !matches!(text.chars().nth(1), None | Some(' ')),
-        Some(_) => true,
-    };
-    starts_free
-        && !text.ends_with([' ', ':'])
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && !text.starts_with("---")
-        && !text.starts_with("...")
-}
-
-fn double_quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            c if !is_special(c) => quoted.push(c),
-            '\0' => quoted.push_str("\\0"),
-            '\u{7}' => quoted.push_str("\\a"),
-            '\u{8}' => quoted.push_str("\\b"),
-            '\t' => quoted.push_str("\\t"),
-            '\n' => quoted.push_str("\\n"),
-            '\u{b}' => quoted.push_str("\\v"),
-            '\u{c}' => quoted.push_str("\\f"),
-            '\r' => quoted.push_str("\\r"),
-            '\u{1b}' => quoted.push_str("\\e"),
-            '\u{85}' => quoted.push_str("\\N"),
-            '\u{2028}' => quoted.push_str("\\L"),
-            '\u{2029}' => quoted.push_str("\\P"),
-            c => {
-                let code = u32::from(c);
-                let written = match code {
-                    0..=0xff => write!(quoted, "\\x{code:02X}"),
-                    0x100..=0xffff => write!(quoted, "\\u{code:04X}"),
-                    _ => write!(quoted, "\\U{code:08X}"),
-                };
-                written.expect("a String takes any text");
-            }
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// Whether lines can stand as they are in a literal block.
-fn may_be_literal(text: &str) -> bool {
-    !text.ends_with(' ')
-        && !text.contains(" \n")
-        && !text.chars().any(|c| c != '\n' && c != '\t' && is_special(c))
-}
-
-/// Lines beneath `|`, with the marks that keep their blanks and line ends.
-fn literal(lines: &str, level: usize, text: &mut String) {
+fn literal(string: &str, level: usize, text: &mut String) {
     text.push('|');
-    if lines.starts_with([' ', '\n']) {
+    if string.starts_with(' ') {
         text.push('2');
     }
-    match lines.strip_suffix('\n') {
-        None => text.push('-'),
-        Some(rest) if rest.is_empty() || rest.ends_with('\n') => text.push('+'),
-        Some(_) => {}
+    if !string.ends_with('\n') {
+        text.push('-');
+    } else if string.ends_with("\n\n") {
+        text.push('+');
     }
     text.push('\n');
-    for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
+    for line in string.strip_suffix('\n').unwrap_or(string).split('\n') {
         if !line.is_empty() {
-            indent(level.max(1), text);
+            indent(level, text);
             text.push_str(line);
         }
         text.push('\n');
     }
+}
+
+/// A string on one line: plain where it reads back as itself, else in quotes.
+fn one_line(string: &str) -> String {
+    let reads_as_string = scalar::resolve(string) == yaml::Value::String(string.to_owned());
+    let is_ambiguous = OLD_BOOLEANS.contains(&string) || string == "<<" || is_base_60(string);
+    let is_special =
+        string.chars().any(|c| !is_printable(c) || matches!(c, '\u{2028}' | '\u{2029}'));
+    if !reads_as_string || is_ambiguous || is_special {
+        return double_quoted(string);
+    }
+    if is_plain(string) { string.to_owned() } else { format!("'{}'", string.replace('\'', "''")) }
+}
+
+/// Whether a text, which is no other value, needs no quotes.
+fn is_plain(string: &str) -> bool {
+    let characters: Vec<char> = string.chars().collect();
+    let is_indicator = |(at, c): (usize, &char)| {
+        let before_blank = characters.get(at + 1).is_none_or(|next| *next == ' ');
+        let after_blank = at == 0 || characters[at - 1] == ' ';
+        match c {
+            ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@'
+            | '`' => at == 0,
+            '#' => after_blank,
+            '?' | '-' => at == 0 && before_blank,
+            ':' => before_blank,
+            _ => false,
+        }
+    };
+    !string.starts_with(' ')
+        && !string.ends_with(' ')
+        && !string.starts_with("---")
+        && !string.starts_with("...")
+        && !characters.iter().enumerate().any(is_indicator)
+}
+
+/// What Go's yaml library prints without an escape.
+fn is_printable(c: char) -> bool {
+    matches!(c, ' '..='~' | '\u{a0}'..='\u{fffd}') && c != '\u{feff}'
+}
+
+fn double_quoted(string: &str) -> String {
+    let mut text = String::with_capacity(string.len() + 2);
+    text.push('"');
+    for c in string.chars() {
+        let escape = match c {
+            '"' => "\\\"",
+            '\\' => "\\\\",
+            '\0' => "\\0",
+            '\u{7}' => "\\a",
+            '\u{8}' => "\\b",
+            '\t' => "\\t",
+            '\n' => "\\n",
+            '\u{b}' => "\\v",
+            '\u{c}' => "\\f",
+            '\r' => "\\r",
+            '\u{1b}' => "\\e",
+            '\u{85}' => "\\N",
+            '\u{2028}' => "\\L",
+            '\u{2029}' => "\\P",
+            c if is_printable(c) => {
+                text.push(c);
+                continue;
+            }
+            c => {
+                let code = u32::from(c);
+                let written = match code {
+                    0..=0xff => write!(text, "\\x{code:02X}"),
+                    0x100..=0xffff => write!(text, "\\u{code:04X}"),
+                    _ => write!(text, "\\U{code:08X}"),
+                };
+                written.expect("a String takes any text");
+                continue;
+            }
+        };
+        text.push_str(escape);
+    }
+    text.push('"');
+    text
+}
+
+/// Text that YAML 1.1 readers take for a number in base 60, e.g. `22:22`.
+fn is_base_60(string: &str) -> bool {
+    let unsigned = string.strip_prefix(['-', '+']).unwrap_or(string);
+    let mut parts = unsigned.split(':');
+    let digits = |part: &str| part.chars().all(|c| c.is_ascii_digit() || c == '_');
+    let first = parts.next().unwrap_or_default();
+    let rest: Vec<&str> = parts.collect();
+    let Some((last, middle)) = rest.split_last() else { return false };
+    let (seconds, fraction) = last.split_once('.').unwrap_or((last, ""));
+    let sixty = |part: &str| {
+        let short = matches!(part.len(), 1 | 2) && part.chars().all(|c| c.is_ascii_digit());
+        short && (part.len() == 1 || part.starts_with(['0', '1', '2', '3', '4', '5']))
+    };
+    first.starts_with(|c: char| c.is_ascii_digit())
+        && digits(first)
+        && middle.iter().all(|part| sixty(part))
+        && sixty(seconds)
+        && digits(fraction)
 }
 
 #[cfg(test)]
@@ -235,25 +265,10 @@ mod tests {
 
     use super::*;
 
-    fn back(node: &yaml::Node) -> Value {
-        match &node.value {
-            yaml::Value::Null => Value::Null,
-            yaml::Value::Bool(value) => json!(value),
-            yaml::Value::Int(value) => json!(i64::try_from(*value).unwrap()),
-            yaml::Value::Float(value) => json!(value),
-            yaml::Value::Timestamp(text) => panic!("date {text}"),
-            yaml::Value::String(text) => json!(text),
-            yaml::Value::Sequence(items) => items.iter().map(back).collect(),
-            yaml::Value::Mapping(entries) => {
-                entries.iter().map(|(key, node)| (key.name.clone(), back(node))).collect()
-            }
-        }
-    }
-
     fn check(value: &Value) {
         let text = yaml(value);
         let documents = yaml::parse(&text, "f").unwrap_or_else(|e| panic!("{text}\n{e}"));
-        assert_eq!(&back(&documents[0]), value, "{text}");
+        assert_eq!(&json(&documents[0]), value, "{text}");
     }
 
     #[test]
@@ -266,40 +281,41 @@ mod tests {
     }
 
     #[test]
-    fn quotes_as_go_yaml_does() {
+    fn prints_strings_as_go_does() {
         for (text, expected) in [
-            ("a && b < c", "a && b < c"),
-            (" lead", "' lead'"),
-            ("é\t", "\"é\\t\""),
-            ("😀", "\"\\U0001F600\""),
-            ("", "\"\""),
-            ("a: b", "'a: b'"),
-            ("a:b", "a:b"),
-            ("#c", "'#c'"),
-            ("a#c", "a#c"),
-            ("[z", "'[z'"),
-            ("-", "'-'"),
-            ("-a", "-a"),
-            ("1:30", "\"1:30\""),
-            ("1:99", "1:99"),
+            ("a b", "a b"),
+            ("1", "\"1\""),
             ("yes", "\"yes\""),
-            ("yEs", "yEs"),
-            ("0777", "\"0777\""),
-            ("2020-01-01", "\"2020-01-01\""),
+            ("", "\"\""),
+            ("x: y", "'x: y'"),
             ("it's", "it's"),
-            ("it's: x", "'it''s: x'"),
-            ("\u{85}", "\"\\N\""),
-            ("---", "'---'"),
-            ("~", "\"~\""),
-            ("?x", "?x"),
-            ("? x", "'? x'"),
+            ("'q", "'''q'"),
+            ("#x", "'#x'"),
+            ("a #x", "'a #x'"),
+            ("a#x", "a#x"),
+            ("- x", "'- x'"),
+            ("-x", "-x"),
+            (" x", "' x'"),
+            ("a,b", "a,b"),
+            ("[a", "'[a'"),
+            ("22:22", "\"22:22\""),
+            ("2020-01-01", "\"2020-01-01\""),
+            ("\t", "\"\\t\""),
+            ("😀", "\"\\U0001F600\""),
+            ("é", "é"),
+            ("a\nb", "|-\n  a\n  b"),
+            ("a\nb\n", "|\n  a\n  b"),
+            ("a\n\n", "|+\n  a\n"),
         ] {
-            assert_eq!(string(text), expected, "{text:?}");
+            assert_eq!(yaml(&text.into()), format!("{expected}\n"), "{text}");
         }
-        let lines = json!({"a": ["x\ny", "x\n\n y\n", "\nx", "x \ny", "x\n\n"]});
-        let expected = "a:\n  - |-\n    x\n    y\n  - |\n    x\n\n     y\n  - |2-\n\n    x\n  - \"x \\ny\"\n  - |+\n    x\n\n";
-        assert_eq!(yaml(&lines), expected);
-        check(&lines);
+    }
+
+    #[test]
+    fn sorts_keys_as_go_does() {
+        let mut keys = ["s10", "s2", "S1", "s1", "s_a", "sa", "s1a", "s01", "s"];
+        keys.sort_by(|left, right| key_order(left, right));
+        assert_eq!(keys, ["S1", "s", "s_a", "s1", "s1a", "s01", "s2", "s10", "sa"]);
     }
 
     proptest::proptest! {

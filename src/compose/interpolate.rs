@@ -191,7 +191,9 @@ impl Scanner<'_> {
         };
         let operator = after.chars().next().filter(|c| "-+?".contains(*c)).ok_or_else(invalid)?;
         let word_and_rest = &after[1..];
-        let end = closing_brace(word_and_rest).ok_or_else(invalid)?;
+        // A brace that is opened in vain is a plain one.
+        let end = closing_brace(word_and_rest).or_else(|| word_and_rest.find('}'));
+        let end = end.ok_or_else(invalid)?;
         let (word, rest) = (&word_and_rest[..end], &word_and_rest[end + 1..]);
         let value = (self.lookup)(name).filter(|value| !(empty_is_unset && value.is_empty()));
         match (operator, value) {

@@ -13,11 +13,11 @@ pub mod interpolate;
 pub mod load;
 pub mod merge;
 pub mod model;
-pub mod order;
 pub mod render;
 pub mod scalar;
 pub mod shortforms;
 pub mod units;
+pub mod words;
 pub mod yaml;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,12 @@
 //! A merged tree as `docker compose config --no-interpolate` prints it, and the variables in it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value, json};
 
 use super::yaml::{self, Node};
-use super::{emit, interpolate, order, scalar};
+use super::{emit, interpolate, scalar};
 
 /// The tree as JSON, its keys sorted.
 pub fn json(tree: &Node) -> Value {
@@ -13,7 +14,8 @@ pub fn json(tree: &Node) -> Value {
         yaml::Value::Null => Value::Null,
         yaml::Value::Bool(value) => (*value).into(),
         yaml::Value::Int(value) => Number::from_i128(*value).map_or(Value::Null, Value::Number),
-        yaml::Value::Float(value) => number(*value),
+        yaml::Value::Float(value) => Number::from_f64(*value)
+            .map_or_else(|| scalar::float_text(*value).into(), Value::Number),
         yaml::Value::Timestamp(text) | yaml::Value::String(text) => text.clone().into(),
         yaml::Value::Sequence(items) => items.iter().map(json).collect(),
         yaml::Value::Mapping(entries) => {
@@ -25,34 +27,55 @@ pub fn json(tree: &Node) -> Value {
     }
 }
 
-/// A whole number without its fraction, as Go prints it.
-fn number(value: f64) -> Value {
-    let text = scalar::float_text(value);
-    match text.parse::<i64>() {
-        Ok(whole) => whole.into(),
-        Err(_) => Number::from_f64(value).map_or(Value::String(text), Value::Number),
-    }
-}
-
 /// The tree as YAML.
 pub fn yaml(tree: &Node) -> String {
     let mut value = json(tree);
-    order::sort_all(&mut value);
+    sort(&mut value);
     emit::yaml(&value)
 }
 
+/// Brings the keys of every mapping into the order of go-yaml.
+fn sort(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(sort),
+        Value::Object(entries) => {
+            let mut sorted: Vec<(String, Value)> = std::mem::take(entries).into_iter().collect();
+            sorted.sort_by(|left, right| emit::key_order(&left.0, &right.0));
+            entries.extend(sorted);
+            entries.values_mut().for_each(sort);
+        }
+        _ => {}
+    }
+}
+
 /// JSON text as Go writes it: two blanks a level, and nothing that a browser could take for markup.
-pub fn go_json(value: &Value) -> String {
+pub fn go_json(mut value: Value) -> String {
+    without_fractions(&mut value);
     let mut text = String::new();
     for c in format!("{value:#}").chars() {
         match c {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                text.push_str(&format!("\\u{:04x}", u32::from(c)));
+                write!(text, "\\u{:04x}", u32::from(c)).expect("a String takes any text");
             }
             c => text.push(c),
         }
     }
     text
+}
+
+/// Prints whole numbers without a fraction, which Rust would give them.
+fn without_fractions(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_fractions),
+        Value::Object(entries) => entries.values_mut().for_each(without_fractions),
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 1e15);
+            if let Some(whole) = whole.and_then(|float| format!("{float:.0}").parse::<i64>().ok()) {
+                *value = whole.into();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// JSON text with four blanks a level.

@@ -140,8 +140,7 @@ pub fn mount(text: &str) -> Result<Mount, String> {
 pub fn device(text: &str) -> Result<Device, String> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, permissions) = match parts[..] {
-        [source] => (source, source, "rwm"),
-        [source, ""] => (source, source, "rwm"),
+        [source] | [source, ""] => (source, source, "rwm"),
         [source, target] => (source, target, "rwm"),
         [source, "", permissions] => (source, source, permissions),
         [source, target, permissions] => (source, target, permissions),

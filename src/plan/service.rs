@@ -201,7 +201,11 @@ impl<'a> Scope<'a> {
     }
 
     fn change(&self, number: u32, action: Action, why: &str) -> Change {
-        let after = self.service.depends_on.iter().map(|(name, dependency)| Wait {
+        let services = &self.desired.project.services;
+        let depends_on = self.service.depends_on.iter();
+        // What is not required may be off; there is nothing to wait for then.
+        let on = depends_on.filter(|(name, _)| services.contains_key(*name));
+        let after = on.map(|(name, dependency)| Wait {
             service: name.clone(),
             condition: dependency.condition,
             required: dependency.required,

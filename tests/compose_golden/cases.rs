@@ -27,6 +27,7 @@ pub(crate) struct Case {
     pub(crate) name: String,
     variables: BTreeMap<String, String>,
     arguments: Vec<String>,
+    services: Vec<String>,
     files: BTreeMap<PathBuf, String>,
 }
 
@@ -52,6 +53,7 @@ impl Case {
             upwards: true,
             conflicts: Conflicts::Refuse,
             variables: self.variables.clone(),
+            services: self.services.clone(),
             ..Request::default()
         };
         request.variables.entry("HOME".to_owned()).or_insert_with(|| HOME.to_owned());
@@ -121,8 +123,13 @@ fn sections(text: &str, mark: &str) -> Vec<(String, String)> {
 
 fn case(name: String, text: &str) -> Case {
     let directory = Path::new(BASE).join(&name);
-    let mut case =
-        Case { name, variables: BTreeMap::new(), arguments: Vec::new(), files: BTreeMap::new() };
+    let mut case = Case {
+        name,
+        variables: BTreeMap::new(),
+        arguments: Vec::new(),
+        services: Vec::new(),
+        files: BTreeMap::new(),
+    };
     let mut rest = text;
     while let Some((line, after)) = rest.split_once('\n') {
         if let Some(words) = line.strip_prefix("$ ") {
@@ -149,7 +156,7 @@ fn case(name: String, text: &str) -> Case {
 }
 
 impl Case {
-    /// Takes the words of a `$` line: variables, then options.
+    /// Takes the words of a `$` line: variables, then options, then `--` and services.
     fn ask(&mut self, line: &str) {
         for word in words(line) {
             let variable = word.split_once('=').filter(|(name, _)| {
@@ -162,6 +169,9 @@ impl Case {
                 }
                 None => self.arguments.push(word),
             }
+        }
+        if let Some(dashes) = self.arguments.iter().position(|word| word == "--") {
+            self.services = self.arguments.split_off(dashes).split_off(1);
         }
     }
 }

@@ -78,7 +78,7 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
     } else if arguments.environment {
         environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     } else if json {
-        return Ok(render::go_json(&canonical::config_json(&project)));
+        return Ok(render::go_json(canonical::config_json(&project)));
     } else {
         let add = |value: &mut Value| render::add_extensions(&tree, value);
         return Ok(canonical::config_yaml_with(&project, add));
@@ -115,7 +115,7 @@ fn untyped(request: &Request, arguments: &Config, json: bool) -> Result<String> 
     if arguments.images || arguments.hash.is_some() || arguments.environment {
         bail!(Usage("`--no-interpolate` does not go with this: leave one of them out".to_owned()));
     }
-    Ok(if json { render::go_json(&render::json(&model.tree)) } else { render::yaml(&model.tree) })
+    Ok(if json { render::go_json(render::json(&model.tree)) } else { render::yaml(&model.tree) })
 }
 
 fn variables(

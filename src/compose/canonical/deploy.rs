@@ -43,11 +43,14 @@ fn resources_json(resources: &Resources) -> Object {
     object.bytes("memory", resources.memory);
     object.number("pids", resources.pids);
     object.values("devices", resources.devices.iter().map(request_json));
-    object.values("generic_resources", resources.generic_resources.iter().map(generic_json));
+    object.values(
+        "generic_resources",
+        resources.generic_resources.iter().map(|it| generic_json(it.as_ref())),
+    );
     object
 }
 
-fn generic_json(resource: &Option<GenericResource>) -> Value {
+fn generic_json(resource: Option<&GenericResource>) -> Value {
     let Some(resource) = resource else { return Object::new().into() };
     let mut spec = Map::new();
     spec.insert("kind".to_owned(), resource.kind.clone().into());

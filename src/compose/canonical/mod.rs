@@ -6,14 +6,15 @@ mod mounts;
 mod object;
 pub(super) mod resources;
 pub(super) mod service;
+mod yaml;
 
 use serde_json::{Map, Value, json};
 
 use self::object::Object;
 use self::resources::{file_object_json, network_json, volume_json};
 use self::service::service_json;
+use super::emit;
 use super::model::Project;
-use super::{emit, order};
 
 /// Which compose release's forms to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,9 +47,24 @@ impl Form {
 /// What `docker compose config --format json` prints of it, `$` escaped as `$$`.
 pub fn config_json(project: &Project) -> Value {
     let mut value = project_json(project);
+    for (key, value) in value.as_object_mut().into_iter().flatten() {
+        if key.starts_with("x-") {
+            empty_as_null(value);
+        }
+    }
     escape_values(&mut value);
     escape_keys(&mut value);
     value
+}
+
+/// An empty list of an extension is null, in JSON only.
+fn empty_as_null(value: &mut Value) {
+    match value {
+        Value::Array(items) if items.is_empty() => *value = Value::Null,
+        Value::Array(items) => items.iter_mut().for_each(empty_as_null),
+        Value::Object(entries) => entries.values_mut().for_each(empty_as_null),
+        _ => {}
+    }
 }
 
 fn project_json(project: &Project) -> Value {
@@ -74,7 +90,7 @@ fn project_json(project: &Project) -> Value {
     root.into()
 }
 
-/// The same as YAML, in the style of `docker compose config`; it reads back as the same project.
+/// What `docker compose config` prints of it; it reads back as the same project.
 pub fn config_yaml(project: &Project) -> String {
     config_yaml_with(project, |_| {})
 }
@@ -85,53 +101,7 @@ pub fn config_yaml_with(project: &Project, finish: impl FnOnce(&mut Value)) -> S
     finish(&mut value);
     // Keys are never interpolated, so escaped ones would read back as others.
     escape_values(&mut value);
-    drop_unset(&mut value);
-    order::sort_maps(&mut value);
-    if let Value::Object(root) = &mut value {
-        // The order of the fields of compose-go's `Project`; the rest stays behind.
-        for key in
-            ["name", "services", "networks", "volumes", "secrets", "configs", "models"].iter().rev()
-        {
-            if let Some(section) = root.shift_remove(*key) {
-                root.shift_insert(0, (*key).to_owned(), section);
-            }
-        }
-    }
-    emit::yaml(&value)
-}
-
-/// Removes what `docker compose` prints in JSON only.
-fn drop_unset(value: &mut Value) {
-    for service in value["services"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-        let Some(service) = service.as_object_mut() else { continue };
-        for key in ["command", "entrypoint"] {
-            if service.get(key).is_some_and(Value::is_null) {
-                service.shift_remove(key);
-            }
-        }
-        // Compose leaves a limit of zero out, and could then not read its own text.
-        for ulimit in
-            service.get_mut("ulimits").and_then(Value::as_object_mut).into_iter().flatten()
-        {
-            match ulimit.1.as_object_mut() {
-                Some(limits) if limits.is_empty() => *ulimit.1 = 0.into(),
-                Some(limits) => {
-                    for side in ["soft", "hard"] {
-                        limits.entry(side).or_insert_with(|| 0.into());
-                    }
-                }
-                None => {}
-            }
-        }
-        if let Some(deploy) = service.get_mut("deploy").and_then(Value::as_object_mut) {
-            deploy.retain(|_, part| part.as_object().is_none_or(|part| !part.is_empty()));
-        }
-    }
-    for network in value["networks"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-        if let Some(network) = network.as_object_mut() {
-            network.retain(|_, part| part.as_object().is_none_or(|part| !part.is_empty()));
-        }
-    }
+    emit::yaml(&yaml::in_yaml_form(value))
 }
 
 fn escape_values(value: &mut Value) {

@@ -67,6 +67,10 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Map<Str
     object.text("ipc", service.ipc.as_ref());
     object.text("isolation", service.isolation.as_ref());
     object.texts("labels", &service.labels);
+    if !shown {
+        // The hash of the label sees the files, too, though not that of `config --hash`.
+        object.list("label_file", &service.label_files);
+    }
     object.list("links", &service.links);
     object.object("logging", service.logging.as_ref().map(logging_json));
     object.bytes("mem_limit", service.mem_limit);

@@ -211,7 +211,7 @@ impl Decoder {
             Value::Null => None,
             Value::Sequence(_) => Some(self.strings(at)),
             Value::String(text) => {
-                let words = shell_words::split(text).ok();
+                let words = crate::compose::words::split(text);
                 if words.is_none() {
                     self.refuse(at, "has a quote that is never closed");
                 }

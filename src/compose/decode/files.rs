@@ -74,7 +74,7 @@ fn reference(decoder: &mut Decoder, at: At<'_>) -> FileReference {
             _ => decoder.unknown(at, key, REFERENCE_KEYS),
         }
     }
-    if at.node.get("source").is_none() {
+    if reference.source.is_empty() {
         decoder.refuse(at, "has no `source`: expected a name of the top level");
     }
     reference

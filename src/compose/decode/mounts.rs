@@ -222,9 +222,11 @@ fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
             (MountKind::Volume { nocopy, .. }, "nocopy") => {
                 *nocopy = decoder.boolean(field).unwrap_or_default();
             }
-            (MountKind::Volume { subpath, .. }, "subpath") => *subpath = decoder.text(field),
+            (MountKind::Volume { subpath, .. } | MountKind::Image { subpath }, "subpath") => {
+                *subpath = decoder.text(field);
+            }
             (MountKind::Volume { labels, .. }, "labels") => {
-                *labels = decoder.distinct_labels(field)
+                *labels = decoder.distinct_labels(field);
             }
             (MountKind::Tmpfs { size, .. }, "size") => {
                 *size = decoder.whole_bytes(field);
@@ -240,7 +242,6 @@ fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
             (MountKind::Bind { .. }, _) => decoder.unknown(at, key, BIND_KEYS),
             (MountKind::Volume { .. }, _) => decoder.unknown(at, key, VOLUME_KEYS),
             (MountKind::Tmpfs { .. }, _) => decoder.unknown(at, key, TMPFS_KEYS),
-            (MountKind::Image { subpath }, "subpath") => *subpath = decoder.text(field),
             (MountKind::Image { .. }, _) => decoder.unknown(at, key, IMAGE_KEYS),
             // These have no block of their own.
             (MountKind::NamedPipe | MountKind::Cluster, _) => {}

@@ -1,20 +1,18 @@
 //! One service: every key that the model has, and a clear refusal of every other.
 
 use super::running::{depends_on, healthcheck, logging, pull_policy, restart, ulimits};
-use super::surroundings::{env_files, expose, extra_hosts, group_add, label_files, networks};
+use super::surroundings::{env_files, expose, extra_hosts, group_add, networks};
 use super::{At, Decoder, build, deploy, devices, files, hooks, keys, mounts};
 use crate::compose::model::Service;
 use crate::compose::yaml::{Key, Span};
 
-/// A service whose `env_file`s and `label_file`s are not read yet.
+/// A service whose `env_file`s are not read yet.
 #[derive(Debug)]
 pub struct Draft {
     /// The service.
     pub service: Service,
     /// Its `env_file`s, in order.
     pub env_files: Vec<EnvFile>,
-    /// Its `label_file`s.
-    pub label_files: Vec<EnvFile>,
 }
 
 /// One `env_file`.
@@ -35,7 +33,6 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
     let mut draft = Draft {
         service: Service { name: name.to_owned(), ..Service::default() },
         env_files: Vec::new(),
-        label_files: Vec::new(),
     };
     // Zero is how compose says "unset".
     let set = |value: &i64| *value != 0;
@@ -64,7 +61,7 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "cpus" => service.cpus = decoder.cpus(field),
             "cpuset" => service.cpuset = decoder.text(field),
             "credential_spec" => {
-                service.credential_spec = Some(files::credential_spec(decoder, field))
+                service.credential_spec = Some(files::credential_spec(decoder, field));
             }
             "depends_on" => service.depends_on = depends_on(decoder, field),
             "deploy" => service.deploy = deploy::deploy(decoder, field),
@@ -89,7 +86,7 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "init" => service.init = decoder.boolean(field),
             "ipc" => service.ipc = decoder.text(field),
             "isolation" => service.isolation = decoder.text(field),
-            "label_file" => draft.label_files = label_files(decoder, field),
+            "label_file" => service.label_files = decoder.string_or_strings(field),
             "labels" => service.labels = decoder.labels(field),
             "links" => service.links = decoder.keyed_strings(field),
             "logging" => service.logging = Some(logging(decoder, field)),

@@ -73,24 +73,6 @@ pub(super) fn long_env_file(decoder: &mut Decoder, at: At<'_>, mut file: EnvFile
     file
 }
 
-pub(super) fn label_files(decoder: &mut Decoder, at: At<'_>) -> Vec<EnvFile> {
-    let file = |path: &str, at: At<'_>| EnvFile {
-        path: path.to_owned(),
-        required: true,
-        raw: false,
-        span: at.node.span.clone(),
-    };
-    if let Value::String(path) = &at.node.value {
-        return vec![file(path, at)];
-    }
-    let mut files = Vec::new();
-    for (index, item) in decoder.sequence(at).iter().enumerate() {
-        let at = at.item(index, item);
-        files.extend(decoder.string(at).map(|path| file(&path, at)));
-    }
-    files
-}
-
 pub(super) fn expose(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
     let mut ports = IndexSet::new();
     for (index, item) in decoder.sequence(at).iter().enumerate() {
@@ -105,7 +87,7 @@ pub(super) fn expose(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
 }
 
 pub(super) fn extra_hosts(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Vec<String>> {
-    let mut hosts: BTreeMap<String, IndexSet<String>> = BTreeMap::new();
+    let mut hosts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut add = |host: &str, addresses: Vec<String>| {
         hosts.entry(host.to_owned()).or_default().extend(addresses);
     };
@@ -132,7 +114,7 @@ pub(super) fn extra_hosts(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String,
         }
         _ => decoder.wrong(at, "a mapping or a list of `host=ip`"),
     }
-    hosts.into_iter().map(|(host, addresses)| (host, addresses.into_iter().collect())).collect()
+    hosts
 }
 
 pub(super) fn group_add(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {

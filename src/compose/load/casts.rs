@@ -47,8 +47,6 @@ fn of_service(key: &str) -> &'static [Rule] {
         "init" | "oom_kill_disable" | "privileged" | "read_only" | "stdin_open" | "tty" => {
             &[(&[], Boolean)]
         }
-        "configs" | "secrets" => &[(&["*", "mode"], Integer)],
-        "depends_on" => &[(&["*", "required"], Boolean), (&["*", "restart"], Boolean)],
         "deploy" => &[
             (&["replicas"], Integer),
             (&["update_config", "parallelism"], Integer),

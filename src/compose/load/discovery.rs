@@ -81,7 +81,7 @@ impl Loader<'_> {
                 Ok(_) => found.push(path),
                 Err(error) if is_absent(&error) => {}
                 Err(error) => {
-                    let message = format!("read Compose file: {error}");
+                    let message = format!("read Compose file: {}", why(&error));
                     return Err(Problem::in_file(self.shown(&path), message).into());
                 }
             }
@@ -129,6 +129,15 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory
     )
+}
+
+/// Why a file cannot be read, for a person who knows which file.
+pub(super) fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// A path without `.` and `..`.

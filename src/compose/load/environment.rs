@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Loader;
-use super::discovery::{cleaned, is_absent};
+use super::discovery::{cleaned, is_absent, why};
 use crate::compose::yaml::{Key, Node, Span, Value};
 use crate::compose::{dotenv, scalar};
 use crate::problem::{Problem, Problems};
@@ -80,9 +80,11 @@ impl Loader<'_> {
             Ok(text) => text,
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => {
-                return Err(
-                    Problem::in_file(shown, format!("read environment file: {error}")).into()
-                );
+                return Err(Problem::in_file(
+                    shown,
+                    format!("read environment file: {}", why(&error)),
+                )
+                .into());
             }
         };
         let Self { environment, unset, .. } = self;
@@ -118,7 +120,7 @@ impl Loader<'_> {
                 (Ok(text), _) => text,
                 (Err(error), None) if is_absent(&error) => continue,
                 (Err(error), span) => {
-                    let message = format!("read environment file `{shown}`: {error}");
+                    let message = format!("read environment file `{shown}`: {}", why(&error));
                     self.problems.push(match span {
                         Some(span) => span.problem(message),
                         None => Problem::in_file(shown, message),
@@ -175,7 +177,7 @@ impl Loader<'_> {
                 return Ok(BTreeMap::new());
             }
             Err(error) => {
-                let message = format!("read env_file `{shown}`: {error}");
+                let message = format!("read env_file `{shown}`: {}", why(&error));
                 let hint = "write `required: false` if it may be missing";
                 return Err(node.problem(message).with_hint(hint).into());
             }
@@ -206,13 +208,15 @@ impl Loader<'_> {
             let text = match self.text(&path) {
                 Ok(text) => text,
                 Err(error) => {
-                    let message = format!("read label_file `{shown}`: {error}");
+                    let message = format!("read label_file `{shown}`: {}", why(&error));
                     self.problems.push(file.problem(message));
                     continue;
                 }
             };
-            // Labels see the labels before them, not the environment.
-            match dotenv::parse(&text, &shown, &|_| None, &labels, &mut self.unset) {
+            // Labels see those of the files before, then their own, not the environment.
+            let before = labels.clone();
+            let lookup = |name: &str| before.get(name).cloned();
+            match dotenv::parse(&text, &shown, &lookup, &labels, &mut self.unset) {
                 Ok(values) => labels.extend(values),
                 Err(found) => self.problems.extend(found.0),
             }

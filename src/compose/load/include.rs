@@ -136,10 +136,9 @@ impl Loader<'_> {
             &include.env_files,
             &scope.directory,
         );
-        let inner = Scope { directory, environment };
+        let inner = Scope { directory, environment, home: scope.home.clone() };
         let mut imported = self.documents(&files, &inner, chain)?;
-        let home = inner.home().map(str::to_owned);
-        paths::resolve(&mut imported, Base { directory: &base, home: home.as_deref() });
+        paths::resolve(&mut imported, Base { directory: &base, home: inner.home() });
         self.inherit(&mut imported, &inner.environment);
         self.keep_file_values(&imported, &inner);
         Some(imported)

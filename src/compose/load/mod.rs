@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use self::discovery::why;
 use self::extends::Sheet;
 pub use self::name::normalise_name;
 pub(in crate::compose) use self::normalise::IMPLIED;
@@ -91,11 +92,13 @@ struct Scope {
     directory: PathBuf,
     /// Variables for interpolation.
     environment: BTreeMap<String, String>,
+    /// What `~` stands for.
+    home: Option<String>,
 }
 
 impl Scope {
     fn home(&self) -> Option<&str> {
-        self.environment.get("HOME").map(String::as_str)
+        self.home.as_deref()
     }
 }
 
@@ -161,8 +164,10 @@ impl<'a> Loader<'a> {
 
     /// The merged tree of the project; `long` has every form widened.
     fn tree(&mut self, name: &str, parsed: Vec<Parsed>, long: bool) -> Option<Node> {
-        let scope =
-            Scope { directory: self.directory.clone(), environment: self.environment.clone() };
+        // What is not interpolated takes nothing from the environment.
+        let environment = if long { BTreeMap::new() } else { self.environment.clone() };
+        let home = self.environment.get("HOME").cloned();
+        let scope = Scope { directory: self.directory.clone(), environment, home };
         let first = parsed.first().map(|(path, _)| self.shown(path)).unwrap_or_default();
         let mut merged = None;
         for (path, documents) in parsed {
@@ -187,9 +192,7 @@ impl<'a> Loader<'a> {
             let directory = self.directory.to_string_lossy();
             paths::resolve(&mut tree, Base { directory: &directory, home: scope.home() });
         }
-        if !long {
-            self.inherit(&mut tree, &scope.environment);
-        }
+        self.inherit(&mut tree, &scope.environment);
         if !self.request.skip.normalisation {
             normalise::normalise(&mut tree, name, &scope.environment);
         }
@@ -246,8 +249,8 @@ impl<'a> Loader<'a> {
             Ok(text) => text,
             Err(error) => {
                 self.problems.push(match place {
-                    Some(place) => place.problem(format!("read `{shown}`: {error}")),
-                    None => Problem::in_file(shown, format!("read Compose file: {error}")),
+                    Some(place) => place.problem(format!("read `{shown}`: {}", why(&error))),
+                    None => Problem::in_file(shown, format!("read Compose file: {}", why(&error))),
                 });
                 return Vec::new();
             }
@@ -283,22 +286,16 @@ impl<'a> Loader<'a> {
     }
 
     fn drop_version(&mut self, document: &mut Node) {
-        let yaml::Value::Mapping(entries) = &mut document.value else { return };
-        entries.retain(|(key, node)| {
-            let is_version = key.name == "version";
-            if is_version && node.as_str().is_none() {
-                let kind = node.value.kind();
-                let message = format!("`version` is {kind}: expected a string; it is obsolete");
-                let problem = node.problem(message).with_hint("remove it");
-                self.problems.push(problem);
-            } else if is_version {
-                self.warnings.push(format!(
-                    "{}:{}: `version` is obsolete and ignored: remove it",
-                    key.span.source.file, key.span.line
-                ));
-            }
-            !is_version
-        });
+        let Some(version) = document.remove("version") else { return };
+        if version.as_str().is_none() {
+            let kind = version.value.kind();
+            let problem = version.problem(format!("`version` is {kind}: expected a string"));
+            self.problems.push(problem.with_hint("remove it: it is obsolete"));
+        }
+        self.warnings.push(format!(
+            "{}:{}: `version` is obsolete and ignored: remove it",
+            version.span.source.file, version.span.line
+        ));
     }
 
     /// Gives variables of services the values that the environment has.

@@ -45,7 +45,6 @@ fn attach(service: &mut Node, span: &Span) -> bool {
         return false;
     }
     if let Some(networks) = service.get("networks")
-        && !networks.is_null()
         && networks.as_mapping().is_none_or(|networks| !networks.is_empty())
     {
         return networks.get("default").is_some();
@@ -72,13 +71,6 @@ fn fill(service: &mut Node, environment: &BTreeMap<String, String>) {
         if let Some(arguments) = build.get_mut("args") {
             inherit(arguments, environment);
             drop_unset(arguments);
-        }
-    }
-    if let Some(Node { value: Value::Sequence(mounts), .. }) = service.get_mut("volumes") {
-        for target in mounts.iter_mut().filter_map(|mount| mount.get_mut("target")) {
-            if let Value::String(path) = &mut target.value {
-                *path = crate::compose::decode::service::clean_path(path);
-            }
         }
     }
 }
@@ -187,7 +179,9 @@ fn name_resources(section: &mut Node, project: &str) {
         if external.is_some_and(|external| external.get("name").is_some()) {
             continue;
         }
-        let is_external = external.is_some_and(|external| external.value == Value::Bool(true));
+        let is_external = external.is_some_and(|external| {
+            external.value == Value::Bool(true) || external.as_mapping().is_some()
+        });
         let name = if is_external { key.name.clone() } else { format!("{project}_{}", key.name) };
         let node = text(&name, &key.span);
         resource.insert(Key::implied("name", &key.span), node);

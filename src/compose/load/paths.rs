@@ -124,7 +124,12 @@ impl Base<'_> {
 
     fn of_context(self, text: &str) -> String {
         let remote = REMOTE_CONTEXTS.iter().any(|start| text.starts_with(start));
-        if remote || text.contains("://") { text.to_owned() } else { self.joined(text) }
+        // An empty context stays none: docker compose knows it beside a missing one.
+        if remote || text.is_empty() || text.contains("://") {
+            text.to_owned()
+        } else {
+            self.joined(text)
+        }
     }
 
     /// The path behind this directory; an absolute one stays as written.

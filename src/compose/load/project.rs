@@ -107,7 +107,10 @@ impl Loader<'_> {
     fn drop_what_is_off(&self, project: &mut Project, selection: &Selection) {
         let Project { services, networks, volumes, secrets, configs, .. } = project;
         for service in services.values_mut() {
-            service.depends_on.retain(|other, _| selection.selected.contains(other));
+            // What is not required and off stays written, here as in the label of a container.
+            service.depends_on.retain(|other, dependency| {
+                !dependency.required || selection.selected.contains(other)
+            });
         }
         if self.request.all_resources {
             return;
@@ -179,9 +182,13 @@ fn each<T>(
     at: At<'_>,
     read: fn(&mut Decoder, At<'_>) -> T,
 ) -> BTreeMap<String, T> {
+    // Those of networks are names of the Engine, which takes any.
+    let any_name = at.to_string() == "networks";
     let mut values = BTreeMap::new();
     for (key, node) in decoder.mapping(at) {
-        refuse_name(decoder, at, key);
+        if !any_name {
+            refuse_name(decoder, at, key);
+        }
         values.insert(key.name.clone(), read(decoder, at.key(key, node)));
     }
     values

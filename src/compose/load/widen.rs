@@ -1,5 +1,6 @@
 //! Short forms made long, in the tree: what paths, names and dependencies are looked for in.
 
+use crate::compose::decode::service::clean_path;
 use crate::compose::merge;
 use crate::compose::model::{Mount, MountKind};
 use crate::compose::shortforms;
@@ -12,10 +13,17 @@ pub(super) fn widen(root: &mut Node) {
         "depends_on" => *node = merge::dependencies(take(node)),
         "networks" => *node = merge::network_names(take(node)),
         "env_file" => env_files(node),
-        "volumes" => each_item(node, |item| {
-            let mount = item.as_str().and_then(|text| shortforms::mount(text).ok());
-            mount.and_then(|mount| mount_node(&mount, &item.span))
-        }),
+        "volumes" => {
+            each_item(node, |item| {
+                let mount = item.as_str().and_then(|text| shortforms::mount(text).ok());
+                mount.and_then(|mount| mount_node(&mount, &item.span))
+            });
+            each_mapping(node, |mount| {
+                if let Some(Node { value: Value::String(target), .. }) = mount.get_mut("target") {
+                    *target = clean_path(target);
+                }
+            });
+        }
         "dns" | "label_file" if node.as_str().is_some() => listed(node),
         _ => {}
     });
@@ -25,7 +33,18 @@ pub(super) fn widen(root: &mut Node) {
 pub(super) fn widen_all(root: &mut Node) {
     widen(root);
     each_service(root, |key, node| match key {
-        "ports" => ports(node),
+        "ports" => {
+            ports(node);
+            each_mapping(node, |port| {
+                or_else(port, "mode", "ingress");
+                or_else(port, "protocol", "tcp");
+            });
+        }
+        "build" => {
+            if let Some(contexts) = node.get_mut("additional_contexts") {
+                key_values(contexts);
+            }
+        }
         "devices" => each_item(node, |item| {
             let device = shortforms::device(item.as_str()?).ok()?;
             let parts = [
@@ -60,13 +79,30 @@ pub(super) fn widen_all(root: &mut Node) {
 }
 
 fn secret_target(secret: &mut Node) {
-    let Some(source) = secret.get("source").and_then(Node::as_str) else { return };
-    let target = secret.get("target").and_then(Node::as_str).unwrap_or(source);
-    let target =
-        if target.starts_with('/') { target.to_owned() } else { format!("/run/secrets/{target}") };
-    let span = secret.span.clone();
-    let node = secret.with_value(Value::String(target));
-    secret.insert(Key::implied("target", &span), node);
+    if let Some(source) = secret.get("source").and_then(Node::as_str) {
+        let target = format!("/run/secrets/{source}");
+        or_else(secret, "target", &target);
+    }
+}
+
+/// Puts a text at a key that is not there.
+fn or_else(mapping: &mut Node, key: &str, text: &str) {
+    if mapping.get(key).is_none() {
+        let node = mapping.with_value(Value::String(text.to_owned()));
+        mapping.insert(Key::implied(key, &mapping.span.clone()), node);
+    }
+}
+
+/// A list of `KEY=VALUE` as a mapping.
+fn key_values(node: &mut Node) {
+    let Value::Sequence(items) = &node.value else { return };
+    let pairs = items.iter().map(|item| Some((item.as_str()?.split_once('=')?, &item.span)));
+    let Some(pairs) = pairs.collect::<Option<Vec<_>>>() else { return };
+    let entries = pairs.into_iter().map(|((name, value), span)| {
+        let node = Node { value: Value::String(value.to_owned()), span: span.clone(), tag: None };
+        (Key::implied(name, span), node)
+    });
+    node.value = Value::Mapping(entries.collect());
 }
 
 fn env_files(node: &mut Node) {

@@ -91,9 +91,11 @@ enum Rule {
     Names(fn(&Node) -> Value),
     /// A string is the context of a build.
     Build,
+    /// What was `all` is a list of one request for all; only lists merge with it.
+    Gpus,
     /// Options merge only when the drivers agree.
     Logging,
-    /// Pools of one subnet merge, others are appended.
+    /// Pools of one subnet merge; those of other subnets than the later file has are gone.
     Pools,
 }
 
@@ -150,6 +152,7 @@ fn inside(place: Place, key: &str) -> (Place, Rule) {
         (Place::Service | Place::Build, "extra_hosts") => (Place::Other, Rule::Hosts),
         (Place::Service, "depends_on") => (Place::Other, Rule::Names(started)),
         (Place::Service, "networks" | "models") => (Place::Other, Rule::Names(|_| Value::Null)),
+        (Place::Service, "gpus") => (Place::Other, Rule::Gpus),
         (Place::Service, "logging") => (Place::Other, Rule::Logging),
         (Place::Networks, _) => (Place::Network, Rule::Generic),
         (Place::Network, "ipam") => (Place::Ipam, Rule::Generic),
@@ -176,14 +179,14 @@ fn node(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) -> 
         Rule::Replace => over,
         Rule::List => {
             let span = base.span.clone();
-            let mut items = lists::items(base, problems);
-            items.extend(lists::items(over, problems));
+            let mut items = lists::items(base, &path, problems);
+            items.extend(lists::items(over, &path, problems));
             Node { value: Value::Sequence(items), span, tag: None }
         }
         Rule::Hosts => {
             let span = base.span.clone();
-            let mut items = lists::items(base, problems);
-            let added = lists::items(over, problems);
+            let mut items = lists::items(base, &path, problems);
+            let added = lists::items(over, &path, problems);
             let new: Vec<Node> = added.into_iter().filter(|one| !items.contains(one)).collect();
             items.extend(new);
             Node { value: Value::Sequence(items), span, tag: None }
@@ -192,6 +195,7 @@ fn node(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) -> 
             generic(lists::names(base, value), lists::names(over, value), path, problems)
         }
         Rule::Build => generic(lists::build(base), lists::build(over), path, problems),
+        Rule::Gpus => generic(lists::gpus(base), over, path, problems),
         Rule::Logging => {
             let (old, new) = (base.get("driver"), over.get("driver"));
             let agree = old.is_none() || new.is_none() || old == new;
@@ -260,18 +264,16 @@ fn pools(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) ->
     let Node { value, span, tag } = base;
     match (value, over.value) {
         (Value::Sequence(mut items), Value::Sequence(others)) => {
-            for other in others {
+            let mut pool = |other: Node| {
                 let subnet = other.get("subnet");
-                let same = |item: &&mut Node| subnet.is_some() && item.get("subnet") == subnet;
-                match items.iter_mut().find(same) {
-                    Some(item) => {
-                        let old = std::mem::replace(item, other.with_value(Value::Null));
-                        *item = generic(old, other, path, problems);
-                    }
-                    None => items.push(other),
+                let same = |item: &Node| item.get("subnet") == subnet;
+                match items.iter().position(same) {
+                    Some(slot) => generic(items.swap_remove(slot), other, path, problems),
+                    None => other,
                 }
-            }
-            Node { value: Value::Sequence(items), span, tag }
+            };
+            let pools = others.into_iter().map(&mut pool).collect();
+            Node { value: Value::Sequence(pools), span, tag }
         }
         (value, other) => {
             let over = Node { value: other, span: over.span, tag: over.tag };
@@ -374,7 +376,7 @@ mod tests {
             (
                 "{labels: {a: 1}}",
                 "{labels: {b: {c: d}}}",
-                "`b` is a mapping: expected a string, a number or a boolean",
+                "`services.a.labels.b` is a mapping: expected a string, a number or a boolean",
             ),
             ("{image: a, user: b}", "{user: !reset null}", "{image:a}"),
             ("{dns: [a]}", "{dns: !override [b]}", "{dns:[b]}"),

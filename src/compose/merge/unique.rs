@@ -15,10 +15,7 @@ pub fn deduplicate(root: &mut Node) {
             Some(identity) => unique(node, identity),
             None => match key {
                 "build" => entries(node, |key, node| {
-                    if matches!(
-                        key,
-                        "args" | "additional_contexts" | "platforms" | "tags" | "labels"
-                    ) {
+                    if matches!(key, "args" | "additional_contexts" | "tags" | "labels") {
                         unique(node, name);
                     }
                 }),

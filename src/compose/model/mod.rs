@@ -151,6 +151,8 @@ pub struct Service {
     pub isolation: Option<String>,
     /// `labels` over `label_file`.
     pub labels: BTreeMap<String, String>,
+    /// `label_file`, absolute; what they say is in `labels`, but their names are part of the hash.
+    pub label_files: Vec<String>,
     /// `links`: `service[:alias]`.
     pub links: Vec<String>,
     /// `logging`.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{Key, Node, OVERRIDE, RESET, Source, Span, Value};
@@ -198,7 +200,9 @@ impl Builder {
             return Err(Box::new(span.problem(format!("file has more than {MAX_NODES} nodes"))));
         }
         if anchor != 0 {
-            self.anchors.insert(anchor, built.clone());
+            let mut copy = built.clone();
+            drop_resets(&mut copy.node);
+            self.anchors.insert(anchor, copy);
         }
         self.add(built)
     }
@@ -244,12 +248,33 @@ fn typed(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
     match tag.map(|tag| tag.core_suffix()) {
         None if style == ScalarStyle::Plain => scalar::resolve(text),
         None | Some(None | Some("str")) => Value::String(text.to_owned()),
+        Some(Some("binary")) => {
+            let bytes = BASE64.decode(text.trim_ascii()).ok();
+            let decoded = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            Value::String(decoded.unwrap_or_else(|| text.to_owned()))
+        }
         Some(Some("float")) => match scalar::resolve(text) {
             #[expect(clippy::cast_precision_loss, reason = "what the tag asks for")]
             Value::Int(value) => Value::Float(value as f64),
             value => value,
         },
         Some(Some(_)) => scalar::resolve(text),
+    }
+}
+
+/// Removes what is reset within a node: it is reset where the anchor stands, not at each alias.
+fn drop_resets(node: &mut Node) {
+    let stays = |node: &Node| node.tag.as_deref() != Some(super::RESET);
+    match &mut node.value {
+        Value::Sequence(items) => {
+            items.retain(stays);
+            items.iter_mut().for_each(drop_resets);
+        }
+        Value::Mapping(entries) => {
+            entries.retain(|(_, node)| stays(node));
+            entries.iter_mut().for_each(|(_, node)| drop_resets(node));
+        }
+        _ => {}
     }
 }
 

@@ -125,13 +125,12 @@ fn file_problem(service: &Service, object: &FileObject) -> Option<String> {
     }
     let is_written = match &object.source {
         FileSource::Elsewhere | FileSource::File(_) => false,
-        FileSource::Content(_) => true,
         FileSource::Environment { variable, value: None } => {
             return Some(format!(
                 "comes from variable `{variable}`, which is not set: set it, or give a `file`"
             ));
         }
-        FileSource::Environment { value: Some(_), .. } => true,
+        FileSource::Environment { value: Some(_), .. } | FileSource::Content(_) => true,
     };
     (is_written && service.read_only).then(|| {
         "is written into the container, whose root is `read_only`: give it a `file`, or take \

@@ -4,15 +4,16 @@
 //! the one place that knows which.
 
 mod archive;
+mod attach;
 mod auth;
 mod build;
-mod attach;
 mod containers;
 mod create;
 mod events;
 mod files;
 mod gates;
 mod images;
+mod layers;
 mod list;
 mod listing;
 mod log_lines;
@@ -20,21 +21,22 @@ mod mounts;
 mod oneoff;
 mod output;
 mod own;
-mod raw;
 mod paths;
 mod process;
+mod raw;
 mod resources;
 mod usage;
 
 pub use self::archive::Ownership;
-pub use self::build::{ImageBuild, beyond_classic};
 pub use self::attach::{Attached, Chunk, ExecCommand, MainProcess, TerminalSize};
+pub use self::build::{ImageBuild, beyond_classic};
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, profiles};
 pub use self::events::{ContainerEvent, What};
 pub use self::files::{Upload, uploads};
 pub use self::gates::{ignored, ignored_of_network, unsupported};
 pub use self::images::{Progress, PullOptions};
+pub use self::layers::Layers;
 pub use self::listing::{EngineEvent, ImageFacts, Listed, PublishedPort};
 pub use self::log_lines::LogRange;
 pub use self::oneoff::OneOff;

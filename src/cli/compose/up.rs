@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::Up;
+use super::build::build_missing;
 use super::{Session, load_project};
 use crate::apply::{self, Failure, Journal, Left, Waiting};
 use crate::cli::output::print;
@@ -56,6 +57,10 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
             plan.lines().iter().try_for_each(|line| writeln!(to, "  {line}"))
         })?;
         return Ok(0);
+    }
+    if build_missing(session, &found.project, &options.services, &found.observed.images).await? {
+        found.observed.images = engine.images().await?;
+        plan = found.plan(&options)?;
     }
     if plan.pulls().next().is_some() {
         pull(engine, &plan).await?;

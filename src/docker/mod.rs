@@ -151,14 +151,12 @@ impl Engine {
             return Ok(*version);
         }
         let pinged = raw::ping_version(&self.host).await.with_context(|| self.advice())?;
-        let text = match pinged {
-            Some(text) => text,
+        let text = if let Some(text) = pinged {
+            text
+        } else {
             // A proxy may swallow the header; this answer takes the Engine much longer.
-            None => {
-                let version = self.docker()?.version().await;
-                let version = version.context("ask the Engine for its version")?;
-                version.api_version.unwrap_or_default()
-            }
+            let version = self.docker()?.version().await;
+            version.context("ask the Engine for its version")?.api_version.unwrap_or_default()
         };
         let parsed = text
             .split_once('.')

@@ -1,5 +1,7 @@
 //! Building images: what reaches the Engine, what comes out, and what a failure says.
 
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -18,7 +20,7 @@ RUN exit 7
 ";
 
 /// Builds, and returns what was said besides the id or the error.
-async fn build(name: &str, build: &Build) -> (Result<String, String>, String) {
+async fn build(name: &str, how: &Build) -> (Result<String, String>, String) {
     let client = Client::new(Some(&Engine::shared().host())).unwrap();
     let mut said = String::new();
     let mut note = |progress: Progress| {
@@ -28,14 +30,14 @@ async fn build(name: &str, build: &Build) -> (Result<String, String>, String) {
     };
     let wanted = ImageBuild {
         service: "web",
-        build,
+        build: how,
         image: name,
         platform: None,
         arguments: &BTreeMap::new(),
         credentials: &BTreeMap::new(),
     };
-    let built = client.build(&wanted, &mut note).await;
-    (built.map_err(|error| format!("{error:#}")), said)
+    let ended = client.build(&wanted, &mut note).await;
+    (ended.map_err(|error| format!("{error:#}")), said)
 }
 
 fn run(image: &str, file: &str) -> String {

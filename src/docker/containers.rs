@@ -46,7 +46,8 @@ impl Engine {
     /// When the Engine refuses; a container half made is removed again.
     pub async fn create_service(&self, new: &NewContainer<'_>) -> Result<String> {
         let blueprint = blueprint(new, self.api_version().await?)?;
-        self.create_from(new, blueprint).await
+        // Boxed: the body of a create call is large.
+        Box::pin(self.create_from(new, blueprint)).await
     }
 
     /// Creates a container and connects it to what the create call could not take.
@@ -99,7 +100,7 @@ impl Engine {
             ..Default::default()
         };
         let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
-        let id = self.create(options, body, None).await?;
+        let id = Box::pin(self.create(options, body, None)).await?;
         for network in run.networks.iter().skip(1) {
             let request = NetworkConnectRequest { container: id.clone(), endpoint_config: None };
             if let Err(error) = self.docker()?.connect_network(network, request).await {
@@ -124,7 +125,7 @@ impl Engine {
             }
             None => self.docker()?.clone(),
         };
-        let created = docker.create_container(Some(options), body).await;
+        let created = Box::pin(docker.create_container(Some(options), body)).await;
         Ok(created.with_context(|| format!("create container `{name}`"))?.id)
     }
 

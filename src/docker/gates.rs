@@ -125,13 +125,12 @@ fn file_problem(service: &Service, object: &FileObject) -> Option<String> {
     }
     let is_written = match &object.source {
         FileSource::Elsewhere | FileSource::File(_) => false,
-        FileSource::Content(_) => true,
         FileSource::Environment { variable, value: None } => {
             return Some(format!(
                 "comes from variable `{variable}`, which is not set: set it, or give a `file`"
             ));
         }
-        FileSource::Environment { value: Some(_), .. } => true,
+        FileSource::Environment { value: Some(_), .. } | FileSource::Content(_) => true,
     };
     (is_written && service.read_only).then(|| {
         "is written into the container, whose root is `read_only`: give it a `file`, or take \
@@ -195,10 +194,10 @@ mod tests {
         service
     }
 
-    fn network(change: impl FnOnce(&mut ServiceNetwork)) -> Option<ServiceNetwork> {
+    fn network(change: impl FnOnce(&mut ServiceNetwork)) -> ServiceNetwork {
         let mut network = ServiceNetwork::default();
         change(&mut network);
-        Some(network)
+        network
     }
 
     fn mount(kind: MountKind) -> Mount {
@@ -227,8 +226,9 @@ mod tests {
             subpath: Some("a".to_owned()),
             labels: [].into(),
         };
-        let mac = |key: &str| (key.to_owned(), network(|it| it.mac_address = Some("02:1".into())));
-        let rows = [
+        let mac =
+            |key: &str| (key.to_owned(), Some(network(|it| it.mac_address = Some("02:1".into()))));
+        let rows = vec![
             (with(|_| {}), None),
             (
                 with(|it| {
@@ -252,7 +252,7 @@ mod tests {
             (
                 with(|it| {
                     let named = network(|it| it.interface_name = Some("eth7".into()));
-                    it.networks = [("a".to_owned(), named)].into();
+                    it.networks = [("a".to_owned(), Some(named))].into();
                 }),
                 Some("needs Docker Engine 28.1 or newer (API 1.49), and this one speaks 1.41"),
             ),
@@ -277,7 +277,7 @@ mod tests {
         let service = with(|it| {
             it.mac_address = Some("02:2".to_owned());
             let own = network(|it| it.mac_address = Some("02:1".into()));
-            it.networks = [("a".to_owned(), own)].into();
+            it.networks = [("a".to_owned(), Some(own))].into();
         });
         for api in [OLD, NEW] {
             assert_eq!(unsupported(&Project::default(), &service, api).len(), 1);

@@ -14,6 +14,7 @@ mod events;
 mod files;
 mod gates;
 mod images;
+mod layers;
 mod list;
 mod listing;
 mod log_lines;
@@ -37,6 +38,7 @@ pub use self::events::{ContainerEvent, What};
 pub use self::files::{Upload, digest, uploads};
 pub use self::gates::{ignored, ignored_of_network, unsupported};
 pub use self::images::{Progress, PullOptions};
+pub use self::layers::Layers;
 pub use self::listing::{EngineEvent, ImageFacts, Listed, PublishedPort};
 pub use self::log_lines::LogRange;
 pub use self::oneoff::OneOff;
@@ -151,14 +153,12 @@ impl Engine {
             return Ok(*version);
         }
         let pinged = raw::ping_version(&self.host).await.with_context(|| self.advice())?;
-        let text = match pinged {
-            Some(text) => text,
+        let text = if let Some(text) = pinged {
+            text
+        } else {
             // A proxy may swallow the header; this answer takes the Engine much longer.
-            None => {
-                let version = self.docker()?.version().await;
-                let version = version.context("ask the Engine for its version")?;
-                version.api_version.unwrap_or_default()
-            }
+            let version = self.docker()?.version().await;
+            version.context("ask the Engine for its version")?.api_version.unwrap_or_default()
         };
         let parsed = text
             .split_once('.')

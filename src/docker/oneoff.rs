@@ -41,7 +41,7 @@ impl Engine {
                 .iter_mut()
                 .for_each(|it| anonymise(&mut it.endpoint, new.final_name));
         }
-        self.create_from(new, blueprint).await
+        Box::pin(self.create_from(new, blueprint)).await
     }
 }
 

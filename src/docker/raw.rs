@@ -98,13 +98,11 @@ pub(super) fn query(pairs: &[(&str, String)]) -> String {
 /// When it cannot be reached.
 pub(super) async fn ping_version(host: &str) -> Result<Option<String>> {
     let asked = async {
-        match host.strip_prefix("unix://") {
-            Some(path) => ask(UnixStream::connect(path).await?).await,
-            None => {
-                let address = host.split_once("://").map_or(host, |(_, address)| address);
-                ask(TcpStream::connect(address.trim_end_matches('/')).await?).await
-            }
+        if let Some(path) = host.strip_prefix("unix://") {
+            return ask(UnixStream::connect(path).await?).await;
         }
+        let address = host.split_once("://").map_or(host, |(_, address)| address);
+        ask(TcpStream::connect(address.trim_end_matches('/')).await?).await
     };
     let answer = tokio::time::timeout(DEADLINE, asked).await?;
     let answer = answer.map_err(|err| BollardError::IOError { err })?;

@@ -35,20 +35,26 @@ struct Text {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Auth {
-    auth: SecretString,
+    #[serde(rename = "auth")]
+    pair: SecretString,
     username: String,
     password: SecretString,
     identitytoken: SecretString,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Proxy {
-    http_proxy: String,
-    https_proxy: String,
-    no_proxy: String,
-    ftp_proxy: String,
-    all_proxy: String,
+    #[serde(rename = "httpProxy")]
+    http: String,
+    #[serde(rename = "httpsProxy")]
+    https: String,
+    #[serde(rename = "noProxy")]
+    no: String,
+    #[serde(rename = "ftpProxy")]
+    ftp: String,
+    #[serde(rename = "allProxy")]
+    all: String,
 }
 
 impl ClientConfig {
@@ -128,11 +134,11 @@ impl ClientConfig {
             return BTreeMap::new();
         };
         let set = [
-            ("HTTP_PROXY", &proxy.http_proxy),
-            ("HTTPS_PROXY", &proxy.https_proxy),
-            ("NO_PROXY", &proxy.no_proxy),
-            ("FTP_PROXY", &proxy.ftp_proxy),
-            ("ALL_PROXY", &proxy.all_proxy),
+            ("HTTP_PROXY", &proxy.http),
+            ("HTTPS_PROXY", &proxy.https),
+            ("NO_PROXY", &proxy.no),
+            ("FTP_PROXY", &proxy.ftp),
+            ("ALL_PROXY", &proxy.all),
         ];
         let both = |(name, value): (&str, &String)| {
             [(name.to_owned(), value.clone()), (name.to_lowercase(), value.clone())]
@@ -147,7 +153,7 @@ impl Auth {
         if !self.identitytoken.expose_secret().is_empty() {
             return Ok(Some(Credentials::IdentityToken(self.identitytoken.clone())));
         }
-        let encoded = self.auth.expose_secret();
+        let encoded = self.pair.expose_secret();
         if !encoded.is_empty() {
             let decoded = STANDARD.decode(encoded).ok().and_then(|it| String::from_utf8(it).ok());
             let decoded = decoded.context("`auth` is not base64: run `docker login` again")?;

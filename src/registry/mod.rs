@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -104,9 +104,9 @@ impl Registries {
 
     async fn look_up(&self, reference: &Reference) -> Result<Option<String>> {
         let credentials = self.config.credentials(reference).await?;
-        let (mut url, first) = self.first_answer(reference).await?;
+        let (url, first) = self.first_answer(reference).await?;
         let answer = if first.status() == StatusCode::UNAUTHORIZED {
-            let header = self.authorization(&first, &mut url, credentials.as_ref()).await?;
+            let header = self.authorization(&first, &url, credentials.as_ref()).await?;
             self.head(&url).header(AUTHORIZATION, header.expose_secret()).send().await?
         } else {
             first
@@ -161,54 +161,61 @@ impl Registries {
     async fn authorization(
         &self,
         refusal: &Response,
-        url: &mut Url,
+        url: &Url,
         credentials: Option<&Credentials>,
     ) -> Result<SecretString> {
         // A redirect may have led elsewhere; secrets go to whom they belong.
         if refusal.url().host_str() != url.host_str() {
             bail!("the registry sends us to another host, which wants to know who we are");
         }
-        let challenges = refusal.headers().get_all(WWW_AUTHENTICATE).into_iter();
-        let challenge = challenges.filter_map(|it| challenge(it.to_str().ok()?)).next();
-        match (challenge, credentials) {
-            (Some(Challenge::Basic), Some(credentials)) => basic(credentials)
-                .context("it wants a user and a password, and we have an identity token"),
-            (Some(Challenge::Basic), None) => {
-                bail!("it wants a user and a password: run `docker login`")
+        let mut challenges = refusal.headers().get_all(WWW_AUTHENTICATE).into_iter();
+        match challenges.find_map(|it| challenge(it.to_str().ok()?)) {
+            Some(Challenge::Basic) => {
+                let credentials =
+                    credentials.context("it wants a user and a password: run `docker login`")?;
+                basic(credentials)
+                    .context("it wants a user and a password, and we have an identity token")
             }
-            (Some(Challenge::Bearer { realm, service, scope }), credentials) => {
-                let mut realm =
+            Some(Challenge::Bearer { realm, service, scope }) => {
+                let realm =
                     Url::parse(&realm).context("it names no address to get a token from")?;
-                let is_safe =
-                    realm.scheme() == "https" || (url.scheme() == "http" && is_loopback(&realm));
-                if !is_safe {
+                let is_local = url.scheme() == "http" && is_loopback(&realm);
+                if realm.scheme() != "https" && !is_local {
                     bail!("it wants us to get a token from `{realm}`, which is not https");
                 }
-                let pairs = [("service", service), ("scope", scope)];
-                let pairs: Vec<_> =
-                    pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-                let request = if let Some(Credentials::IdentityToken(token)) = credentials {
-                    let mut form = Url::parse("form:///")?;
-                    form.query_pairs_mut()
-                        .extend_pairs(&pairs)
-                        .append_pair("grant_type", "refresh_token")
-                        .append_pair("client_id", "roadstead")
-                        .append_pair("refresh_token", token.expose_secret());
-                    let kind = "application/x-www-form-urlencoded";
-                    let body = form.query().unwrap_or_default().to_owned();
-                    self.client.post(realm).header("content-type", kind).body(body)
-                } else {
-                    realm.query_pairs_mut().extend_pairs(&pairs);
-                    let request = self.client.get(realm);
-                    match credentials.and_then(basic) {
-                        Some(header) => request.header(AUTHORIZATION, header.expose_secret()),
-                        None => request,
-                    }
-                };
-                token(request).await
+                let asked = [("service", service), ("scope", scope)];
+                let asked = asked.into_iter().filter_map(|(name, value)| Some((name, value?)));
+                token(self.token_request(realm, &asked.collect::<Vec<_>>(), credentials)?).await
             }
-            (None, _) => bail!("it refuses us without saying what it wants"),
+            None => bail!("it refuses us without saying what it wants"),
         }
+    }
+
+    /// A GET with user and password, or with neither; a POST with an identity token.
+    fn token_request(
+        &self,
+        mut realm: Url,
+        asked: &[(&str, String)],
+        credentials: Option<&Credentials>,
+    ) -> Result<RequestBuilder> {
+        if let Some(Credentials::IdentityToken(token)) = credentials {
+            // Only to encode the pairs.
+            let mut form = Url::parse("form:///")?;
+            form.query_pairs_mut()
+                .extend_pairs(asked)
+                .append_pair("grant_type", "refresh_token")
+                .append_pair("client_id", "roadstead")
+                .append_pair("refresh_token", token.expose_secret());
+            let body = form.query().unwrap_or_default().to_owned();
+            let request = self.client.post(realm).body(body);
+            return Ok(request.header(CONTENT_TYPE, "application/x-www-form-urlencoded"));
+        }
+        realm.query_pairs_mut().extend_pairs(asked);
+        let request = self.client.get(realm);
+        Ok(match credentials.and_then(basic) {
+            Some(header) => request.header(AUTHORIZATION, header.expose_secret()),
+            None => request,
+        })
     }
 }
 

@@ -1,12 +1,14 @@
 //! Building images: what reaches the Engine, what comes out, and what a failure says.
 
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use roadstead::compose::model::Build;
 use roadstead::docker::{Engine as Client, ImageBuild, Progress};
 
-use crate::support::{Engine, unique, write_files};
+use crate::support::{Engine, Scene, unique, write_files};
 
 const DOCKERFILE: &str = "\
 FROM rs-test/app:1 AS one
@@ -18,7 +20,7 @@ RUN exit 7
 ";
 
 /// Builds, and returns what was said besides the id or the error.
-async fn build(name: &str, build: &Build) -> (Result<String, String>, String) {
+async fn build(name: &str, how: &Build) -> (Result<String, String>, String) {
     let client = Client::new(Some(&Engine::shared().host())).unwrap();
     let mut said = String::new();
     let mut note = |progress: Progress| {
@@ -28,14 +30,14 @@ async fn build(name: &str, build: &Build) -> (Result<String, String>, String) {
     };
     let wanted = ImageBuild {
         service: "web",
-        build,
+        build: how,
         image: name,
         platform: None,
         arguments: &BTreeMap::new(),
         credentials: &BTreeMap::new(),
     };
-    let built = client.build(&wanted, &mut note).await;
-    (built.map_err(|error| format!("{error:#}")), said)
+    let ended = client.build(&wanted, &mut note).await;
+    (ended.map_err(|error| format!("{error:#}")), said)
 }
 
 fn run(image: &str, file: &str) -> String {
@@ -135,4 +137,61 @@ async fn a_failure_names_the_step() {
             assert!(error.contains(part), "{part}: {error}");
         }
     }
+}
+
+const PROJECT: &str = "\
+services:
+  web:
+    build: {context: app, args: {WORD: file}, network: none}
+    command: [sleep, '1000']
+  child:
+    image: ${CHILD}
+    build: {dockerfile_inline: \"FROM ${COMPOSE_PROJECT_NAME}-web\\nLABEL child=1\\n\"}
+    depends_on: [web]
+    command: [sleep, '1000']
+";
+
+#[test]
+fn the_command_builds_what_a_project_says() {
+    let child = unique("rs-test/child");
+    let scene = Scene::new(&[
+        ("compose.yml", &PROJECT.replace("${CHILD}", &child)),
+        ("app/Dockerfile", "FROM rs-test/app:1\nARG WORD=none\nRUN echo \"$WORD\" >/word\n"),
+    ]);
+    let web = format!("{}-web", scene.project.name());
+    // A failure on the way names the service, and the exit code says so.
+    let unknown = scene.compose(&["build", "wbe"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("did you mean `web`?"), "{}", unknown.stderr);
+    // `up` builds what is missing, in the order in which one needs the other, and no more than once.
+    scene.compose(&["up", "-d"]).ok();
+    assert_eq!(run(&web, "/word"), "file");
+    assert_eq!(scene.engine.inspect(&child, "{{.Config.Labels.child}}").as_deref(), Some("1"));
+    let again = scene.compose(&["up", "-d"]);
+    assert!(!again.stderr.contains("Building"), "{}", again.stderr);
+    // The command line wins over the file, and its output can be kept.
+    let built = scene.compose(&["build", "--build-arg", "WORD=line", "web"]);
+    assert!(built.stdout.contains("Step 1/"), "{}", built.stdout);
+    assert!(built.stderr.contains("web Built"), "{}", built.stderr);
+    assert_eq!(run(&web, "/word"), "line");
+    let quiet = scene.compose(&["build", "--quiet", "--no-cache", "--with-dependencies", "child"]);
+    assert_eq!((quiet.code, quiet.stdout.as_str()), (Some(0), ""), "{}", quiet.stderr);
+    assert_eq!(run(&web, "/word"), "file");
+    scene.compose(&["down"]).ok();
+    scene.engine.docker(&["rmi", "--force", &web, &child]);
+}
+
+#[test]
+fn what_needs_buildkit_is_refused_with_a_reason() {
+    let scene = Scene::new(&[
+        ("compose.yml", "services: {web: {build: {context: ., additional_contexts: {a: ./b}}}}"),
+        ("Dockerfile", "FROM rs-test/app:1"),
+    ]);
+    let refused = scene.compose(&["build"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("`build.additional_contexts` needs BuildKit"),
+        "{}",
+        refused.stderr
+    );
 }

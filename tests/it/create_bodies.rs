@@ -3,7 +3,11 @@
 //! Both go through a proxy that keeps them. Compared is what they mean: Go writes out what is empty, and
 //! the order of a set is chance. What else differs is in [`meaning`], each with its reason.
 
-#![expect(clippy::disallowed_methods, reason = "drives docker compose")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "drives docker compose, and fails loudly"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -181,6 +185,11 @@ const REFUSED: [&str; 4] = [
     deploy: {resources: {reservations: {devices: [{capabilities: [tpu], count: 1}]}}}",
 ];
 
+/// Ours have further labels, and what both have is compared where containers are adopted. The next two
+/// are facts that the Engine reports: it ignores them in a request. The last is the size of a terminal
+/// that docker compose has not.
+const NOT_COMPARED: [&str; 4] = ["Labels", "IPAddress", "IPv6Gateway", "ConsoleSize"];
+
 /// Bodies by what they make: `container p-web-1`, `network p_front`.
 type Bodies = BTreeMap<String, Value>;
 
@@ -355,13 +364,10 @@ fn json_text(json: &Value, key: &str) -> String {
 
 /// What a value means: without what is empty, in one order.
 fn meaning(key: &str, value: Value) -> Option<Value> {
+    if NOT_COMPARED.contains(&key) {
+        return None;
+    }
     match (key, value) {
-        // Ours have further ones; what both have is compared where containers are adopted.
-        ("Labels", _) => None,
-        // Facts that the Engine reports, not settings: it ignores them in a request.
-        ("IPAddress" | "IPv6Gateway", _) => None,
-        // The size of a terminal that docker compose has not.
-        ("ConsoleSize", _) => None,
         // The Engine's word for the default.
         ("Name", Value::String(text)) if text == "no" => None,
         // Go's client adds the prefix, which the Engine does itself.

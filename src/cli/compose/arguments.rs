@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    attach, cp, events, exec, images, lifecycle, logs, ls, port, ps, pull, rm, run, scale, stats,
-    top, version, wait,
+    attach, build, cp, events, exec, images, lifecycle, logs, ls, port, ps, pull, rm, run, scale,
+    stats, top, version, wait,
 };
 
 /// Arguments of `compose`.
@@ -160,6 +160,11 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  roadstead compose images\n  \
                             roadstead compose images --format json web")]
     Images(images::Images),
+    /// Builds the images of services
+    #[command(after_help = "Examples:\n  roadstead compose build\n  \
+                            roadstead compose build --pull --no-cache web\n  \
+                            roadstead compose build --build-arg VERSION=2 --with-dependencies web")]
+    Build(build::Build),
     /// Pulls the images of services
     #[command(after_help = "Examples:\n  roadstead compose pull\n  \
                             roadstead compose pull --policy missing --include-deps web")]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod attach;
+mod build;
 mod columns;
 mod config;
 mod cp;
@@ -17,6 +18,7 @@ mod port;
 mod progress;
 mod ps;
 mod pull;
+mod registries;
 mod rm;
 mod run;
 mod scale;
@@ -105,6 +107,7 @@ async fn dispatch(session: &Session, command: &Command) -> Result<u8> {
         Command::Top(arguments) => top::top(session, arguments).await,
         Command::Port(arguments) => port::port(session, arguments).await,
         Command::Images(arguments) => images::images(session, arguments).await,
+        Command::Build(arguments) => build::build(session, arguments).await,
         Command::Pull(arguments) => pull::pull(session, arguments).await,
         Command::Scale(arguments) => scale::scale(session, arguments).await,
         Command::Wait(arguments) => wait::wait(session, arguments).await,

@@ -6,6 +6,9 @@ use serde_json::json;
 
 use super::arguments::{Ansi, ProgressForm};
 
+/// Takes away what is on the terminal's line.
+const CLEAR: &str = "\r\x1b[2K";
+
 /// How steps are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -69,8 +72,16 @@ impl Progress {
     /// Tells how it stands with something else: `text` is what is done, `status` how far it is.
     pub(super) fn tell(self, id: &str, standing: Standing, text: &str, status: &str) {
         if let Some(line) = self.line(id, standing, text, status) {
+            let clear = if matches!(self.form, Form::Terminal { .. }) { CLEAR } else { "" };
             // Nobody to tell is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "{line}");
+            let _ = writeln!(std::io::stderr(), "{clear}{line}");
+        }
+    }
+
+    /// Tells, on a terminal only, how far something is; the next line takes its place.
+    pub(super) fn passing(self, id: &str, text: &str, status: &str) {
+        if let Form::Terminal { .. } = self.form {
+            let _ = write!(std::io::stderr(), "{CLEAR} {id} {text} {status}");
         }
     }
 

@@ -7,10 +7,12 @@ use clap::Args;
 use futures_util::stream::{self, StreamExt};
 
 use super::progress::Standing;
+use super::registries::{self, client_config};
 use super::{Session, load_project};
 use crate::compose::model::{Project, PullPolicy};
 use crate::plan::observed::familiar;
 use crate::plan::order;
+use crate::registry::ClientConfig;
 
 /// Arguments of `pull`.
 #[derive(Debug, Args)]
@@ -67,7 +69,8 @@ pub(super) async fn pull(session: &Session, arguments: &Pull) -> Result<u8> {
             None => drop(wanted.insert(image, name)),
         }
     }
-    let failures = pull_all(session, progress, &wanted).await;
+    let config = client_config(session)?;
+    let failures = pull_all(session, (&project, &config), progress, &wanted).await;
     match failures.into_iter().next() {
         Some(error) if !arguments.ignore_pull_failures => Err(error),
         _ => Ok(0),
@@ -80,8 +83,13 @@ fn selected(project: &Project, arguments: &Pull) -> Vec<String> {
     selected.into_iter().map(str::to_owned).collect()
 }
 
+fn platform(project: &Project, service: &str) -> Option<String> {
+    project.services.get(service)?.platform.clone()
+}
+
 async fn pull_all(
     session: &Session,
+    (project, config): (&Project, &ClientConfig),
     progress: super::progress::Progress,
     wanted: &BTreeMap<&str, &str>,
 ) -> Vec<anyhow::Error> {
@@ -94,7 +102,8 @@ async fn pull_all(
                 progress.tell(&service, Standing::Done, "Pulled", "");
                 return None;
             }
-            match session.engine.pull(&image).await {
+            let platform = platform(project, &service);
+            match registries::pull(session, config, (&service, &image), platform).await {
                 Ok(()) => {
                     progress.tell(&service, Standing::Done, "Pulled", "");
                     None

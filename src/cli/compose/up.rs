@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
+use super::build::build_missing;
 use super::{Session, flag, load_project};
 use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
 use crate::cli::output::print;
@@ -101,6 +102,13 @@ async fn converge(
             plan.lines().iter().try_for_each(|line| writeln!(to, "  {line}"))
         })?;
         return Ok(0);
+    }
+    let builds = !changes.no_build;
+    if builds
+        && build_missing(session, &found.project, &options.services, &found.observed.images).await?
+    {
+        found.observed.images = engine.images().await?;
+        plan = make(&found)?;
     }
     if plan.pulls().next().is_some() {
         pull(engine, &plan).await?;

@@ -96,7 +96,7 @@ impl Context {
     ) -> io::Result<()> {
         let directory = self.directory.join(relative);
         let mut entries = fs::read_dir(&directory)
-            .and_then(|entries| entries.collect::<io::Result<Vec<_>>>())
+            .and_then(Iterator::collect::<io::Result<Vec<_>>>)
             .map_err(|error| named(&error, &directory))?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -128,13 +128,11 @@ fn dockerfile(directory: &Path, name: &str) -> Result<(String, Option<Vec<u8>>)>
     }
     // A link that leads outside is no file of the context, either.
     let is_inside = real.starts_with(directory);
-    match inside(directory, &path).filter(|_| is_inside) {
-        Some(relative) => Ok((relative, None)),
-        None => {
-            let content = fs::read(&real).with_context(|| format!("read `{}`", path.display()))?;
-            Ok((added_name(&content), Some(content)))
-        }
+    if let Some(relative) = inside(directory, &path).filter(|_| is_inside) {
+        return Ok((relative, None));
     }
+    let content = fs::read(&real).with_context(|| format!("read `{}`", path.display()))?;
+    Ok((added_name(&content), Some(content)))
 }
 
 /// The path relative to the directory, where it is in it.

@@ -279,9 +279,11 @@ mod tests {
         }
     }
 
+    type Row = (fn(&mut Build), usize);
+
     #[test]
     fn what_needs_buildkit_is_refused() {
-        let rows: [(fn(&mut Build), usize); 4] = [
+        let rows: [Row; 4] = [
             (|_| {}, 0),
             (|it| it.ssh = vec![SshKey::default()], 1),
             (|it| it.platforms = vec!["linux/amd64".to_owned()], 0),

@@ -33,15 +33,15 @@ pub(super) fn mode(new: &NewContainer<'_>, key: &str, mode: &str) -> Result<Stri
 ///
 /// When a service it names has no container.
 pub(super) fn volumes_from(new: &NewContainer<'_>) -> Result<Vec<String>> {
-    let entry = |text: &String| match text.strip_prefix("container:") {
-        Some(container) => Ok(container.to_owned()),
-        None => {
-            let (name, access) = match text.split_once(':') {
-                Some((name, access)) => (name, format!(":{access}")),
-                None => (text.as_str(), String::new()),
-            };
-            Ok(format!("{}{access}", first(new, "volumes_from", name)?.id))
+    let entry = |text: &String| {
+        if let Some(container) = text.strip_prefix("container:") {
+            return Ok(container.to_owned());
         }
+        let (name, access) = match text.split_once(':') {
+            Some((name, access)) => (name, format!(":{access}")),
+            None => (text.as_str(), String::new()),
+        };
+        Ok(format!("{}{access}", first(new, "volumes_from", name)?.id))
     };
     new.service.volumes_from.iter().map(entry).collect()
 }

@@ -59,7 +59,7 @@ impl Registry {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let registry = Self { port, child, data: data };
+        let registry = Self { port, child, data };
         wait_for("the registry", Duration::from_secs(20), || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });

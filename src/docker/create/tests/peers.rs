@@ -13,9 +13,12 @@ fn surroundings() -> Surroundings {
     }
 }
 
+/// What is written, a field, and its value; none where a container is missing.
+type Row = (fn(&mut Service), &'static str, Option<Value>);
+
 #[test]
 fn another_service_means_its_first_container() {
-    let rows: [(fn(&mut Service), &str, Option<Value>); 9] = [
+    let rows: [Row; 9] = [
         (
             |it| it.network_mode = text("service:db"),
             "/HostConfig/NetworkMode",

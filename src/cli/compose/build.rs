@@ -1,0 +1,197 @@
+//! `compose build`, and building before `up`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::progress::Standing;
+use super::registries::client_config;
+use super::{Session, load_project};
+use crate::cli::Usage;
+use crate::compose::model::{Project, PullPolicy, Service};
+use crate::docker::{self, ImageBuild, beyond_classic};
+use crate::image::Credentials;
+use crate::plan::observed::familiar;
+use crate::plan::order;
+
+/// Arguments of `build`.
+#[derive(Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags")]
+pub(super) struct Build {
+    /// Argument of the build, over those of the files; without a value, the environment's
+    #[arg(long = "build-arg", value_name = "NAME=VALUE")]
+    args: Vec<String>,
+    /// Builds every step anew
+    #[arg(long)]
+    no_cache: bool,
+    /// Looks for newer versions of the images it builds on
+    #[arg(long)]
+    pull: bool,
+    /// Does not show what the steps write
+    #[arg(short, long)]
+    quiet: bool,
+    /// What the services depend on, too
+    #[arg(long)]
+    with_dependencies: bool,
+    /// Only these services
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+}
+
+/// What builds have in common.
+struct Builds<'a> {
+    session: &'a Session,
+    how: &'a Build,
+    /// From the command line: they win over those of the files.
+    arguments: BTreeMap<String, String>,
+    /// From the docker client's configuration: those of the files win over them.
+    proxies: BTreeMap<String, String>,
+    credentials: BTreeMap<String, Credentials>,
+}
+
+/// Builds the images of services.
+pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
+    let project = load_project(&session.request)?;
+    let asked: BTreeSet<String> = how.services.iter().cloned().collect();
+    if let Some(unknown) = asked.iter().find(|name| !project.services.contains_key(*name)) {
+        let known = project.services.keys().map(String::as_str);
+        let hint = crate::problem::nearest(unknown, known)
+            .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        bail!(Usage(format!("there is no service `{unknown}`{hint}")));
+    }
+    let chosen = order::selected(&project, &asked, true);
+    let is_wanted = |service: &Service| {
+        let is_named = asked.is_empty() || asked.contains(&service.name) || how.with_dependencies;
+        chosen.contains(service.name.as_str()) && is_named
+    };
+    let wanted = buildable(&project, is_wanted);
+    if wanted.is_empty() {
+        tracing::warn!("no service to build: none of them has `build`");
+    }
+    build_all(session, &wanted, how).await?;
+    Ok(0)
+}
+
+/// Builds the images of these services and of what they depend on (of all where none is named), where
+/// they are missing or to be built each time. Tells whether there was one. Contexts are read here: the
+/// project may be the host's or ours.
+pub(super) async fn build_missing(
+    session: &Session,
+    project: &Project,
+    asked: &BTreeSet<String>,
+    present: &BTreeMap<String, String>,
+) -> Result<bool> {
+    let chosen = order::selected(project, asked, true);
+    let is_wanted = |service: &Service| {
+        let is_there = present.contains_key(&familiar(&service.image));
+        let is_due = service.pull_policy == PullPolicy::Build || !is_there;
+        is_due && chosen.contains(service.name.as_str())
+    };
+    let wanted = buildable(project, is_wanted);
+    build_all(session, &wanted, &Build::default()).await?;
+    Ok(!wanted.is_empty())
+}
+
+/// Services with a `build`, dependencies first: one may build on the image of another.
+fn buildable(project: &Project, is_wanted: impl Fn(&Service) -> bool) -> Vec<&Service> {
+    let ordered = order::dependencies_first(project).into_iter();
+    let services = ordered.filter_map(|name| project.services.get(name));
+    services.filter(|it| it.build.is_some() && is_wanted(it)).collect()
+}
+
+async fn build_all(session: &Session, services: &[&Service], how: &Build) -> Result<()> {
+    if services.is_empty() {
+        return Ok(());
+    }
+    let refused: Vec<String> = services.iter().flat_map(|it| beyond_classic(it)).collect();
+    if !refused.is_empty() {
+        bail!(Usage(refused.join("\n")));
+    }
+    let config = client_config(session)?;
+    let builds = Builds {
+        session,
+        how,
+        arguments: arguments(&how.args, &session.request.variables),
+        proxies: config.proxy_variables(session.engine.host()),
+        credentials: config.all_credentials().await,
+    };
+    for service in services {
+        builds.one(service).await?;
+    }
+    Ok(())
+}
+
+impl Builds<'_> {
+    async fn one(&self, service: &Service) -> Result<()> {
+        let Some(mut build) = service.build.clone() else { return Ok(()) };
+        let progress = self.session.progress;
+        progress.tell(&service.name, Standing::Working, "Building", "");
+        if !self.session.dry_run {
+            build.no_cache |= self.how.no_cache;
+            build.pull |= self.how.pull;
+            for (name, value) in &self.proxies {
+                build.args.entry(name.clone()).or_insert_with(|| Some(value.clone()));
+            }
+            let wanted = ImageBuild {
+                service: &service.name,
+                build: &build,
+                image: &service.image,
+                platform: service.platform.as_deref(),
+                arguments: &self.arguments,
+                credentials: &self.credentials,
+            };
+            let quiet = self.how.quiet;
+            let mut sink = |said: docker::Progress| {
+                if !quiet {
+                    show(&said);
+                }
+            };
+            if let Err(error) = self.session.engine.build(&wanted, &mut sink).await {
+                progress.tell(&service.name, Standing::Failed, "Error", "");
+                return Err(error);
+            }
+        }
+        progress.tell(&service.name, Standing::Done, "Built", "");
+        Ok(())
+    }
+}
+
+/// Output is what somebody may want to keep: it goes to stdout, as docker compose's does.
+fn show(said: &docker::Progress) {
+    let mut stdout = std::io::stdout().lock();
+    // Nobody to tell is no reason to stop.
+    let _ = match said {
+        docker::Progress::Output(text) => stdout.write_all(text.as_bytes()),
+        docker::Progress::Layer { id, status, current: None, .. } => {
+            writeln!(stdout, "{id}: {status}")
+        }
+        docker::Progress::Layer { .. } => Ok(()),
+    };
+    let _ = stdout.flush();
+}
+
+/// `NAME=VALUE`, or the environment's value of `NAME`; one that has none is left out.
+fn arguments(given: &[String], variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((text.clone(), variables.get(text)?.clone())),
+    };
+    given.iter().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_may_come_from_the_environment() {
+        let variables = [("FROM_ENV".to_owned(), "e".to_owned())].into();
+        let given = ["A=1=2", "FROM_ENV", "UNSET", "EMPTY="].map(str::to_owned);
+        let expected = [("A", "1=2"), ("EMPTY", ""), ("FROM_ENV", "e")];
+        let found = arguments(&given, &variables);
+        let found: Vec<_> = found.iter().map(|(name, it)| (name.as_str(), it.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+}

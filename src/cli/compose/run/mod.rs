@@ -62,7 +62,7 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
         print(|to| writeln!(to, "{id}"))?;
         return Ok(0);
     }
-    let ended = talk(session, &id, Manner { tty, stdin }).await;
+    let ended = talk(session, &id, Manner { tty, stdin, ends: true }).await;
     if arguments.rm
         && let Err(error) = session.engine.discard(&id, true).await
     {

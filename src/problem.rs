@@ -13,6 +13,8 @@ pub struct Problem {
     pub line: Option<usize>,
     /// Column, from 1.
     pub column: Option<usize>,
+    /// How many characters from the column on it is about; at least 1.
+    pub length: usize,
     /// What is wrong and what was expected, with the variable or key in backticks.
     pub message: String,
     /// What to do, where that is known.
@@ -28,6 +30,7 @@ impl Problem {
             file: file.into(),
             line: None,
             column: None,
+            length: 1,
             message: message.into(),
             hint: None,
             excerpt: None,
@@ -49,24 +52,46 @@ impl Problem {
     }
 }
 
-/// `file:line:column: message`, then the source line with a caret, then the hint.
+impl Problem {
+    /// `file:line:column: message (hint)` in one line, for logs and JSON.
+    pub fn plain(&self) -> String {
+        let mut text = format!("{}: {}", self.place(), self.message.replace('\n', " "));
+        if let Some(hint) = &self.hint {
+            text.push_str(&format!(" ({hint})"));
+        }
+        text
+    }
+
+    /// `file:line:column`, as far as it is known.
+    fn place(&self) -> String {
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("{}:{line}:{column}", self.file),
+            (Some(line), None) => format!("{}:{line}", self.file),
+            (None, _) => self.file.clone(),
+        }
+    }
+
+    /// What stands beneath the source line: carets under the text it is about.
+    fn underline(&self, excerpt: &str, column: usize) -> String {
+        let before = excerpt.chars().take(column.saturating_sub(1));
+        // A tab stays a tab, so that the carets stand where the text stands.
+        let mut line: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let rest = excerpt.chars().count().saturating_sub(column.saturating_sub(1));
+        line.extend(std::iter::repeat_n('^', self.length.clamp(1, rest.max(1))));
+        line
+    }
+}
+
+/// `file:line:column: message`, then the source line with carets under the text, then the hint.
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.file)?;
-        if let Some(line) = self.line {
-            write!(formatter, ":{line}")?;
-            if let Some(column) = self.column {
-                write!(formatter, ":{column}")?;
-            }
-        }
-        write!(formatter, ": {}", self.message)?;
+        write!(formatter, "{}: {}", self.place(), self.message)?;
         if let (Some(line), Some(excerpt)) = (self.line, &self.excerpt) {
             let gutter = line.to_string();
             let blank = " ".repeat(gutter.len());
             write!(formatter, "\n  {blank} |\n  {gutter} | {excerpt}")?;
             if let Some(column) = self.column {
-                let indent = " ".repeat(column.saturating_sub(1));
-                write!(formatter, "\n  {blank} | {indent}^")?;
+                write!(formatter, "\n  {blank} | {}", self.underline(excerpt, column))?;
             }
         }
         if let Some(hint) = &self.hint {
@@ -93,6 +118,12 @@ impl Problems {
         self.0
             .sort_by_key(|it| (files.iter().position(|file| *file == it.file), it.line, it.column));
         self
+    }
+
+    /// One line for each problem.
+    pub fn plain(&self) -> String {
+        let lines: Vec<String> = self.0.iter().map(Problem::plain).collect();
+        lines.join("\n")
     }
 
     /// `Ok` when there are none.

@@ -3,16 +3,21 @@
 //! No policy: what to do stands in the plan. Every step is idempotent and journaled, so that a crash
 //! between any two is a normal case.
 
+mod hooks;
 mod journal;
+mod materials;
+mod networks;
 mod switch;
 mod teardown;
 mod watch;
 
 pub use self::journal::Journal;
+pub use self::materials::Materials;
 use self::switch::Switch;
-pub use self::teardown::tear_down;
+pub use self::teardown::{Stopping, tear_down};
 pub use self::watch::{Gate, Watch};
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -22,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::compose::model::Project;
-use crate::docker::Engine;
+use crate::docker::{Engine, ignored, unsupported};
 use crate::plan::observed::Observed;
-use crate::plan::{Hashes, Plan, Preparation, Removal, labels};
+use crate::plan::{Action, Change, Hashes, Plan, Preparation, Removal, labels};
 
 /// Everything the steps of one plan need.
 pub struct Context<'a> {
@@ -36,12 +41,18 @@ pub struct Context<'a> {
     pub hashes: &'a Hashes,
     /// What was observed when the plan was made.
     pub observed: &'a Observed,
+    /// What new containers are made from besides the project.
+    pub materials: &'a Materials,
     /// The revision for labels; empty outside of git.
     pub revision: &'a str,
     /// Where steps are written down.
     pub journal: &'a Journal,
     /// How long to wait for new containers.
     pub wait: Waiting,
+    /// False leaves new containers as they are made: not started.
+    pub start: bool,
+    /// Seconds a container gets to stop; `None` is its own grace.
+    pub stop_timeout: Option<i32>,
     /// Asks to stop at the next step boundary and to put back what was touched.
     pub cancel: &'a CancellationToken,
     /// Puts back what the caller changed for this plan, e.g. checkouts that old containers mount;
@@ -102,7 +113,12 @@ pub async fn apply(context: &Context<'_>, plan: &Plan) -> Result<(), Failure> {
 
 async fn carry_out(context: &Context<'_>, plan: &Plan, watch: &Watch) -> Result<(), Failure> {
     let switch = Switch::new(context, plan, watch);
-    let prepared = match prepare_resources(context, plan).await {
+    let possible = ask_engine(context, plan).await;
+    let prepared = match possible {
+        Ok(()) => prepare_resources(context, plan).await,
+        Err(error) => Err(error),
+    };
+    let prepared = match prepared {
         Ok(()) => switch.create_all().await,
         Err(error) => Err(error),
     };
@@ -116,7 +132,11 @@ async fn carry_out(context: &Context<'_>, plan: &Plan, watch: &Watch) -> Result<
         remove_created_networks(context, plan).await;
         return Err(Failure { error, left, cancelled });
     }
-    if let Err(error) = switch.run_all().await {
+    let switched = match switch.make_networks_anew(plan).await {
+        Ok(()) => switch.run_all().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = switched {
         let cancelled = error.is::<StoppedOnRequest>();
         let left = switch.roll_back().await;
         remove_created_networks(context, plan).await;
@@ -134,6 +154,27 @@ struct StoppedOnRequest;
 
 fn stopped() -> anyhow::Error {
     anyhow::Error::new(StoppedOnRequest)
+}
+
+/// Refuses what this Engine cannot do, and tells what it leaves out, before anything is touched.
+async fn ask_engine(context: &Context<'_>, plan: &Plan) -> Result<()> {
+    let makes = |it: &&Change| matches!(it.action, Action::Create | Action::Replace { .. });
+    let made: BTreeSet<&String> =
+        plan.changes.iter().filter(makes).map(|change| &change.service).collect();
+    if made.is_empty() {
+        return Ok(());
+    }
+    let api = context.engine.api_version().await?;
+    let services = made.into_iter().filter_map(|name| context.project.services.get(name));
+    let mut refused = Vec::new();
+    for service in services {
+        refused.extend(unsupported(context.project, service, api));
+        for what in ignored(service, api) {
+            warn!("{what}");
+        }
+    }
+    anyhow::ensure!(refused.is_empty(), "{}", refused.join("\n"));
+    Ok(())
 }
 
 /// Networks, volumes and leftovers. Images were pulled before the plan was made.
@@ -161,23 +202,27 @@ async fn remove_created_networks(context: &Context<'_>, plan: &Plan) {
 
 async fn prepare(context: &Context<'_>, step: &Preparation) -> Result<()> {
     let (engine, project) = (context.engine, context.project);
-    let first = |hashes: Option<&Vec<String>>| {
-        hashes.and_then(|it| it.first()).cloned().unwrap_or_default()
-    };
     match step {
-        Preparation::CreateNetwork { key, .. } => {
-            let hash = first(context.hashes.networks.get(key));
-            let labels = labels::of_network(project, key, &hash);
-            engine.create_network(&project.networks[key], &labels).await
-        }
+        Preparation::CreateNetwork { key, .. } => create_network(context, key).await,
         Preparation::CreateVolume { key, .. } => {
-            let hash = first(context.hashes.volumes.get(key));
+            let hash = to_write(context.hashes.volumes.get(key));
             let labels = labels::of_volume(project, key, &hash);
             engine.create_volume(&project.volumes[key], &labels).await
         }
         Preparation::PullImage { image } => engine.pull(image).await,
         Preparation::RemoveLeftover { id, .. } => engine.remove(id).await,
     }
+}
+
+async fn create_network(context: &Context<'_>, key: &str) -> Result<()> {
+    let hash = to_write(context.hashes.networks.get(key));
+    let labels = labels::of_network(context.project, key, &hash);
+    context.engine.create_network(&context.project.networks[key], &labels).await
+}
+
+/// The hash that goes into a label.
+fn to_write(hashes: Option<&Vec<String>>) -> String {
+    hashes.and_then(|it| it.first()).cloned().unwrap_or_default()
 }
 
 /// Orphans and replicas too many: last, when everything else is well.

@@ -1,5 +1,6 @@
-//! JSON values as YAML text that reads back as the same values.
+//! JSON values as YAML text that reads back as the same values, in the style of go-yaml.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -14,12 +15,33 @@ pub fn yaml(value: &Value) -> String {
     text
 }
 
+/// A node as JSON, its keys sorted as Go sorts those of a map.
+pub fn json(node: &yaml::Node) -> Value {
+    match &node.value {
+        yaml::Value::Null => Value::Null,
+        yaml::Value::Bool(value) => (*value).into(),
+        yaml::Value::Int(value) => serde_json::Number::from_i128(*value).into(),
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number")]
+        yaml::Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => {
+            (*value as i64).into()
+        }
+        yaml::Value::Float(value) => (*value).into(),
+        yaml::Value::Timestamp(text) | yaml::Value::String(text) => text.clone().into(),
+        yaml::Value::Sequence(items) => items.iter().map(json).collect(),
+        yaml::Value::Mapping(entries) => {
+            let sorted: BTreeMap<&String, &yaml::Node> =
+                entries.iter().map(|(key, node)| (&key.name, node)).collect();
+            sorted.into_iter().map(|(name, node)| (name.clone(), json(node))).collect()
+        }
+    }
+}
+
 fn block(value: &Value, level: usize, text: &mut String) {
     match value {
         Value::Object(entries) if !entries.is_empty() => {
             for (key, value) in entries {
                 indent(level, text);
-                text.push_str(&string(key));
+                text.push_str(&key_text(key));
                 text.push(':');
                 nested(value, level + 1, text);
             }
@@ -32,6 +54,9 @@ fn block(value: &Value, level: usize, text: &mut String) {
                 nested(item, level + 1, text);
                 compact(start, level + 1, text);
             }
+        }
+        Value::String(lines) if lines.contains('\n') && may_be_literal(lines) => {
+            literal(lines, level, text);
         }
         scalar => {
             text.push_str(&inline(scalar));
@@ -69,55 +94,139 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// A string, quoted when plain text would read as something else.
-fn string(text: &str) -> String {
-    if is_plain(text) {
-        return text.to_owned();
-    }
-    // A JSON string is a double-quoted YAML scalar but for these, which YAML does not print raw.
-    let quoted = Value::from(text).to_string();
-    let mut safe = String::with_capacity(quoted.len());
-    for c in quoted.chars() {
-        match c {
-            '\u{7f}'..='\u{9f}'
-            | '\u{2028}'
-            | '\u{2029}'
-            | '\u{feff}'
-            | '\u{fffe}'
-            | '\u{ffff}' => {
-                write!(safe, "\\u{:04x}", u32::from(c)).expect("a String takes any text");
-            }
-            c => safe.push(c),
-        }
-    }
-    safe
+/// A key: never in several lines, and never one that merges.
+fn key_text(key: &str) -> String {
+    if key == "<<" { double_quoted(key) } else { string(key) }
 }
 
-fn is_plain(text: &str) -> bool {
-    let middle = |c: char| {
-        c.is_alphanumeric()
-            || matches!(c, '_' | '-' | '.' | '/' | '=' | '+' | '$' | '(' | ')' | ';')
-            || matches!(
-                c,
-                ':' | ' ' | ',' | '@' | '%' | '{' | '}' | '<' | '>' | '~' | '*' | '!' | '&'
-            )
-    };
-    let starts =
-        |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '$' | '(' | '+' | '<');
-    let words = ["y", "n", "yes", "no", "on", "off"];
-    text.starts_with(starts)
-        && text.chars().all(middle)
-        && !text.contains(": ")
-        && !text.ends_with([':', ' '])
-        && text.len() < 512
-        && !words.contains(&text.to_ascii_lowercase().as_str())
-        && scalar::resolve(text) == yaml::Value::String(text.to_owned())
-        && !looks_numeric(text)
+/// A string in one line, quoted when plain text would read as something else.
+fn string(text: &str) -> String {
+    let is_string = scalar::resolve(text) == yaml::Value::String(text.to_owned());
+    if !is_string || is_old_boolean(text) || is_sexagesimal(text) || text.chars().any(is_special) {
+        double_quoted(text)
+    } else if is_plain(text) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
+    }
+}
+
+/// Words that YAML 1.1 readers take for booleans.
+fn is_old_boolean(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let capital = || text.chars().skip(1).all(|c| c.is_ascii_lowercase());
+    let one_case = text == lower || text == text.to_ascii_uppercase() || capital();
+    one_case && matches!(lower.as_str(), "y" | "yes" | "on" | "n" | "no" | "off")
 }
 
 /// Text that YAML 1.1 readers take for a number in base 60.
-fn looks_numeric(text: &str) -> bool {
-    text.contains(':') && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.' | '_'))
+fn is_sexagesimal(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let mut parts = whole.split(':');
+    let first = parts.next().unwrap_or_default();
+    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == '_');
+    let mut rest = parts.peekable();
+    first.starts_with(|c: char| c.is_ascii_digit())
+        && digits(first)
+        && digits(fraction)
+        && rest.peek().is_some()
+        && rest.all(|part| {
+            let at_most_59 = part.len() == 1 || (part.len() == 2 && part < "60");
+            at_most_59 && part.bytes().all(|byte| byte.is_ascii_digit())
+        })
+}
+
+/// Characters that only double quotes can hold.
+fn is_special(c: char) -> bool {
+    let is_printable = matches!(
+        c,
+        ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}'
+            | '\u{ff00}'..='\u{fffd}'
+    );
+    !is_printable
+}
+
+/// Whether text reads as itself without quotes, in block style.
+fn is_plain(text: &str) -> bool {
+    let starts_free = match text.chars().next() {
+        None => return false,
+        Some(
+            ' ' | '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"'
+            | '%' | '@' | '`',
+        ) => false,
+        Some('?' | ':' | '-') => !matches!(text.chars().nth(1), None | Some(' ')),
+        Some(_) => true,
+    };
+    starts_free
+        && !text.ends_with([' ', ':'])
+        && !text.contains(": ")
+        && !text.contains(" #")
+        && !text.starts_with("---")
+        && !text.starts_with("...")
+}
+
+fn double_quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            c if !is_special(c) => quoted.push(c),
+            '\0' => quoted.push_str("\\0"),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\t' => quoted.push_str("\\t"),
+            '\n' => quoted.push_str("\\n"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\u{c}' => quoted.push_str("\\f"),
+            '\r' => quoted.push_str("\\r"),
+            '\u{1b}' => quoted.push_str("\\e"),
+            '\u{85}' => quoted.push_str("\\N"),
+            '\u{2028}' => quoted.push_str("\\L"),
+            '\u{2029}' => quoted.push_str("\\P"),
+            c => {
+                let code = u32::from(c);
+                let written = match code {
+                    0..=0xff => write!(quoted, "\\x{code:02X}"),
+                    0x100..=0xffff => write!(quoted, "\\u{code:04X}"),
+                    _ => write!(quoted, "\\U{code:08X}"),
+                };
+                written.expect("a String takes any text");
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Whether lines can stand as they are in a literal block.
+fn may_be_literal(text: &str) -> bool {
+    !text.ends_with(' ')
+        && !text.contains(" \n")
+        && !text.chars().any(|c| c != '\n' && c != '\t' && is_special(c))
+}
+
+/// Lines beneath `|`, with the marks that keep their blanks and line ends.
+fn literal(lines: &str, level: usize, text: &mut String) {
+    text.push('|');
+    if lines.starts_with([' ', '\n']) {
+        text.push('2');
+    }
+    match lines.strip_suffix('\n') {
+        None => text.push('-'),
+        Some(rest) if rest.is_empty() || rest.ends_with('\n') => text.push('+'),
+        Some(_) => {}
+    }
+    text.push('\n');
+    for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
+        if !line.is_empty() {
+            indent(level.max(1), text);
+            text.push_str(line);
+        }
+        text.push('\n');
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +263,43 @@ mod tests {
         assert_eq!(yaml(&value), expected);
         check(&value);
         check(&json!({"a": [[1, 2], [[3]], {}]}));
+    }
+
+    #[test]
+    fn quotes_as_go_yaml_does() {
+        for (text, expected) in [
+            ("a && b < c", "a && b < c"),
+            (" lead", "' lead'"),
+            ("é\t", "\"é\\t\""),
+            ("😀", "\"\\U0001F600\""),
+            ("", "\"\""),
+            ("a: b", "'a: b'"),
+            ("a:b", "a:b"),
+            ("#c", "'#c'"),
+            ("a#c", "a#c"),
+            ("[z", "'[z'"),
+            ("-", "'-'"),
+            ("-a", "-a"),
+            ("1:30", "\"1:30\""),
+            ("1:99", "1:99"),
+            ("yes", "\"yes\""),
+            ("yEs", "yEs"),
+            ("0777", "\"0777\""),
+            ("2020-01-01", "\"2020-01-01\""),
+            ("it's", "it's"),
+            ("it's: x", "'it''s: x'"),
+            ("\u{85}", "\"\\N\""),
+            ("---", "'---'"),
+            ("~", "\"~\""),
+            ("?x", "?x"),
+            ("? x", "'? x'"),
+        ] {
+            assert_eq!(string(text), expected, "{text:?}");
+        }
+        let lines = json!({"a": ["x\ny", "x\n\n y\n", "\nx", "x \ny", "x\n\n"]});
+        let expected = "a:\n  - |-\n    x\n    y\n  - |\n    x\n\n     y\n  - |2-\n\n    x\n  - \"x \\ny\"\n  - |+\n    x\n\n";
+        assert_eq!(yaml(&lines), expected);
+        check(&lines);
     }
 
     proptest::proptest! {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::yaml::{Node, Value};
+use super::yaml::Node;
 use crate::problem::Problem;
 
 /// Deepest nesting of `${}` in words.
@@ -75,29 +75,65 @@ pub fn interpolate(
     unset: &mut BTreeSet<String>,
     problems: &mut Vec<Problem>,
 ) {
-    match &mut node.value {
-        Value::String(text) if text.contains('$') => match substitute(text, lookup, unset) {
+    node.each_text(&mut |span, text| {
+        if !text.contains('$') {
+            return;
+        }
+        match substitute(text, lookup, unset) {
             Ok(replaced) => *text = replaced,
             Err(failure) => {
-                problems.push(node.span.problem(failure.message()).with_hint(failure.hint()));
-            }
-        },
-        Value::Sequence(items) => {
-            for item in items {
-                interpolate(item, lookup, unset, problems);
+                problems.push(span.problem(failure.message()).with_hint(failure.hint()));
             }
         }
-        Value::Mapping(entries) => {
-            for (_, item) in entries {
-                interpolate(item, lookup, unset, problems);
-            }
+    });
+}
+
+/// One use of a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Its name.
+    pub name: String,
+    /// `-`, `+` or `?`.
+    pub operator: Option<char>,
+    /// What stands behind the operator, as written.
+    pub word: String,
+}
+
+/// The variables that a text uses, those in words too; what is no expression is left out.
+pub fn uses(text: &str) -> Vec<Use> {
+    let mut found = Vec::new();
+    collect_uses(text, &mut found, 0);
+    found
+}
+
+fn collect_uses(text: &str, found: &mut Vec<Use>, depth: usize) {
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        let after = &rest[at + 1..];
+        if let Some(literal) = after.strip_prefix('$') {
+            rest = literal;
+            continue;
         }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Timestamp(_)
-        | Value::String(_) => {}
+        let inside = after.strip_prefix('{');
+        let name = leading_name(inside.unwrap_or(after));
+        rest = &inside.unwrap_or(after)[name.len()..];
+        if name.is_empty() {
+            continue;
+        }
+        let expression = rest.strip_prefix(':').unwrap_or(rest);
+        let operator = expression.chars().next().filter(|c| "-+?".contains(*c));
+        let mut word = String::new();
+        if let (Some(_), Some(operator)) = (inside, operator)
+            && let Some(end) = closing_brace(&expression[operator.len_utf8()..])
+        {
+            word = expression[1..=end].to_owned();
+            rest = &expression[end + 2..];
+        }
+        let operator = operator.filter(|_| inside.is_some());
+        found.push(Use { name: name.to_owned(), operator, word: word.clone() });
+        if depth < MAX_DEPTH {
+            collect_uses(&word, found, depth + 1);
+        }
     }
 }
 
@@ -259,6 +295,25 @@ mod tests {
         ] {
             let result = substitute(text, &lookup, &mut BTreeSet::new());
             assert!(matches!(result, Err(Failure::Invalid(_))), "{text}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn finds_every_use() {
+        let shown = |text: &str| {
+            let uses = uses(text).into_iter();
+            let uses = uses.map(|used| {
+                let operator = used.operator.map(String::from).unwrap_or_default();
+                format!("{}{operator}{}", used.name, used.word)
+            });
+            uses.collect::<Vec<_>>().join(" ")
+        };
+        for (text, expected) in [
+            ("$A ${B} $$C ${D:-x} ${E?m}", "A B D-x E?m"),
+            ("${A:-${B:+c$D}}-e", "A-${B:+c$D} B+c$D D"),
+            ("$ ${} ${1} ${A", "A"),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
         }
     }
 

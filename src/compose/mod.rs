@@ -13,6 +13,8 @@ pub mod interpolate;
 pub mod load;
 pub mod merge;
 pub mod model;
+pub mod order;
+pub mod render;
 pub mod scalar;
 pub mod shortforms;
 pub mod units;
@@ -33,8 +35,15 @@ pub trait Files {
 pub struct Request {
     /// Project directory, absolute.
     pub directory: PathBuf,
-    /// `-f` files, absolute or relative to `directory`; empty means found by name.
+    /// Where no file is named, it is looked for in the parents of the directory, too, and the lists in
+    /// variables are relative to `PWD`.
+    pub upwards: bool,
+    /// The project directory is that of the first file, where files are found by name or variable.
+    pub follow_files: bool,
+    /// `-f` files, absolute or relative to `directory`, `-` for `stdin`; empty means found by name.
     pub files: Vec<PathBuf>,
+    /// Text of the file `-`.
+    pub stdin: Option<String>,
     /// `--env-file` files; empty means `.env` of the directory, if it exists.
     pub env_files: Vec<PathBuf>,
     /// Active profiles.
@@ -43,4 +52,41 @@ pub struct Request {
     pub project_name: Option<String>,
     /// Variables for interpolation; win over `env_files`.
     pub variables: BTreeMap<String, String>,
+    /// Services named on the command line, which activates their profiles: only they and what they
+    /// depend on stay enabled. Empty means all.
+    pub services: Vec<String>,
+    /// Of `services`, what they depend on is left out.
+    pub without_dependencies: bool,
+    /// Networks, volumes, secrets and configs stay, whether a service uses them or not.
+    pub all_resources: bool,
+    /// What happens to a resource that an included file has, too.
+    pub conflicts: Conflicts,
+    /// Steps to leave out.
+    pub skip: Skip,
+}
+
+/// What happens to a resource of a file that a file it includes has, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conflicts {
+    /// The including file is laid over the included one, as from docker compose 5.0 on.
+    #[default]
+    Merge,
+    /// Both must say the same, as in docker compose up to 2.40.
+    Refuse,
+}
+
+/// Steps of loading to leave out, to see what a project was made of.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of `config`")]
+pub struct Skip {
+    /// Variables stay as written.
+    pub interpolation: bool,
+    /// No default network, names or implied dependencies.
+    pub normalisation: bool,
+    /// Paths stay relative.
+    pub path_resolution: bool,
+    /// References are not checked.
+    pub consistency: bool,
+    /// `env_file`s are not read.
+    pub environment: bool,
 }

@@ -18,7 +18,7 @@ const UPLOAD_DEADLINE: Duration = Duration::from_hours(1);
 pub enum Ownership {
     /// The owners the archive names.
     Archive,
-    /// The archive's numbers are applied by user and group of the container (`cp --archive`).
+    /// The user that the container runs as (`cp --archive`).
     Container,
 }
 
@@ -38,8 +38,8 @@ impl Engine {
     ) -> Result<()> {
         let options = UploadToContainerOptions {
             path: directory.to_owned(),
+            no_overwrite_dir_non_dir: Some("true".to_owned()),
             copy_uidgid: (ownership == Ownership::Container).then(|| "true".to_owned()),
-            ..Default::default()
         };
         let body = bollard::body_try_stream(archive.map(|chunk| chunk.map(Into::into)));
         let docker = self.docker()?.clone().with_timeout(UPLOAD_DEADLINE);

@@ -5,9 +5,14 @@
 
 mod archive;
 mod attach;
+mod auth;
+mod build;
 mod containers;
 mod create;
+mod endpoints;
 mod events;
+mod files;
+mod gates;
 mod images;
 mod list;
 mod listing;
@@ -18,14 +23,20 @@ mod output;
 mod own;
 mod paths;
 mod process;
+mod raw;
 mod resources;
 mod usage;
 
 pub use self::archive::Ownership;
 pub use self::attach::{Attached, Chunk, ExecCommand, MainProcess, TerminalSize};
+pub use self::build::{ImageBuild, beyond_classic};
 pub use self::containers::ContainerState;
-pub use self::create::{Attachment, NewContainer};
+pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, profiles};
+pub use self::endpoints::{Endpoint, NetworkDefinition};
 pub use self::events::{ContainerEvent, What};
+pub use self::files::{Upload, digest, uploads};
+pub use self::gates::{ignored, ignored_of_network, unsupported};
+pub use self::images::{Progress, PullOptions};
 pub use self::listing::{EngineEvent, ImageFacts, Listed, PublishedPort};
 pub use self::log_lines::LogRange;
 pub use self::oneoff::OneOff;
@@ -60,6 +71,12 @@ pub struct Engine {
 /// A version of the Engine API, e.g. 1.41.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiVersion(pub u32, pub u32);
+
+impl std::fmt::Display for ApiVersion {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}.{}", self.0, self.1)
+    }
+}
 
 impl Engine {
     /// The Engine at `host`, a `unix://` or `tcp://` address as in `DOCKER_HOST`.
@@ -133,8 +150,16 @@ impl Engine {
         if let Some(version) = self.api_version.get() {
             return Ok(*version);
         }
-        let version = self.docker()?.version().await.context("ask the Engine for its version")?;
-        let text = version.api_version.unwrap_or_default();
+        let pinged = raw::ping_version(&self.host).await.with_context(|| self.advice())?;
+        let text = match pinged {
+            Some(text) => text,
+            // A proxy may swallow the header; this answer takes the Engine much longer.
+            None => {
+                let version = self.docker()?.version().await;
+                let version = version.context("ask the Engine for its version")?;
+                version.api_version.unwrap_or_default()
+            }
+        };
         let parsed = text
             .split_once('.')
             .and_then(|(major, minor)| Some(ApiVersion(major.parse().ok()?, minor.parse().ok()?)));

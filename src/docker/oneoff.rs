@@ -1,7 +1,7 @@
 //! The container of one `compose run`.
 
-use anyhow::{Context, Result};
-use bollard::models::{EndpointSettings, NetworkConnectRequest};
+use anyhow::Result;
+use bollard::models::EndpointSettings;
 
 use super::Engine;
 use super::create::{NewContainer, blueprint};
@@ -24,7 +24,7 @@ impl Engine {
     ///
     /// When the Engine refuses; a container half made is removed again.
     pub async fn create_one_off(&self, new: &NewContainer<'_>, one_off: OneOff) -> Result<String> {
-        let mut blueprint = blueprint(new, self.api_version().await?);
+        let mut blueprint = blueprint(new, self.api_version().await?)?;
         let body = &mut blueprint.body;
         body.attach_stdin = Some(one_off.stdin);
         body.open_stdin = Some(one_off.stdin);
@@ -41,23 +41,7 @@ impl Engine {
                 .iter_mut()
                 .for_each(|it| anonymise(&mut it.endpoint, new.final_name));
         }
-        let platform = new.service.platform.clone().unwrap_or_default();
-        let id = self.create(new.name, platform, blueprint.body).await?;
-        for attachment in blueprint.attachments {
-            let network = attachment.network;
-            let request = NetworkConnectRequest {
-                container: id.clone(),
-                endpoint_config: Some(attachment.endpoint),
-            };
-            if let Err(error) = self.docker()?.connect_network(&network, request).await {
-                // The first error is the one that matters.
-                let _ = self.remove(&id).await;
-                return Err(error).with_context(|| {
-                    format!("connect container `{}` to network `{network}`", new.name)
-                });
-            }
-        }
-        Ok(id)
+        self.create_from(new, blueprint).await
     }
 }
 

@@ -17,7 +17,7 @@ use self::fields::{Fields, Keys};
 use super::schedule::Schedule;
 use super::{Job, Work};
 use crate::compose::interpolate::substitute;
-use crate::compose::yaml::{self, Node, Value};
+use crate::compose::yaml::{self, Node};
 use crate::problem::{self, Problem, Problems};
 use crate::settings::Settings;
 
@@ -123,43 +123,28 @@ impl Reader<'_> {
     /// Replaces variables. Unlike in a Compose file, one that is not set is a problem: a job that runs
     /// at night with half a command is worse than one that is refused.
     fn interpolate(&mut self, node: &mut Node) {
-        match &mut node.value {
-            Value::String(text) if text.contains('$') => {
-                let mut unset = BTreeSet::new();
-                let lookup = |name: &str| self.variables.get(name).cloned();
-                let replaced = substitute(text, &lookup, &mut unset);
-                for name in unset {
-                    let problem = node.span.problem(format!("variable `{name}` is not set"));
-                    self.problems.push(problem.with_hint(format!(
-                        "set `{name}` in env.local, or write `${{{name}:-}}` for empty, or `$$` for `$`"
-                    )));
-                }
-                match replaced {
-                    Ok(replaced) => *text = replaced,
-                    Err(failure) => {
-                        let hint = failure.hint().replace("`.env`", "env.local");
-                        let problem = node.span.problem(failure.message());
-                        self.problems.push(problem.with_hint(hint));
-                    }
+        let Self { variables, problems, .. } = self;
+        let lookup = |name: &str| variables.get(name).cloned();
+        node.each_text(&mut |span, text| {
+            if !text.contains('$') {
+                return;
+            }
+            let mut unset = BTreeSet::new();
+            let replaced = substitute(text, &lookup, &mut unset);
+            for name in unset {
+                let problem = span.problem(format!("variable `{name}` is not set"));
+                problems.push(problem.with_hint(format!(
+                    "set `{name}` in env.local, or write `${{{name}:-}}` for empty, or `$$` for `$`"
+                )));
+            }
+            match replaced {
+                Ok(replaced) => *text = replaced,
+                Err(failure) => {
+                    let hint = failure.hint().replace("`.env`", "env.local");
+                    problems.push(span.problem(failure.message()).with_hint(hint));
                 }
             }
-            Value::Sequence(items) => {
-                for item in items {
-                    self.interpolate(item);
-                }
-            }
-            Value::Mapping(entries) => {
-                for (_, item) in entries {
-                    self.interpolate(item);
-                }
-            }
-            Value::Null
-            | Value::Bool(_)
-            | Value::Int(_)
-            | Value::Float(_)
-            | Value::Timestamp(_)
-            | Value::String(_) => {}
-        }
+        });
     }
 
     /// Drops problems at a place whose variable was the real problem.

@@ -8,7 +8,9 @@ pub mod observed;
 pub mod order;
 mod orphans;
 mod print;
+pub mod pull;
 mod recovery;
+pub mod references;
 mod resources;
 mod service;
 pub mod teardown;
@@ -41,35 +43,52 @@ pub struct Desired<'a> {
 /// Hashes that count as current; the first of each is the one we write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hashes {
+    /// The dialect that new containers carry.
+    pub to_write: Dialect,
     /// By service.
     pub services: BTreeMap<String, Vec<String>>,
     /// By key of the network.
     pub networks: BTreeMap<String, Vec<String>>,
     /// By key of the volume.
     pub volumes: BTreeMap<String, Vec<String>>,
+    /// By service: digest of the secrets and configs that are written into its containers.
+    pub contents: BTreeMap<String, String>,
 }
 
 impl Hashes {
     /// Hashes of a project as the host sees it, in every dialect of docker compose we know.
-    pub fn of(project: &Project) -> Self {
-        // The first is written: that of the docker compose our tests hold us against.
-        const DIALECTS: [Dialect; 2] = [Dialect::V2_40, Dialect::V5];
-        let services = project.services.iter().map(|(name, service)| {
-            (name.clone(), DIALECTS.map(|it| hash::service_hash(service, it)).to_vec())
-        });
+    pub fn of(project: &Project, to_write: Dialect) -> Self {
+        let services = project.services.iter();
+        let services =
+            services.map(|(name, service)| (name.clone(), Self::of_service(service, to_write)));
         let networks = project.networks.iter();
         let volumes = project.volumes.iter();
         Self {
+            to_write,
             services: services.collect(),
             networks: networks
                 .map(|(key, it)| (key.clone(), vec![hash::network_hash(it)]))
                 .collect(),
             volumes: volumes.map(|(key, it)| (key.clone(), vec![hash::volume_hash(it)])).collect(),
+            contents: BTreeMap::new(),
         }
     }
 
-    fn service(&self, name: &str) -> &[String] {
-        self.services.get(name).map_or(&[], Vec::as_slice)
+    /// Hashes of one service, the one to write first.
+    fn of_service(service: &Service, to_write: Dialect) -> Vec<String> {
+        let dialects = match to_write {
+            Dialect::V5 => [Dialect::V5, Dialect::V2_40],
+            Dialect::V2_40 => [Dialect::V2_40, Dialect::V5],
+        };
+        dialects.map(|it| hash::service_hash(service, it)).to_vec()
+    }
+
+    /// Hashes of a service whose containers refer to those with these ids, by service.
+    pub fn referring(&self, service: &Service, ids: &BTreeMap<String, String>) -> Vec<String> {
+        if ids.is_empty() {
+            return self.services.get(&service.name).cloned().unwrap_or_default();
+        }
+        Self::of_service(&references::hashed(service, ids), self.to_write)
     }
 }
 
@@ -78,10 +97,28 @@ impl Hashes {
 pub struct Options {
     /// Removes containers of services that are gone from the project.
     pub remove_orphans: bool,
-    /// Replaces every container, changed or not.
-    pub force_recreate: bool,
+    /// Which containers are replaced.
+    pub recreate: Recreate,
+    /// Services that [`Recreate::Always`] is about; empty means all.
+    pub by_force: BTreeSet<String>,
     /// Looks at these services and what they depend on only; empty means all.
     pub services: BTreeSet<String>,
+    /// Leaves what they depend on alone.
+    pub no_deps: bool,
+    /// Gives replacements new anonymous volumes instead of those of the old containers.
+    pub renew_anonymous_volumes: bool,
+}
+
+/// Which containers are replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recreate {
+    /// Those that differ from what is desired.
+    #[default]
+    Diverged,
+    /// All of them.
+    Always,
+    /// None: what exists stays as it is.
+    Never,
 }
 
 /// Ordered steps, in four phases. Empty where there is nothing to do.
@@ -91,6 +128,8 @@ pub struct Plan {
     pub project: String,
     /// Before anything that runs is touched.
     pub prepare: Vec<Preparation>,
+    /// Networks to be made new, with everything that is attached to them moved along.
+    pub networks: Vec<NetworkChange>,
     /// Containers to create, replace or start, dependencies first.
     pub changes: Vec<Change>,
     /// Containers to remove once all changes are verified.
@@ -133,6 +172,15 @@ pub enum Preparation {
     },
 }
 
+/// A network whose definition changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NetworkChange {
+    /// Key in the project.
+    pub key: String,
+    /// Name on the Engine.
+    pub name: String,
+}
+
 /// One container that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
@@ -163,6 +211,11 @@ pub enum Action {
     },
     /// Started as it is.
     Start {
+        /// Its id.
+        id: String,
+    },
+    /// Stopped and started as it is, because what it depends on is made new.
+    Restart {
         /// Its id.
         id: String,
     },
@@ -230,12 +283,23 @@ pub struct Refusal(pub Vec<String>);
 impl Plan {
     /// True when observed is what is desired.
     pub fn is_empty(&self) -> bool {
-        self.prepare.is_empty() && self.changes.is_empty() && self.removals.is_empty()
+        self.prepare.is_empty()
+            && self.networks.is_empty()
+            && self.changes.is_empty()
+            && self.removals.is_empty()
     }
 
     /// The images to pull first: what was pulled may change the rest of the plan.
     pub fn pulls(&self) -> impl Iterator<Item = &Preparation> {
         self.prepare.iter().filter(|step| matches!(step, Preparation::PullImage { .. }))
+    }
+
+    /// The plan of somebody who only wants containers to exist.
+    #[must_use]
+    pub fn without_starts(mut self) -> Self {
+        let only_starts = |it: &Action| matches!(it, Action::Start { .. } | Action::Restart { .. });
+        self.changes.retain(|change| !only_starts(&change.action));
+        self
     }
 
     /// The plan once its images are there.
@@ -252,7 +316,9 @@ impl Change {
         match &self.action {
             Action::Create => false,
             Action::Replace { old } => old.id == container,
-            Action::Start { id } | Action::Rename { id } => id == container,
+            Action::Start { id } | Action::Restart { id } | Action::Rename { id } => {
+                id == container
+            }
             Action::Finish { old, id } => old.id == container || id == container,
         }
     }
@@ -267,7 +333,8 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
     let project = desired.project;
     let mut plan = Plan { project: project.name.clone(), ..Plan::default() };
     let mut refusals = Vec::new();
-    let selected = order::selected(project, &desired.options.services);
+    let Options { services: named, no_deps, .. } = desired.options;
+    let selected = order::selected(project, named, !no_deps);
     let services: Vec<_> = order::dependencies_first(project)
         .into_iter()
         .filter(|name| selected.contains(name))
@@ -275,27 +342,12 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
         .collect();
     resources::plan_networks(desired, observed, &services, &mut plan, &mut refusals);
     resources::plan_volumes(desired, observed, &services, &mut plan, &mut refusals);
-    refusals.extend(services.iter().filter_map(|service| shared_namespace(service)));
     for service in services {
         resources::plan_image(service, observed, &mut plan);
-        Scope { desired, observed, service }.plan(&mut plan);
+        Scope::new(desired, observed, service, &plan).plan(&mut plan);
     }
     if desired.options.services.is_empty() {
         orphans::plan_orphans(desired, observed, &mut plan);
     }
     if refusals.is_empty() { Ok(plan) } else { Err(Refusal(refusals)) }
-}
-
-/// Namespaces of other services are read but not run yet; the Engine itself knows no such mode.
-fn shared_namespace(service: &Service) -> Option<String> {
-    let modes = [
-        ("network_mode", &service.network_mode),
-        ("ipc", &service.ipc),
-        ("pid", &service.pid),
-        ("uts", &service.uts),
-    ];
-    modes.into_iter().find_map(|(key, mode)| {
-        let mode = mode.as_deref().filter(|mode| mode.starts_with("service:"))?;
-        Some(format!("service `{}`: `{key}: {mode}` is not supported yet", service.name))
-    })
 }

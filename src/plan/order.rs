@@ -32,10 +32,17 @@ fn visit<'a>(
     ordered.push(name);
 }
 
-/// The services asked for and all they depend on; every service where none was named.
-pub fn selected<'a>(project: &'a Project, asked: &'a BTreeSet<String>) -> BTreeSet<&'a str> {
+/// The services asked for, with all they depend on or without; every service where none was named.
+pub fn selected<'a>(
+    project: &'a Project,
+    asked: &'a BTreeSet<String>,
+    with_dependencies: bool,
+) -> BTreeSet<&'a str> {
     if asked.is_empty() {
         return project.services.keys().map(String::as_str).collect();
+    }
+    if !with_dependencies {
+        return asked.iter().map(String::as_str).collect();
     }
     let mut ordered = Vec::new();
     let mut seen = BTreeSet::new();
@@ -98,8 +105,10 @@ mod tests {
         ];
         for (asked, expected) in rows {
             let asked = asked.iter().map(|it| (*it).to_owned()).collect();
-            let selected: Vec<_> = selected(&project, &asked).into_iter().collect();
+            let selected: Vec<_> = selected(&project, &asked, true).into_iter().collect();
             assert_eq!(selected, *expected, "{asked:?}");
         }
+        let asked = ["a".to_owned()].into();
+        assert_eq!(super::selected(&project, &asked, false), ["a"].into());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Action, Change, Plan, Preparation, Refusal, Removal};
+use super::{Action, Change, NetworkChange, Plan, Preparation, Refusal, Removal};
 
 impl Plan {
     /// One line for each thing that will happen, in order.
@@ -10,7 +10,8 @@ impl Plan {
         let prepare = self.prepare.iter().map(ToString::to_string);
         let changes = self.changes.iter().map(ToString::to_string);
         let removals = self.removals.iter().map(ToString::to_string);
-        prepare.chain(changes).chain(removals).collect()
+        let networks = self.networks.iter().map(ToString::to_string);
+        prepare.chain(networks).chain(changes).chain(removals).collect()
     }
 
     /// Counts in a sentence: `1 to replace, 1 to create, 48 unchanged`.
@@ -22,9 +23,10 @@ impl Plan {
             (count(|it| matches!(it, Action::Create)), "to create"),
             (count(|it| matches!(it, Action::Replace { .. })), "to replace"),
             (count(|it| matches!(it, Action::Start { .. })), "to start"),
+            (count(|it| matches!(it, Action::Restart { .. })), "to restart"),
             (count(|it| matches!(it, Action::Finish { .. } | Action::Rename { .. })), "to finish"),
             (self.removals.len(), "to remove"),
-            (self.prepare.len(), "to prepare"),
+            (self.prepare.len() + self.networks.len(), "to prepare"),
             (self.unchanged, "unchanged"),
         ];
         let parts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
@@ -46,12 +48,19 @@ impl fmt::Display for Preparation {
     }
 }
 
+impl fmt::Display for NetworkChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "make network {} anew (definition changed)", self.name)
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match &self.action {
             Action::Create => "create",
             Action::Replace { .. } => "replace",
             Action::Start { .. } => "start",
+            Action::Restart { .. } => "restart",
             Action::Rename { .. } => "rename",
             Action::Finish { .. } => "finish replacing",
         };

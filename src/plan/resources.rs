@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::observed::{Observed, Resource, familiar};
-use super::{Desired, Plan, Preparation, labels};
+use super::{Desired, NetworkChange, Plan, Preparation, labels};
 use crate::compose::model::{MountKind, PullPolicy, Service};
 
 pub(super) fn plan_networks(
@@ -31,11 +31,10 @@ pub(super) fn plan_networks(
                     "network `{}` was not made for this project; using it as it is",
                     network.name
                 )),
-                Definition::Changed => refusals.push(format!(
-                    "the definition of network `{}` changed and containers are attached to it: \
-                     take the project down once (`roadstead compose down`), the next look makes it new",
-                    network.name
-                )),
+                Definition::Changed => {
+                    let (key, name) = (key.clone(), network.name.clone());
+                    plan.networks.push(NetworkChange { key, name });
+                }
             },
         }
     }
@@ -101,7 +100,13 @@ pub(super) fn plan_image(service: &Service, observed: &Observed, plan: &mut Plan
     let present = observed.images.contains_key(&familiar(&service.image));
     let wanted = match service.pull_policy {
         PullPolicy::Always => true,
-        PullPolicy::Missing => !present,
+        PullPolicy::Unset
+        | PullPolicy::Missing
+        | PullPolicy::Build
+        | PullPolicy::Refresh
+        | PullPolicy::Daily
+        | PullPolicy::Weekly
+        | PullPolicy::Every { .. } => !present,
         PullPolicy::Never => false,
     };
     let step = Preparation::PullImage { image: service.image.clone() };

@@ -1,29 +1,60 @@
 //! One service: what happens to each of its containers, and why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::observed::{Container, Health, Observed, State, familiar};
 use super::recovery::{ran_before, unfinished};
-use super::{Action, Change, Desired, Kept, Plan, Preparation, Removal, Wait, labels};
+use super::references::{self, Parents};
+use super::{
+    Action, Change, Desired, Kept, Options, Plan, Preparation, Recreate, Removal, Wait, labels,
+};
 use crate::compose::model::{MountKind, Service};
 
 /// One service and what is known about it.
-#[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
-    pub(super) desired: &'a Desired<'a>,
-    pub(super) observed: &'a Observed,
-    pub(super) service: &'a Service,
+    desired: &'a Desired<'a>,
+    observed: &'a Observed,
+    service: &'a Service,
+    parents: Parents<'a>,
+    /// Hashes of a current container.
+    hashes: Vec<String>,
+    /// A service whose containers are made new, after which those of this one restart.
+    restarts_after: Option<&'a str>,
 }
 
 /// What an existing container needs.
 enum Verb {
     Replace,
     Start,
+    Restart,
 }
 
 impl<'a> Scope<'a> {
+    /// Looks at a service after those that it depends on were planned.
+    pub(super) fn new(
+        desired: &'a Desired<'a>,
+        observed: &'a Observed,
+        service: &'a Service,
+        plan: &Plan,
+    ) -> Self {
+        let parents = references::parents(service, observed, &plan.changes);
+        let none = BTreeMap::new();
+        let ids = match &parents {
+            Parents::Standing(ids) => ids,
+            Parents::New(_) => &none,
+        };
+        let hashes = desired.hashes.referring(service, ids);
+        let is_new = |name: &str| {
+            let mut changes = plan.changes.iter().filter(|change| change.service == name);
+            changes.any(|change| matches!(change.action, Action::Replace { .. }))
+        };
+        let restarting = service.depends_on.iter().filter(|(_, it)| it.restart);
+        let restarts_after = restarting.map(|(name, _)| name.as_str()).find(|name| is_new(name));
+        Self { desired, observed, service, parents, hashes, restarts_after }
+    }
+
     /// Adds to the plan what happens to the containers of the service.
-    pub(super) fn plan(self, plan: &mut Plan) {
+    pub(super) fn plan(&self, plan: &mut Plan) {
         let mut containers = self.containers();
         if let Some(own) = containers.iter().find(|it| it.is_ourselves) {
             plan.notes.push(format!(
@@ -49,7 +80,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn containers(self) -> Vec<&'a Container> {
+    fn containers(&self) -> Vec<&'a Container> {
         let mine = |it: &&Container| {
             it.service() == self.service.name && !it.is_oneoff() && it.state != State::Removing
         };
@@ -58,7 +89,7 @@ impl<'a> Scope<'a> {
 
     /// Deals with switches that were cut short, and takes what needs no further look out of
     /// `containers`. Returns the ids of old containers that are to run again.
-    fn resume(self, containers: &mut Vec<&'a Container>, plan: &mut Plan) -> BTreeSet<&'a str> {
+    fn resume(&self, containers: &mut Vec<&'a Container>, plan: &mut Plan) -> BTreeSet<&'a str> {
         let mut stopped_by_us = BTreeSet::new();
         let mut finishing = 0;
         for (old, new) in unfinished(containers) {
@@ -67,7 +98,8 @@ impl<'a> Scope<'a> {
                 && (new.is_up() || self.has_done_its_work(new))
                 && finishing < self.wanted()
             {
-                let action = Action::Finish { old: kept(old, ran_before(new)), id: new.id.clone() };
+                let action =
+                    Action::Finish { old: self.kept(old, ran_before(new)), id: new.id.clone() };
                 plan.changes.push(self.change(
                     new.number(),
                     action,
@@ -92,7 +124,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Current ones and low numbers stay when there are too many.
-    fn remove_excess(self, containers: &mut Vec<&'a Container>, wanted: usize, plan: &mut Plan) {
+    fn remove_excess(&self, containers: &mut Vec<&'a Container>, wanted: usize, plan: &mut Plan) {
         containers.sort_by_key(|it| (self.difference(it).is_some(), it.number()));
         for excess in containers.split_off(containers.len().min(wanted)) {
             let why = format!("{} replicas wanted", self.service.replicas());
@@ -100,11 +132,11 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn bring_up(self, container: &Container, restart: bool, plan: &mut Plan) {
+    fn bring_up(&self, container: &Container, restart: bool, plan: &mut Plan) {
         let number = container.number();
         let next = self.next_action(container);
         if let Some((Verb::Replace, why)) = next {
-            let action = Action::Replace { old: kept(container, restart) };
+            let action = Action::Replace { old: self.kept(container, restart) };
             plan.changes.push(self.change(number, action, &why));
             return;
         }
@@ -116,8 +148,12 @@ impl<'a> Scope<'a> {
             // A name waits for nothing.
             plan.changes.push(Change { after: Vec::new(), ..self.change(number, action, why) });
         }
-        if let Some((Verb::Start, why)) = &next {
-            let action = Action::Start { id: container.id.clone() };
+        if let Some((verb @ (Verb::Start | Verb::Restart), why)) = &next {
+            let id = container.id.clone();
+            let action = match verb {
+                Verb::Restart => Action::Restart { id },
+                Verb::Replace | Verb::Start => Action::Start { id },
+            };
             let change = self.change(number, action, why);
             let name = if is_misnamed { change.name.clone() } else { container.name.clone() };
             plan.changes.push(Change { name, ..change });
@@ -127,7 +163,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn change(self, number: u32, action: Action, why: &str) -> Change {
+    fn change(&self, number: u32, action: Action, why: &str) -> Change {
         let after = self.service.depends_on.iter().map(|(name, dependency)| Wait {
             service: name.clone(),
             condition: dependency.condition,
@@ -143,31 +179,34 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn name(self, number: u32) -> String {
+    fn name(&self, number: u32) -> String {
         self.service.container_name(&self.desired.project.name, number)
     }
 
-    fn wanted(self) -> usize {
+    fn wanted(&self) -> usize {
         self.service.replicas() as usize
     }
 
-    fn has_done_its_work(self, container: &Container) -> bool {
+    fn has_done_its_work(&self, container: &Container) -> bool {
         container.is_done() && !restarts_after_success(self.service)
     }
 
     /// Runs, and its health check, if it has one, says so; or was to end, and did.
-    fn is_well(self, container: &Container) -> bool {
+    fn is_well(&self, container: &Container) -> bool {
         container.is_up() && container.health != Some(Health::Starting)
             || self.has_done_its_work(container)
     }
 
     /// What must happen to an existing container, and why; `None` where it is as it should be.
-    fn next_action(self, container: &Container) -> Option<(Verb, String)> {
+    fn next_action(&self, container: &Container) -> Option<(Verb, String)> {
         if let Some(why) = self.difference(container) {
             return Some((Verb::Replace, why));
         }
         match container.state {
-            State::Running | State::Restarting => None,
+            State::Running | State::Restarting => {
+                let name = self.restarts_after?;
+                Some((Verb::Restart, format!("{name} is replaced")))
+            }
             State::Dead | State::Removing => Some((Verb::Replace, "half removed".to_owned())),
             State::Created => Some((Verb::Start, "never started".to_owned())),
             State::Paused => Some((Verb::Start, "paused".to_owned())),
@@ -181,15 +220,42 @@ impl<'a> Scope<'a> {
         }
     }
 
+    fn kept(&self, container: &Container, was_running: bool) -> Kept {
+        let running = is_running(container);
+        let renew = self.desired.options.renew_anonymous_volumes;
+        let anonymous_volumes =
+            if renew { BTreeMap::new() } else { container.anonymous_volumes.clone() };
+        Kept {
+            id: container.id.clone(),
+            name: container.name.clone(),
+            restart: running || was_running,
+            running,
+            anonymous_volumes,
+        }
+    }
+
     /// In what a container differs from its service; `None` where it is current.
-    fn difference(self, container: &Container) -> Option<String> {
-        let Desired { hashes, options, .. } = self.desired;
-        if options.force_recreate {
-            return Some("asked for".to_owned());
+    fn difference(&self, container: &Container) -> Option<String> {
+        let Options { recreate, by_force, .. } = self.desired.options;
+        match recreate {
+            Recreate::Always if by_force.is_empty() || by_force.contains(&self.service.name) => {
+                return Some("asked for".to_owned());
+            }
+            Recreate::Never => return None,
+            Recreate::Always | Recreate::Diverged => {}
+        }
+        if let Parents::New(name) = self.parents {
+            return Some(format!("lives with a container of {name}, which is made new"));
         }
         let hash = container.label(labels::CONFIG_HASH);
-        if !hashes.service(&self.service.name).iter().any(|it| it == hash) {
+        if !self.hashes.iter().any(|it| it == hash) {
             return Some("configuration changed".to_owned());
+        }
+        // One that docker compose made carries no digest, and nobody knows what it was made from.
+        let content = self.desired.hashes.contents.get(&self.service.name);
+        let written = container.labels.get(labels::CONTENT);
+        if content.is_some_and(|it| written.is_some_and(|written| written != it)) {
+            return Some("content of a secret or config changed".to_owned());
         }
         let image = self.observed.images.get(&familiar(&self.service.image));
         if image.is_some_and(|id| *id != container.image_id) {
@@ -201,7 +267,7 @@ impl<'a> Scope<'a> {
         self.unmounted_volume(container).map(|name| format!("volume {name} is not mounted"))
     }
 
-    fn detached_network(self, container: &Container) -> Option<&'a str> {
+    fn detached_network(&self, container: &Container) -> Option<&'a str> {
         let networks = &self.desired.project.networks;
         let names =
             self.service.networks.keys().filter_map(|key| Some(networks.get(key)?.name.as_str()));
@@ -215,11 +281,15 @@ impl<'a> Scope<'a> {
         names.into_iter().find(|name| !is_attached(name))
     }
 
-    fn unmounted_volume(self, container: &Container) -> Option<&'a str> {
+    fn unmounted_volume(&self, container: &Container) -> Option<&'a str> {
         let volumes = &self.desired.project.volumes;
         let mounted = self.service.volumes.iter().filter_map(|mount| match mount.kind {
             MountKind::Volume { .. } => Some(volumes.get(mount.source.as_ref()?)?.name.as_str()),
-            MountKind::Bind { .. } | MountKind::Tmpfs { .. } => None,
+            MountKind::Bind { .. }
+            | MountKind::Tmpfs { .. }
+            | MountKind::Image { .. }
+            | MountKind::NamedPipe
+            | MountKind::Cluster => None,
         });
         mounted.into_iter().find(|name| !container.volumes.contains(*name))
     }
@@ -243,17 +313,6 @@ pub fn restarts_after_success(service: &Service) -> bool {
         // Without a condition, any ending counts.
         Some(policy) => !matches!(policy.condition.as_deref(), Some("none" | "no" | "on-failure")),
         None => matches!(service.restart.as_deref(), Some("always" | "unless-stopped")),
-    }
-}
-
-fn kept(container: &Container, was_running: bool) -> Kept {
-    let running = is_running(container);
-    Kept {
-        id: container.id.clone(),
-        name: container.name.clone(),
-        restart: running || was_running,
-        running,
-        anonymous_volumes: container.anonymous_volumes.clone(),
     }
 }
 

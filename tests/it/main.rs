@@ -8,7 +8,9 @@ mod bad_days;
 mod bad_input;
 mod cli;
 mod cli_compose;
+mod compose_up;
 mod compose_verbs;
+mod converge;
 mod crash;
 mod deploy;
 #[path = "../git_world/mod.rs"]

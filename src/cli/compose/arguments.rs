@@ -12,7 +12,7 @@ use super::{
 /// Arguments of `compose`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Compose {
-    /// Compose file; may be given several times
+    /// Compose file, `-` for standard input; may be given several times
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Vec<PathBuf>,
     /// Project name
@@ -24,6 +24,9 @@ pub(in crate::cli) struct Compose {
     /// Active profile; may be given several times
     #[arg(long, value_name = "NAME")]
     pub(super) profile: Vec<String>,
+    /// Includes networks, volumes, secrets and configs that no service uses
+    #[arg(long)]
+    pub(super) all_resources: bool,
     /// When to print colors and control characters
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) ansi: Ansi,
@@ -79,6 +82,7 @@ pub(super) enum Command {
     /// Prints the project as it is understood: merged, interpolated, normalised
     #[command(after_help = "Examples:\n  roadstead compose config\n  \
                             roadstead compose config --format json | jq .services\n  \
+                            roadstead compose config --variables\n  \
                             roadstead compose -f compose.yml config --quiet && echo fine")]
     Config(Config),
     /// Creates and starts what is missing or changed, keeping old containers until new ones run
@@ -87,6 +91,10 @@ pub(super) enum Command {
                             roadstead compose --profile debug up --wait web\n\n\
                             Exit code 0 when all of it runs, 1 when not: then what ran before runs again.")]
     Up(Up),
+    /// Creates what is missing or changed and starts nothing
+    #[command(after_help = "Examples:\n  roadstead compose create\n  \
+                            roadstead compose create --scale web=3 web")]
+    Create(Create),
     /// Lists the project's containers
     #[command(after_help = "Examples:\n  roadstead compose ps\n  \
                             roadstead compose -p hello ps --all --format json\n  \
@@ -181,7 +189,8 @@ pub(super) enum Command {
     /// Stops and removes the project's containers and networks
     #[command(after_help = "Examples:\n  roadstead compose down\n  \
                             roadstead compose -p hello down\n  \
-                            roadstead compose down --volumes    the data, too")]
+                            roadstead compose down --volumes    the data, too\n  \
+                            roadstead compose down --rmi local  built images, too")]
     Down(Down),
 }
 
@@ -189,56 +198,171 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Config {
-    /// Form of the output
-    #[arg(long, default_value = "yaml", value_parser = ["yaml", "json"])]
-    pub(super) format: String,
+    /// Form of the output [default: yaml, and a table for --variables]
+    #[arg(long, value_parser = ["yaml", "json"])]
+    pub(super) format: Option<String>,
     /// Prints nothing, only checks
     #[arg(short, long)]
     pub(super) quiet: bool,
+    /// Writes to a file instead of the terminal
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
     /// Prints the names of services
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(super) services: bool,
     /// Prints the names of volumes
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(super) volumes: bool,
+    /// Prints the names of networks
+    #[arg(long, group = "what")]
+    pub(super) networks: bool,
+    /// Prints the names of models
+    #[arg(long, group = "what")]
+    pub(super) models: bool,
     /// Prints the images
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(super) images: bool,
+    /// Prints the profiles
+    #[arg(long, group = "what")]
+    pub(super) profiles: bool,
+    /// Prints the hashes of services; `*` for all
+    #[arg(long, value_name = "SERVICES", group = "what")]
+    pub(super) hash: Option<String>,
+    /// Prints the variables that are there for interpolation
+    #[arg(long, group = "what")]
+    pub(super) environment: bool,
+    /// Prints the variables that the files use, and their defaults
+    #[arg(long, group = "what")]
+    pub(super) variables: bool,
+    /// Leaves variables as written
+    #[arg(long)]
+    pub(super) no_interpolate: bool,
+    /// Leaves out what is implied: the default network, names, dependencies
+    #[arg(long)]
+    pub(super) no_normalize: bool,
+    /// Leaves paths as written
+    #[arg(long)]
+    pub(super) no_path_resolution: bool,
+    /// Does not check whether what is referred to exists
+    #[arg(long)]
+    pub(super) no_consistency: bool,
+    /// Does not read `env_file`
+    #[arg(long)]
+    pub(super) no_env_resolution: bool,
+    /// Pins images to digests; needs a registry, see `compose pull`
+    #[arg(long)]
+    pub(super) resolve_image_digests: bool,
+    /// Prints a file that pins images to digests; needs a registry, see `compose pull`
+    #[arg(long)]
+    pub(super) lock_image_digests: bool,
+    /// Only these services and what they depend on
+    #[arg(value_name = "SERVICE")]
+    pub(super) names: Vec<String>,
 }
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Up {
-    /// Returns once containers run; the only mode so far
+    /// Returns once containers run
     #[arg(short, long)]
     pub(super) detach: bool,
-    /// Waits until containers are healthy
+    #[command(flatten)]
+    pub(super) changes: Changes,
+    /// Creates containers and starts none
+    #[arg(long, conflicts_with_all = ["detach", "wait"])]
+    pub(super) no_start: bool,
+    /// Returns once containers are healthy; implies `--detach`
     #[arg(long)]
     pub(super) wait: bool,
     /// Longest time to wait, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(super) wait_timeout: u64,
-    /// Replaces containers that are not changed, too
+    /// Stops all containers once one ended; not with `--detach`
+    #[arg(long, conflicts_with = "detach")]
+    pub(super) abort_on_container_exit: bool,
+    /// Ends with the exit code of this service's container; implies `--abort-on-container-exit`
+    #[arg(long, value_name = "SERVICE", conflicts_with = "detach")]
+    pub(super) exit_code_from: Option<String>,
+}
+
+/// What `up` and `create` may change, and how.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags")]
+pub(super) struct Changes {
+    /// Builds images first
+    #[arg(long, conflicts_with = "no_build")]
+    pub(super) build: bool,
+    /// Builds no image, even if it is missing
     #[arg(long)]
+    pub(super) no_build: bool,
+    /// When to pull images: always, missing, never, build, or as the files say
+    #[arg(long, value_name = "WHEN", default_value = "policy",
+          value_parser = ["always", "missing", "never", "build", "policy"])]
+    pub(super) pull: String,
+    /// Says nothing about what is pulled
+    #[arg(long)]
+    pub(super) quiet_pull: bool,
+    /// Replaces containers that are not changed, too
+    #[arg(long, conflicts_with = "no_recreate")]
     pub(super) force_recreate: bool,
+    /// Replaces no container, changed or not
+    #[arg(long)]
+    pub(super) no_recreate: bool,
+    /// Leaves alone what the services depend on
+    #[arg(long)]
+    pub(super) no_deps: bool,
+    /// Replaces what the services depend on, too
+    #[arg(long, conflicts_with_all = ["no_deps", "no_recreate"])]
+    pub(super) always_recreate_deps: bool,
+    /// Gives replaced containers new anonymous volumes; the old data stays behind
+    #[arg(short = 'V', long)]
+    pub(super) renew_anon_volumes: bool,
     /// Removes containers of services that are gone
     #[arg(long)]
     pub(super) remove_orphans: bool,
-    /// Shows what would be done
-    #[arg(long)]
-    pub(super) dry_run: bool,
+    /// How many containers a service has; may be given several times
+    #[arg(long, value_name = "SERVICE=NUMBER", value_parser = scale)]
+    pub(super) scale: Vec<(String, u32)>,
+    /// Longest wait for a container to stop, in seconds
+    #[arg(short, long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u64>,
+    /// Says yes to every question, e.g. to make a volume anew
+    #[arg(short = 'y', long)]
+    pub(super) yes: bool,
     /// Only these services and what they depend on
     pub(super) services: Vec<String>,
+}
+
+fn scale(text: &str) -> Result<(String, u32), String> {
+    let parsed = text.split_once('=').and_then(|(name, count)| {
+        Some((name.to_owned(), count.parse().ok()?)).filter(|_| !name.is_empty())
+    });
+    parsed.ok_or_else(|| "expected SERVICE=NUMBER, e.g. `web=3`".to_owned())
+}
+
+/// Arguments of `create`.
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    pub(super) changes: Changes,
 }
 
 /// Arguments of `down`.
 #[derive(Debug, Args)]
 pub(super) struct Down {
-    /// Removes named volumes, too: their data is gone
+    /// Removes named and anonymous volumes, too: their data is gone
     #[arg(short, long)]
     pub(super) volumes: bool,
     /// Removes containers of services that are gone, too
     #[arg(long)]
     pub(super) remove_orphans: bool,
+    /// Removes images, too: `all`, or `local` for those that were built and have no name of their own
+    #[arg(long, value_name = "WHICH", value_parser = ["local", "all"])]
+    pub(super) rmi: Option<String>,
+    /// Longest wait for a container to stop, in seconds
+    #[arg(short, long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u64>,
+    /// Only these services; networks and volumes stay
+    pub(super) services: Vec<String>,
 }

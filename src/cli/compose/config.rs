@@ -1,35 +1,225 @@
 //! `compose config`: the project as it is understood.
 
-use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value};
 
 use super::arguments::Config;
-use super::{Session, load_project};
+use super::{Session, disk};
+use crate::cli::Usage;
 use crate::cli::output::print;
-use crate::compose::canonical;
+use crate::compose::load::{Loaded, load_model, load_whole};
+use crate::compose::model::{Project, Service};
+use crate::compose::yaml::Node;
+use crate::compose::{Request, Skip, canonical, hash, render};
+
+/// Narrowest column of the table of variables, and the least distance between columns.
+const COLUMN: (usize, usize) = (20, 3);
 
 /// Prints the project, or one kind of names in it.
 pub(super) fn config(session: &Session, arguments: &Config) -> Result<u8> {
-    let Config { quiet, services, volumes, images, ref format } = *arguments;
-    let project = load_project(&session.request)?;
-    let json = session.output.json || format == "json";
-    print(|to| {
-        if quiet {
-            return Ok(());
+    if arguments.resolve_image_digests || arguments.lock_image_digests {
+        bail!(Usage(
+            "`config` asks no registry: pin digests in the file (`image: NAME@sha256:...`), or run \
+             `roadstead compose pull` and see `roadstead compose images`"
+                .to_owned()
+        ));
+    }
+    let text = text(session, arguments)?;
+    if arguments.quiet || text.is_empty() {
+        return Ok(0);
+    }
+    match &arguments.output {
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("write `{}`", file.display()))?
         }
-        let names: Option<Vec<String>> = if services {
-            Some(project.services.keys().cloned().collect())
-        } else if volumes {
-            Some(project.volumes.keys().cloned().collect())
-        } else if images {
-            Some(project.services.values().map(|service| service.image.clone()).collect())
-        } else {
-            None
-        };
-        match names {
-            Some(names) => names.iter().try_for_each(|name| writeln!(to, "{name}")),
-            None if json => writeln!(to, "{:#}", canonical::config_json(&project)),
-            None => write!(to, "{}", canonical::config_yaml(&project)),
-        }
-    })?;
+        None => print(|to| to.write_all(text.as_bytes()))?,
+    }
     Ok(0)
+}
+
+fn text(session: &Session, arguments: &Config) -> Result<String> {
+    let mut request = session.request.clone();
+    request.skip = Skip {
+        interpolation: arguments.no_interpolate || arguments.variables,
+        normalisation: arguments.no_normalize,
+        path_resolution: arguments.no_path_resolution,
+        consistency: arguments.no_consistency,
+        environment: arguments.no_env_resolution || arguments.hash.is_some(),
+    };
+    let json = session.output.json || arguments.format.as_deref() == Some("json");
+    let whole = arguments.hash.is_some() || arguments.services || arguments.volumes;
+    if !whole && !arguments.networks && !arguments.models {
+        request.services.clone_from(&arguments.names);
+    }
+    if request.skip.interpolation {
+        return untyped(&request, arguments, json);
+    }
+    let Loaded { project, tree, environment } = load_whole(&request, &disk()?)?;
+    for warning in &project.warnings {
+        tracing::warn!("{warning}");
+    }
+    let names: Vec<String> = if arguments.services {
+        in_order_of_dependency(&project)
+    } else if arguments.volumes {
+        project.volumes.keys().cloned().collect()
+    } else if arguments.networks {
+        project.networks.keys().cloned().collect()
+    } else if arguments.models {
+        names_of(&tree, "models")
+    } else if arguments.images {
+        project.services.values().map(|service| image(&project, service)).collect()
+    } else if arguments.profiles {
+        profiles(&tree)
+    } else if let Some(wanted) = &arguments.hash {
+        return hashes(&project, wanted);
+    } else if arguments.environment {
+        environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    } else if json {
+        return Ok(render::go_json(&canonical::config_json(&project)));
+    } else {
+        let add = |value: &mut Value| render::add_extensions(&tree, value);
+        return Ok(canonical::config_yaml_with(&project, add));
+    };
+    Ok(lines(&names))
+}
+
+fn lines(names: &[String]) -> String {
+    names.iter().fold(String::new(), |text, name| text + name + "\n")
+}
+
+/// What can be told without values for variables.
+fn untyped(request: &Request, arguments: &Config, json: bool) -> Result<String> {
+    let model = load_model(request, &disk()?)?;
+    for warning in &model.warnings {
+        tracing::warn!("{warning}");
+    }
+    if arguments.variables {
+        return Ok(variables(&render::variables(&model.tree), arguments.format.as_deref(), json));
+    }
+    for (wanted, section) in [
+        (arguments.services, "services"),
+        (arguments.volumes, "volumes"),
+        (arguments.networks, "networks"),
+        (arguments.models, "models"),
+    ] {
+        if wanted {
+            return Ok(lines(&names_of(&model.tree, section)));
+        }
+    }
+    if arguments.profiles {
+        return Ok(lines(&profiles(&model.tree)));
+    }
+    if arguments.images || arguments.hash.is_some() || arguments.environment {
+        bail!(Usage("`--no-interpolate` does not go with this: leave one of them out".to_owned()));
+    }
+    Ok(if json { render::go_json(&render::json(&model.tree)) } else { render::yaml(&model.tree) })
+}
+
+fn variables(
+    found: &BTreeMap<String, render::Variable>,
+    format: Option<&str>,
+    json: bool,
+) -> String {
+    if json {
+        let all: Map<_, _> =
+            found.iter().map(|(name, variable)| (name.clone(), variable.json(name))).collect();
+        return render::wide_json(&Value::Object(all)) + "\n\n";
+    }
+    if format == Some("yaml") {
+        let all: Map<_, _> =
+            found.iter().map(|(name, variable)| (name.clone(), variable.yaml(name))).collect();
+        return render::wide_yaml(&Value::Object(all));
+    }
+    let header = ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"].map(str::to_owned);
+    let rows = found.iter().map(|(name, variable)| {
+        let render::Variable { required, default, alternate } = variable.clone();
+        [name.clone(), required.to_string(), default, alternate]
+    });
+    table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
+}
+
+/// Rows in columns; the last one is not filled up.
+fn table(rows: &[[String; 4]]) -> String {
+    let (least, between) = COLUMN;
+    let width = |column: usize| {
+        let widest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+        least.max(widest + between)
+    };
+    let widths = [width(0), width(1), width(2)];
+    let mut text = String::new();
+    for [name, required, default, alternate] in rows {
+        let [first, second, third] = widths;
+        let line = writeln!(text, "{name:first$}{required:second$}{default:third$}{alternate}");
+        line.expect("a String takes any text");
+    }
+    text
+}
+
+fn hashes(project: &Project, wanted: &str) -> Result<String> {
+    let mut names: Vec<&str> = match wanted {
+        "*" => project.services.keys().map(String::as_str).collect(),
+        list => list.split(',').collect(),
+    };
+    names.sort_unstable();
+    let mut text = String::new();
+    for name in names {
+        let Some(service) = project.services.get(name) else {
+            bail!(Usage(format!("there is no service `{name}`")));
+        };
+        let hash = hash::service_hash(service, hash::Dialect::V2_40);
+        writeln!(text, "{name} {hash}").expect("a String takes any text");
+    }
+    Ok(text)
+}
+
+/// Each service after what it depends on.
+fn in_order_of_dependency(project: &Project) -> Vec<String> {
+    let mut names = Vec::with_capacity(project.services.len());
+    let mut seen = BTreeSet::new();
+    for name in project.services.keys() {
+        visit(project, name, &mut seen, &mut names);
+    }
+    names
+}
+
+fn visit(project: &Project, name: &str, seen: &mut BTreeSet<String>, names: &mut Vec<String>) {
+    let Some(service) = project.services.get(name) else { return };
+    if !seen.insert(name.to_owned()) {
+        return;
+    }
+    for other in service.depends_on.keys() {
+        visit(project, other, seen, names);
+    }
+    names.push(name.to_owned());
+}
+
+fn names_of(tree: &Node, section: &str) -> Vec<String> {
+    let entries = tree.get(section).and_then(|section| section.as_mapping()).unwrap_or_default();
+    let mut names: Vec<String> = entries.iter().map(|(key, _)| key.name.clone()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Every profile of every service.
+fn profiles(tree: &Node) -> Vec<String> {
+    let services =
+        tree.get("services").and_then(|section| section.as_mapping()).unwrap_or_default();
+    let listed = services.iter().filter_map(|(_, service)| service.get("profiles")?.as_sequence());
+    let mut names: Vec<String> =
+        listed.flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The image of a service; one that is built has a name made of the project's.
+fn image(project: &Project, service: &Service) -> String {
+    if service.image.is_empty() {
+        format!("{}-{}", project.name, service.name)
+    } else {
+        service.image.clone()
+    }
 }

@@ -31,7 +31,7 @@ mod version;
 mod wait;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -41,6 +41,7 @@ use self::progress::Progress;
 use super::Usage;
 use super::output::Output;
 use super::setup::log_to_console;
+use crate::compose::decode::service::clean_path;
 use crate::compose::model::Project;
 use crate::compose::{Request, load};
 use crate::docker::Engine;
@@ -80,13 +81,15 @@ pub(super) async fn run(env_files: &[PathBuf], output: Output, arguments: Compos
         request: request(&arguments, env_files, variables)?,
         output,
     };
-    dispatch(&session, command).await
+    // Boxed: some commands keep much across a wait.
+    Box::pin(dispatch(&session, command)).await
 }
 
 async fn dispatch(session: &Session, command: &Command) -> Result<u8> {
     match command {
         Command::Config(arguments) => config::config(session, arguments),
         Command::Up(arguments) => up::up(session, arguments).await,
+        Command::Create(arguments) => up::create(session, arguments).await,
         Command::Ps(arguments) => ps::ps(session, arguments).await,
         Command::Ls(arguments) => ls::ls(session, arguments).await,
         Command::Stop(arguments) => lifecycle::stop(session, arguments).await,
@@ -141,33 +144,70 @@ fn variables() -> BTreeMap<String, String> {
 fn request(
     arguments: &Compose,
     env_files: &[PathBuf],
-    variables: BTreeMap<String, String>,
+    mut variables: BTreeMap<String, String>,
 ) -> Result<Request> {
-    let current = std::env::current_dir().context("find the current directory")?;
-    let first = arguments.file.first().and_then(|file| file.parent());
+    let current = current_directory(&variables)?;
+    variables.insert("PWD".to_owned(), current.display().to_string());
+    let absolute = |path: &PathBuf| {
+        if is_stdin(path) { path.clone() } else { clean(&current.join(path)) }
+    };
+    let files: Vec<PathBuf> = arguments.file.iter().map(absolute).collect();
+    let first = files.iter().find(|path| !is_stdin(path)).and_then(|file| file.parent());
     let directory = match (&arguments.project_directory, first) {
-        (Some(directory), _) => current.join(directory),
-        (None, Some(parent)) => current.join(parent),
+        (Some(directory), _) => clean(&current.join(directory)),
+        (None, Some(parent)) => parent.to_owned(),
         (None, None) => current.clone(),
     };
-    let directory = std::fs::canonicalize(&directory)
+    std::fs::metadata(&directory)
         .with_context(|| format!("find project directory `{}`", directory.display()))?;
-    let files: Vec<PathBuf> = arguments.file.iter().map(|file| current.join(file)).collect();
+    let stdin =
+        files.iter().any(|path| is_stdin(path)).then(|| std::io::read_to_string(std::io::stdin()));
     Ok(Request {
         directory,
+        upwards: true,
+        follow_files: arguments.project_directory.is_none(),
         files,
+        stdin: stdin.transpose().context("read standard input")?,
         env_files: env_files.iter().map(|file| current.join(file)).collect(),
         profiles: arguments.profile.clone(),
         project_name: arguments.project_name.clone(),
         variables,
+        all_resources: arguments.all_resources,
+        ..Request::default()
     })
 }
 
+/// The directory we are in; where it is known by a way through symbolic links, by that way.
+fn current_directory(variables: &BTreeMap<String, String>) -> Result<PathBuf> {
+    let current = std::env::current_dir().context("find the current directory")?;
+    let known = variables.get("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    let same = |path: &PathBuf| std::fs::canonicalize(path).is_ok_and(|path| path == current);
+    Ok(known.filter(same).map_or(current, |path| clean(&path)))
+}
+
+fn clean(path: &Path) -> PathBuf {
+    PathBuf::from(clean_path(&path.to_string_lossy()))
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Files of this machine.
+fn disk() -> Result<View> {
+    View::open(&[]).context("read the disk")
+}
+
 fn load_project(request: &Request) -> Result<Project> {
-    let disk = View::open(&[]).context("read the disk")?;
-    let project = load::load(request, &disk)?;
+    let project = load::load(request, &disk()?)?;
     for warning in &project.warnings {
         tracing::warn!("{warning}");
     }
     Ok(project)
+}
+
+/// Whether a variable, of the environment or of `.env`, says yes.
+fn flag(request: &Request, name: &str) -> bool {
+    let value = request.variables.get(name);
+    value.and_then(|it| crate::compose::scalar::boolean(it)).unwrap_or(false)
 }

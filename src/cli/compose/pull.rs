@@ -51,7 +51,7 @@ pub(super) async fn pull(session: &Session, arguments: &Pull) -> Result<u8> {
         let policy = match arguments.policy.as_deref() {
             Some("missing") => PullPolicy::Missing,
             Some(_) => PullPolicy::Always,
-            None => service.pull_policy,
+            None => service.pull_policy.clone(),
         };
         let is_missing_only = arguments.policy.is_some() && policy == PullPolicy::Missing;
         let skipped = if service.pull_policy == PullPolicy::Never {
@@ -76,10 +76,7 @@ pub(super) async fn pull(session: &Session, arguments: &Pull) -> Result<u8> {
 
 fn selected(project: &Project, arguments: &Pull) -> Vec<String> {
     let asked: BTreeSet<String> = arguments.services.iter().cloned().collect();
-    let mut selected = order::selected(project, &asked);
-    if !arguments.include_deps && !asked.is_empty() {
-        selected.retain(|name| asked.contains(*name));
-    }
+    let selected = order::selected(project, &asked, arguments.include_deps);
     selected.into_iter().map(str::to_owned).collect()
 }
 

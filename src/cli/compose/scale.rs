@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::target::did_you_mean;
+use super::up::Manner;
 use super::{Session, up};
-use crate::apply::Waiting;
 use crate::cli::output::print;
 use crate::plan::Options;
 
@@ -51,25 +51,18 @@ pub(super) async fn scale(session: &Session, arguments: &Scale) -> Result<u8> {
         service.scale = Some(*count);
     }
     let services = arguments.services.iter().map(|it| it.0.clone()).collect();
-    let options = Options { services, ..Options::default() };
+    let options = Options { services, no_deps: arguments.no_deps, ..Options::default() };
     let mut plan = found.plan(&options)?;
     if plan.pulls().next().is_some() && !session.dry_run {
         up::pull(&session.engine, &plan).await?;
         found.observed.images = session.engine.images().await?;
         plan = found.plan(&options)?.without_pulls();
     }
-    if arguments.no_deps {
-        plan.changes.retain(|it| options.services.contains(&it.service));
-        plan.changes
-            .iter_mut()
-            .for_each(|it| it.after.retain(|wait| options.services.contains(&wait.service)));
-    }
     if session.dry_run {
         print(|to| plan.lines().iter().try_for_each(|line| writeln!(to, "{line}")))?;
         return Ok(0);
     }
-    let waiting = Waiting { within: PATIENCE, stable_for: Duration::ZERO, healthy: false };
-    let applied = up::apply(&session.engine, waiting, &found, &plan).await;
+    let applied = up::apply(&session.engine, Manner::starting(PATIENCE), &found, &plan).await;
     match applied.context("scale")? {
         Ok(()) => Ok(0),
         Err(failure) => up::report(&failure),

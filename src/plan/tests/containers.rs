@@ -89,8 +89,21 @@ fn containers_that_differ_are_replaced() {
             &["replace container p-web-1 (image nginx changed)"],
         ),
         (
+            "content of a secret",
+            |case| {
+                case.hashes.contents.insert("web".to_owned(), "new".to_owned());
+                set(case.container(), labels::CONTENT, "old");
+            },
+            &["replace container p-web-1 (content of a secret or config changed)"],
+        ),
+        (
+            "content of a secret that somebody else wrote",
+            |case| drop(case.hashes.contents.insert("web".to_owned(), "new".to_owned())),
+            &[],
+        ),
+        (
             "asked for",
-            |case| case.options.force_recreate = true,
+            |case| case.options.recreate = Recreate::Always,
             &["replace container p-web-1 (asked for)"],
         ),
         (
@@ -127,6 +140,158 @@ fn containers_that_differ_are_replaced() {
             &["replace container site (configuration changed)"],
         ),
     ]);
+}
+
+#[test]
+fn containers_follow_those_they_live_with() {
+    /// A service `side` that lives in the network of `web`, made when `web` had the id it has now.
+    fn side(case: &mut Case) {
+        let side = case.add_service("side");
+        side.network_mode = Some("service:web".to_owned());
+        side.networks.clear();
+        let restart = Dependency { restart: true, ..depends_on("web").1 };
+        side.depends_on.insert("web".to_owned(), restart);
+        let ids = [("web".to_owned(), id("web1"))].into();
+        let hash = case.hashes.referring(&case.project.services["side"], &ids)[0].clone();
+        let container = case.add("side", 1);
+        container.networks.clear();
+        set(container, labels::CONFIG_HASH, &hash);
+    }
+    check(&[
+        ("as it was", side, &[]),
+        (
+            "the other one changed",
+            |case| {
+                side(case);
+                set(case.container(), labels::CONFIG_HASH, "another");
+            },
+            &[
+                "replace container p-web-1 (configuration changed)",
+                "replace container p-side-1 (lives with a container of web, which is made new)",
+            ],
+        ),
+        (
+            "the other one is missing",
+            |case| {
+                side(case);
+                case.observed.containers.remove(0);
+            },
+            &[
+                "create container p-web-1 (missing)",
+                "replace container p-side-1 (lives with a container of web, which is made new)",
+            ],
+        ),
+        (
+            "the other one was made new meanwhile",
+            |case| {
+                side(case);
+                case.container().id = id("web1again");
+            },
+            &["replace container p-side-1 (configuration changed)"],
+        ),
+        (
+            "the other one only starts",
+            |case| {
+                side(case);
+                case.container().state = State::Exited;
+            },
+            &["start container p-web-1 (exited)"],
+        ),
+        (
+            "volumes of the other one",
+            |case| {
+                case.add_service("side").volumes_from = vec!["web:ro".to_owned()];
+            },
+            &["create container p-side-1 (missing)"],
+        ),
+    ]);
+}
+
+#[test]
+fn dependents_restart_where_they_ask_for_it() {
+    fn dependent(case: &mut Case, restart: bool) {
+        let dependency = Dependency { restart, ..depends_on("web").1 };
+        case.add_service("api").depends_on.insert("web".to_owned(), dependency);
+        case.add("api", 1);
+    }
+    fn changed(case: &mut Case) {
+        set(case.container(), labels::CONFIG_HASH, "another");
+    }
+    check(&[
+        ("nothing changed", |case| dependent(case, true), &[]),
+        (
+            "asked for",
+            |case| {
+                dependent(case, true);
+                changed(case);
+            },
+            &[
+                "replace container p-web-1 (configuration changed)",
+                "restart container p-api-1 (web is replaced)",
+            ],
+        ),
+        (
+            "not asked for",
+            |case| {
+                dependent(case, false);
+                changed(case);
+            },
+            &["replace container p-web-1 (configuration changed)"],
+        ),
+        (
+            "asked for, and does not run",
+            |case| {
+                dependent(case, true);
+                changed(case);
+                case.observed.containers[1].state = State::Exited;
+            },
+            &[
+                "replace container p-web-1 (configuration changed)",
+                "start container p-api-1 (exited)",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_replaced_is_the_callers_choice() {
+    fn changed(case: &mut Case, recreate: Recreate) {
+        case.options.recreate = recreate;
+        set(case.container(), labels::CONFIG_HASH, "another");
+    }
+    check(&[
+        ("never", |case| changed(case, Recreate::Never), &[]),
+        (
+            "never, but it is down",
+            |case| {
+                changed(case, Recreate::Never);
+                case.container().state = State::Exited;
+            },
+            &["start container p-web-1 (exited)"],
+        ),
+        (
+            "what differs",
+            |case| changed(case, Recreate::Diverged),
+            &["replace container p-web-1 (configuration changed)"],
+        ),
+        (
+            "one service without what it depends on",
+            |case| {
+                case.add_service("api").depends_on.extend([depends_on("web")]);
+                changed(case, Recreate::Diverged);
+                case.options.services.insert("api".to_owned());
+                case.options.no_deps = true;
+            },
+            &["create container p-api-1 (missing)"],
+        ),
+    ]);
+    let mut case = Case::converged();
+    case.container().anonymous_volumes = [("/data".to_owned(), "ab".repeat(32))].into();
+    changed(&mut case, Recreate::Diverged);
+    case.options.renew_anonymous_volumes = true;
+    let plan = case.plan().unwrap();
+    let crate::plan::Action::Replace { old } = &plan.changes[0].action else { panic!("{plan:?}") };
+    assert!(old.anonymous_volumes.is_empty());
 }
 
 #[test]
@@ -288,7 +453,7 @@ fn replacements_take_over_anonymous_volumes() {
     let mut case = Case::converged();
     let volumes: BTreeMap<String, String> = [("/data".to_owned(), "ab".repeat(32))].into();
     case.container().anonymous_volumes.clone_from(&volumes);
-    case.options.force_recreate = true;
+    case.options.recreate = Recreate::Always;
     let plan = case.plan().unwrap();
     let crate::plan::Action::Replace { old } = &plan.changes[0].action else { panic!("{plan:?}") };
     assert_eq!(old.anonymous_volumes, volumes);
@@ -308,7 +473,7 @@ fn only_what_ran_is_to_run_again() {
     ] {
         let mut case = Case::converged();
         case.container().state = state;
-        case.options.force_recreate = true;
+        case.options.recreate = Recreate::Always;
         let plan = case.plan().unwrap();
         let crate::plan::Action::Replace { old } = &plan.changes[0].action else {
             panic!("{plan:?}")

@@ -6,13 +6,16 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::{Action, Change, Plan, Preparation, labels::Provenance, name_beside, recovery};
+use crate::plan::labels::Provenance;
+use crate::plan::{Action, Change, Plan, Preparation, name_beside, recovery, references};
 
 /// What the two sides of the world look like at one moment.
 #[derive(Clone, Debug)]
 struct Wish {
     /// Per service: definition, replicas, whether it is a one-shot, whether its name is its own.
     services: BTreeMap<String, (u8, u32, bool, bool)>,
+    /// Whether each service lives in the network of the one before it.
+    chained: bool,
     /// Version of the image.
     image: u8,
 }
@@ -35,6 +38,8 @@ struct World {
     made: u32,
     /// Steps until the crash.
     steps_left: usize,
+    /// Containers made by the plan at hand: service and id.
+    fresh: Vec<(String, String)>,
 }
 
 /// The crash.
@@ -62,6 +67,7 @@ impl World {
 
     fn run(&mut self, case: &Case, plan: &Plan) -> Result<(), Crashed> {
         let well = self.well_by_service();
+        self.fresh.clear();
         for step in &plan.prepare {
             self.step()?;
             self.prepare(case, step);
@@ -73,9 +79,10 @@ impl World {
                     self.step()?;
                     self.create(case, change)
                 }
-                Action::Start { id } | Action::Rename { id } | Action::Finish { id, .. } => {
-                    id.clone()
-                }
+                Action::Start { id }
+                | Action::Restart { id }
+                | Action::Rename { id }
+                | Action::Finish { id, .. } => id.clone(),
             };
             ids.push(id);
         }
@@ -122,6 +129,17 @@ impl World {
         }
     }
 
+    /// The container made by this plan, else the one that stands.
+    fn referred(&self, case: &Case, service: &Service) -> BTreeMap<String, String> {
+        let id_of = |name: &str| {
+            let made = self.fresh.iter().find(|(service, _)| service == name);
+            let standing = || references::first_of(&case.observed, name).map(|it| it.id.clone());
+            made.map(|(_, id)| id.clone()).or_else(standing).expect("what it lives with")
+        };
+        let names = references::referred(service).into_iter();
+        names.map(|name| (name.to_owned(), id_of(name))).collect()
+    }
+
     fn create(&mut self, case: &Case, change: &Change) -> String {
         let old = match &change.action {
             Action::Replace { old } => Some(old),
@@ -132,7 +150,8 @@ impl World {
         let name = old.map_or_else(|| change.name.clone(), |it| name_beside(&it.id, &change.name));
         self.assert_free(&name);
         let provenance = Provenance {
-            hash: &case.hashes.services[&change.service][0],
+            hash: &case.hashes.referring(service, &self.referred(case, service))[0],
+            content: None,
             number: change.number,
             image_id: &image_id,
             replaces: old,
@@ -151,6 +170,7 @@ impl World {
             ..Container::default()
         };
         let id = container.id.clone();
+        self.fresh.push((change.service.clone(), id.clone()));
         self.observed.containers.push(container);
         id
     }
@@ -162,6 +182,11 @@ impl World {
             self.step()?;
             let old = self.container(&old.id);
             (old.state, old.exit_code) = (State::Exited, Some(143));
+        }
+        if matches!(change.action, Action::Restart { .. }) {
+            self.step()?;
+            let it = self.container(id);
+            (it.state, it.exit_code) = (State::Exited, Some(143));
         }
         if !matches!(change.action, Action::Finish { .. } | Action::Rename { .. }) {
             self.step()?;
@@ -186,7 +211,7 @@ impl World {
 
     fn commit(&mut self, change: &Change, id: &str) -> Result<(), Crashed> {
         match &change.action {
-            Action::Create | Action::Start { .. } => return Ok(()),
+            Action::Create | Action::Start { .. } | Action::Restart { .. } => return Ok(()),
             Action::Replace { old } | Action::Finish { old, .. } => {
                 self.step()?;
                 let new = self.container(id);
@@ -275,10 +300,18 @@ impl World {
             if *one_shot {
                 self.one_shots.push(name.clone());
             }
-            let hash = format!("{definition} {one_shot} {own_name}");
-            case.hashes.services.insert(name.clone(), vec![hash]);
+            let mut service = service;
+            service.command = Some(vec![format!("{definition} {one_shot} {own_name}")]);
+            let lived_with = case.project.services.values().next_back();
+            if let Some(other) = lived_with.filter(|it| wish.chained && it.replicas() > 0) {
+                service.network_mode = Some(format!("service:{}", other.name));
+                service.networks.clear();
+                let restart = Dependency { restart: true, ..depends_on(&other.name).1 };
+                service.depends_on.insert(other.name.clone(), restart);
+            }
             case.project.services.insert(name.clone(), service);
         }
+        case.hashes.services = Hashes::of(&case.project, case.hashes.to_write).services;
         self.observed.images =
             [("nginx:latest".to_owned(), format!("sha256:{}", wish.image))].into();
         case.observed = self.observed.clone();
@@ -296,7 +329,11 @@ impl Case {
 fn wishes() -> impl Strategy<Value = Wish> {
     let service = (0_u8..2, 0_u32..4, any::<bool>(), any::<bool>());
     let services = proptest::collection::btree_map("[abc]", service, 0..3);
-    (services, 0_u8..2).prop_map(|(services, image)| Wish { services, image })
+    (services, any::<bool>(), 0_u8..2).prop_map(|(services, chained, image)| Wish {
+        services,
+        chained,
+        image,
+    })
 }
 
 fn mishaps() -> impl Strategy<Value = Mishap> {
@@ -338,7 +375,7 @@ proptest! {
         last in wishes(),
     ) {
         let observed = Observed::default();
-        let mut world = World { observed, one_shots: Vec::new(), made: 0, steps_left: 0 };
+        let mut world = World { observed, one_shots: Vec::new(), made: 0, steps_left: 0, fresh: Vec::new() };
         for episode in &story {
             world.live_through(&episode.wish, episode.steps);
             for mishap in &episode.mishaps {

@@ -216,7 +216,7 @@ fn other_ends_of_a_switch() {
             "forced while the new one runs",
             || {
                 let mut case = switch(Some(State::Exited), State::Running);
-                case.options.force_recreate = true;
+                case.options.recreate = Recreate::Always;
                 case
             },
             &[REMOVE_OLD, "replace container p-web-1 (asked for)"],

@@ -9,7 +9,7 @@ mod surroundings;
 use std::collections::BTreeMap;
 
 use super::observed::{Container, Health, Observed, Resource, State};
-use super::{Desired, Hashes, Options, labels, plan};
+use super::{Desired, Hashes, Options, Recreate, labels, plan};
 use crate::compose::model::{
     Condition, Dependency, Deploy, Mount, MountKind, Network, Project, PullPolicy, RestartPolicy,
     Service, ServiceNetwork, Volume,
@@ -51,9 +51,11 @@ impl Case {
         };
         let both = || vec!["new-dialect".to_owned(), "old-dialect".to_owned()];
         let hashes = Hashes {
+            to_write: crate::compose::hash::Dialect::V5,
             services: [("web".to_owned(), both())].into(),
             networks: [("default".to_owned(), vec!["network-hash".to_owned()])].into(),
             volumes: [("data".to_owned(), vec!["volume-hash".to_owned()])].into(),
+            contents: BTreeMap::new(),
         };
         let observed = Observed {
             networks: vec![resource("p_default", labels::NETWORK, "network-hash")],

@@ -213,11 +213,7 @@ fn resources_of_others_and_changed_ones_are_not_touched() {
             |case| {
                 case.observed.networks[0] = resource("p_default", labels::NETWORK, "another");
             },
-            &[
-                "refused: the definition of network `p_default` changed and containers are attached \
-             to it: take the project down once (`roadstead compose down`), the next look makes it \
-             new",
-            ],
+            &["make network p_default anew (definition changed)"],
         ),
         (
             "volume of somebody else",

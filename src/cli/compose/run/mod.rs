@@ -18,7 +18,7 @@ use super::lifecycle::{each, wait_for};
 use super::target::{Target, did_you_mean};
 use super::terminal::{Manner, Resize, converse, wants_terminal};
 use super::up::{self, Found};
-use crate::apply::{Waiting, Watch};
+use crate::apply::Watch;
 use crate::cli::Usage;
 use crate::cli::output::print;
 use crate::cli::setup::now;
@@ -100,7 +100,7 @@ async fn bring_up(
     own.scale = Some(0);
     let mut observed = found.observed.clone();
     observed.containers.retain(|it| it.service() != service);
-    let mut others = Found { project: others, hashes: found.hashes.clone(), observed };
+    let mut others = Found { project: others, observed, ..found.clone() };
     let options = Options { services: BTreeSet::from([service.to_owned()]), ..Options::default() };
     let mut plan = others.plan(&options)?;
     if plan.pulls().next().is_some() && !session.dry_run {
@@ -117,8 +117,8 @@ async fn bring_up(
         return Ok(print(|to| plan.lines().iter().try_for_each(|line| writeln!(to, "{line}")))?);
     }
     if !plan.is_empty() {
-        let waiting = Waiting { within: PATIENCE, stable_for: Duration::ZERO, healthy: false };
-        if let Err(failure) = up::apply(&session.engine, waiting, &others, &plan).await? {
+        let starting = up::Manner::starting(PATIENCE);
+        if let Err(failure) = up::apply(&session.engine, starting, &others, &plan).await? {
             return Err(failure.error.context(format!("start what `{service}` depends on")));
         }
     }

@@ -13,7 +13,7 @@ use crate::cli::compose::up::Found;
 use crate::compose::decode::service::clean_path;
 use crate::compose::model::{Mount, MountKind, Project, Service};
 use crate::compose::{dotenv, shortforms};
-use crate::docker::NewContainer;
+use crate::docker::{NewContainer, Surroundings};
 use crate::plan::labels::{self, Provenance};
 use crate::plan::observed::familiar;
 
@@ -29,6 +29,8 @@ pub(super) struct OneOffContainer {
     name: String,
     labels: BTreeMap<String, String>,
     anonymous_volumes: BTreeMap<String, String>,
+    /// Containers of other services, proxies, profiles.
+    pub(super) surroundings: Surroundings,
 }
 
 impl OneOffContainer {
@@ -68,6 +70,7 @@ impl OneOffContainer {
         let hash = found.hashes.services.get(&service.name).and_then(|it| it.first());
         let provenance = Provenance {
             hash: hash.map_or("", String::as_str),
+            content: None,
             number: 0,
             image_id,
             replaces: None,
@@ -78,7 +81,14 @@ impl OneOffContainer {
         labels.remove(labels::CONTAINER_NUMBER);
         labels.insert(labels::ONEOFF.to_owned(), "True".to_owned());
         labels.insert(SLUG.to_owned(), slug);
-        Ok(Self { project, service, name, labels, anonymous_volumes: BTreeMap::new() })
+        Ok(Self {
+            project,
+            service,
+            name,
+            labels,
+            anonymous_volumes: BTreeMap::new(),
+            surroundings: Surroundings::default(),
+        })
     }
 
     /// As the Engine creates it.
@@ -90,6 +100,7 @@ impl OneOffContainer {
             final_name: &self.name,
             labels: &self.labels,
             anonymous_volumes: &self.anonymous_volumes,
+            surroundings: &self.surroundings,
         }
     }
 }

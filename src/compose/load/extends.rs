@@ -1,0 +1,259 @@
+//! `extends`: a service laid over another one, of the same file or of another.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::discovery::cleaned;
+use super::paths::{self, Base};
+use super::{Loader, Scope, remote, widen};
+use crate::compose::merge::{self, Resets, unique};
+use crate::compose::yaml::{Key, Node, Value};
+use crate::problem::nearest;
+
+/// Longest chain of services that extend each other.
+const LONGEST_CHAIN: usize = 100;
+
+const KEYS: &[&str] = &["service", "file"];
+
+/// Services of one file or document that may extend each other.
+pub(super) struct Sheet {
+    file: PathBuf,
+    services: Node,
+    resets: Resets,
+    /// Those that were completed.
+    done: RefCell<HashMap<String, Node>>,
+}
+
+/// A service on the way to the one that everything begins with.
+struct Link {
+    file: PathBuf,
+    service: String,
+}
+
+/// What `extends` names.
+struct Reference {
+    service: String,
+    file: Option<String>,
+}
+
+impl Loader<'_> {
+    /// Completes the services of a document that extend others.
+    pub(super) fn extend(
+        &mut self,
+        document: &mut Node,
+        file: &Path,
+        scope: &Scope,
+        resets: &Resets,
+    ) {
+        let Some(services) = document.get_mut("services") else { return };
+        let extending: Vec<String> = services
+            .as_mapping()
+            .unwrap_or_default()
+            .iter()
+            .filter(|(_, service)| service.get("extends").is_some())
+            .map(|(key, _)| key.name.clone())
+            .collect();
+        if extending.is_empty() {
+            return;
+        }
+        let empty = services.with_value(Value::Null);
+        let sheet = Sheet {
+            file: file.to_owned(),
+            services: std::mem::replace(services, empty),
+            resets: resets.clone(),
+            done: RefCell::default(),
+        };
+        for name in extending {
+            self.extended(&name, &sheet, scope, &mut Vec::new());
+        }
+        let Sheet { services: complete, done, .. } = sheet;
+        *services = complete;
+        for (name, service) in done.into_inner() {
+            if let Some(place) = services.get_mut(&name) {
+                *place = service;
+            }
+        }
+    }
+
+    /// A service with everything it inherits.
+    fn extended(
+        &mut self,
+        name: &str,
+        sheet: &Sheet,
+        scope: &Scope,
+        chain: &mut Vec<Link>,
+    ) -> Option<Node> {
+        if let Some(done) = sheet.done.borrow().get(name) {
+            return Some(done.clone());
+        }
+        let mut service = sheet.services.get(name)?.clone();
+        let Some(extends) = service.remove("extends") else { return Some(service) };
+        if self.is_circular(name, sheet, &extends, chain) {
+            return Some(service);
+        }
+        chain.push(Link { file: sheet.file.clone(), service: name.to_owned() });
+        let base = self.base(name, &extends, sheet, scope, chain);
+        chain.pop();
+        let complete = match base {
+            Some(mut base) => {
+                sheet.resets.apply_to("services", name, &mut base);
+                merge::service(base, service, name, &mut self.problems)
+            }
+            None => service,
+        };
+        sheet.done.borrow_mut().insert(name.to_owned(), complete.clone());
+        Some(complete)
+    }
+
+    /// Whether a service was met before on the way to it, which is a problem.
+    fn is_circular(&mut self, name: &str, sheet: &Sheet, extends: &Node, chain: &[Link]) -> bool {
+        let same = |link: &Link| link.service == name && link.file == sheet.file;
+        let start = chain.iter().position(same);
+        if start.is_none() && chain.len() < LONGEST_CHAIN {
+            return false;
+        }
+        let mut shown: Vec<String> = chain[start.unwrap_or(0)..]
+            .iter()
+            .map(|link| format!("`{}` in {}", link.service, self.shown(&link.file)))
+            .collect();
+        shown.push(format!("`{name}` in {}", self.shown(&sheet.file)));
+        let message = if start.is_some() {
+            format!("services extend each other in a circle: {}", shown.join(", then "))
+        } else {
+            format!("more than {LONGEST_CHAIN} services extend each other, up to `{name}`")
+        };
+        self.problems.push(extends.problem(message));
+        true
+    }
+
+    fn base(
+        &mut self,
+        name: &str,
+        extends: &Node,
+        sheet: &Sheet,
+        scope: &Scope,
+        chain: &mut Vec<Link>,
+    ) -> Option<Node> {
+        let Reference { service, file } = self.reference(name, extends)?;
+        let Some(file) = file else {
+            return self.base_of(&service, extends, sheet, scope, chain);
+        };
+        let place = extends.get("file").unwrap_or(extends);
+        if let Some(kind) = remote::kind(&file) {
+            self.problems.push(remote::refusal(place, "services.*.extends.file", &file, kind));
+            return None;
+        }
+        let base = Base { directory: "", home: scope.home() };
+        let path = cleaned(&scope.directory.join(base.joined(&file)));
+        let other = self.sheet(&path, place, scope)?;
+        self.base_of(&service, extends, &other, scope, chain)
+    }
+
+    fn base_of(
+        &mut self,
+        service: &str,
+        extends: &Node,
+        sheet: &Sheet,
+        scope: &Scope,
+        chain: &mut Vec<Link>,
+    ) -> Option<Node> {
+        if sheet.services.get(service).is_none() {
+            let known = sheet.services.as_mapping().unwrap_or_default();
+            let near = nearest(service, known.iter().map(|(key, _)| key.name.as_str()));
+            let file = self.shown(&sheet.file);
+            let place = extends.get("service").unwrap_or(extends);
+            let problem =
+                place.problem(format!("there is no service `{service}` in {file} to extend"));
+            self.problems.push(match near {
+                Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
+                None => problem,
+            });
+            return None;
+        }
+        let base = self.extended(service, sheet, scope, chain)?;
+        (!base.is_null()).then_some(base)
+    }
+
+    fn reference(&mut self, name: &str, extends: &Node) -> Option<Reference> {
+        if let Some(service) = extends.as_str() {
+            return Some(Reference { service: service.to_owned(), file: None });
+        }
+        let before = self.problems.len();
+        let path = format!("services.{name}.extends");
+        let Some(entries) = extends.as_mapping() else {
+            let kind = extends.value.kind();
+            let message =
+                format!("`{path}` is {kind}: expected the name of a service, or a mapping");
+            self.problems.push(extends.problem(message));
+            return None;
+        };
+        for (key, value) in entries {
+            self.known_key(&path, key, KEYS);
+            if value.as_str().is_none() && KEYS.contains(&key.name.as_str()) {
+                let kind = value.value.kind();
+                let message = format!("`{path}.{}` is {kind}: expected a string", key.name);
+                self.problems.push(value.problem(message));
+            }
+        }
+        let text = |key: &str| extends.get(key).and_then(Node::as_str).map(str::to_owned);
+        let Some(service) = text("service") else {
+            if self.problems.len() == before {
+                self.problems.push(extends.problem(format!("`{path}` has no `service`")));
+            }
+            return None;
+        };
+        Some(Reference { service, file: text("file") })
+    }
+
+    /// Refuses a key that a mapping of the loader's own does not have.
+    pub(super) fn known_key(&mut self, path: &str, key: &Key, known: &[&str]) {
+        if known.contains(&key.name.as_str()) || key.name.starts_with("x-") {
+            return;
+        }
+        let problem = key.span.problem(format!("unknown key `{path}.{}`", key.name));
+        self.problems.push(match nearest(&key.name, known.iter().copied()) {
+            Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
+            None => problem.with_hint(format!("known are `{}`", known.join("`, `"))),
+        });
+    }
+
+    /// The services of another file, with its paths relative to the scope's directory.
+    fn sheet(&mut self, path: &Path, place: &Node, scope: &Scope) -> Option<Rc<Sheet>> {
+        let key = (scope.directory.clone(), path.to_owned());
+        if let Some(known) = self.sheets.get(&key) {
+            return known.clone();
+        }
+        let sheet = self.read_sheet(path, place, scope).map(Rc::new);
+        self.sheets.insert(key, sheet.clone());
+        sheet
+    }
+
+    fn read_sheet(&mut self, path: &Path, place: &Node, scope: &Scope) -> Option<Sheet> {
+        let documents = self.parse(path, Some(&place.span));
+        let mut merged: Option<Node> = None;
+        let mut all = Resets::default();
+        for mut document in documents {
+            self.interpolate(&mut document, scope);
+            let resets = merge::take_resets(&mut document);
+            if let Some(merged) = &mut merged {
+                resets.apply(merged);
+            }
+            all.extend(resets);
+            merged = Some(merge::merge(merged, document, &mut self.problems));
+        }
+        let mut root = merged?;
+        widen::widen(&mut root);
+        unique::deduplicate(&mut root);
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let directory = paths::relative(&scope.directory, directory);
+        paths::resolve(&mut root, Base { directory: &directory, home: scope.home() });
+        let Some(services) = root.remove("services") else {
+            let file = self.shown(path);
+            self.problems.push(place.problem(format!("{file} has no `services` to extend")));
+            return None;
+        };
+        Some(Sheet { file: path.to_owned(), services, resets: all, done: RefCell::default() })
+    }
+}

@@ -1,0 +1,335 @@
+//! From a [`Request`] to a [`Project`]: finds and reads the files, then interpolates, merges,
+//! decodes, normalises and checks.
+//!
+//! All reading goes through [`Files`]. The untyped tree carries everything up to the end, so that
+//! each problem has its place; every problem of every file is reported together, as far as a later
+//! step can go on after it.
+
+mod casts;
+mod discovery;
+mod environment;
+mod extends;
+mod include;
+mod name;
+mod normalise;
+mod paths;
+mod project;
+mod remote;
+mod select;
+mod widen;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use self::extends::Sheet;
+pub use self::name::normalise_name;
+pub(in crate::compose) use self::normalise::IMPLIED;
+use self::paths::Base;
+use super::merge::{self, unique};
+use super::model::Project;
+use super::yaml::{self, Node, Span};
+use super::{Files, Request, interpolate};
+use crate::problem::{Problem, Problems};
+
+/// A project with what it was made from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The project.
+    pub project: Project,
+    /// The merged tree it was read from.
+    pub tree: Node,
+    /// The variables that were there for interpolation.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A project as a tree: merged, in long forms, but not read.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The tree.
+    pub tree: Node,
+    /// What a person should know though it stops nothing.
+    pub warnings: Vec<String>,
+}
+
+/// Loads a project.
+pub fn load(request: &Request, files: &dyn Files) -> Result<Project, Problems> {
+    load_whole(request, files).map(|loaded| loaded.project)
+}
+
+/// Loads a project, and keeps what it was made from.
+pub fn load_whole(request: &Request, files: &dyn Files) -> Result<Loaded, Problems> {
+    let mut loader = Loader::new(request, files);
+    let (name, paths) = loader.prepare()?;
+    let files = paths.iter().map(|(path, _)| path.clone()).collect();
+    let Some(mut tree) = loader.tree(&name, paths, false) else { return Err(loader.refused()) };
+    let mut project = loader.project(name, &mut tree)?;
+    project.files = files;
+    project.warnings.splice(0..0, loader.all_warnings());
+    Ok(Loaded { project, tree, environment: loader.environment })
+}
+
+/// Merges a project without reading it: what stays unknown without variables may stay so.
+pub fn load_model(request: &Request, files: &dyn Files) -> Result<Model, Problems> {
+    let mut loader = Loader::new(request, files);
+    let (name, paths) = loader.prepare()?;
+    let tree = loader.tree(&name, paths, true);
+    match tree {
+        Some(tree) if loader.problems.is_empty() => {
+            Ok(Model { tree, warnings: loader.all_warnings().collect() })
+        }
+        _ => Err(loader.refused()),
+    }
+}
+
+/// A file and its documents.
+type Parsed = (PathBuf, Vec<Node>);
+
+/// The surroundings of a document: those of the project, or of one it includes.
+struct Scope {
+    /// Where relative paths begin.
+    directory: PathBuf,
+    /// Variables for interpolation.
+    environment: BTreeMap<String, String>,
+}
+
+impl Scope {
+    fn home(&self) -> Option<&str> {
+        self.environment.get("HOME").map(String::as_str)
+    }
+}
+
+struct Loader<'a> {
+    request: &'a Request,
+    files: &'a dyn Files,
+    /// The project directory.
+    directory: PathBuf,
+    /// Variables of the request over those of the environment files.
+    environment: BTreeMap<String, String>,
+    /// Variables that were used without a value.
+    unset: BTreeSet<String>,
+    warnings: Vec<String>,
+    problems: Vec<Problem>,
+    /// Values of secrets and configs of included projects, which have variables of their own.
+    file_values: BTreeMap<(&'static str, String), String>,
+    /// How many of the problems are with single values, which leave the project whole.
+    wrong_values: usize,
+    /// Files that services extend, by scope directory and path; `None` where one cannot be read.
+    sheets: HashMap<(PathBuf, PathBuf), Option<Rc<Sheet>>>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(request: &'a Request, files: &'a dyn Files) -> Self {
+        Self {
+            request,
+            files,
+            directory: discovery::cleaned(&request.directory),
+            environment: BTreeMap::new(),
+            unset: BTreeSet::new(),
+            warnings: Vec::new(),
+            problems: Vec::new(),
+            file_values: BTreeMap::new(),
+            wrong_values: 0,
+            sheets: HashMap::new(),
+        }
+    }
+
+    /// Variables, files and the name of the project.
+    fn prepare(&mut self) -> Result<(String, Vec<Parsed>), Problems> {
+        self.read_environment()?;
+        let before = self.directory.clone();
+        let paths = self.find_files()?;
+        if self.directory != before {
+            self.read_default()?;
+        }
+        let mut parsed = Vec::with_capacity(paths.len());
+        for path in paths {
+            let documents = self.parse(&path, None);
+            parsed.push((path, documents));
+        }
+        let name = self.name(&parsed);
+        let name = match name {
+            Ok(name) => name,
+            Err(found) => {
+                self.problems.extend(found.0);
+                return Err(self.refused());
+            }
+        };
+        self.environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+        Ok((name, parsed))
+    }
+
+    /// The merged tree of the project; `long` has every form widened.
+    fn tree(&mut self, name: &str, parsed: Vec<Parsed>, long: bool) -> Option<Node> {
+        let scope =
+            Scope { directory: self.directory.clone(), environment: self.environment.clone() };
+        let first = parsed.first().map(|(path, _)| self.shown(path)).unwrap_or_default();
+        let mut merged = None;
+        for (path, documents) in parsed {
+            for document in documents {
+                merged = Some(self.lay(merged, document, &path, &scope, &[]));
+            }
+        }
+        let Some(mut tree) = merged else {
+            if self.problems.is_empty() {
+                let message = "file is empty: expected a mapping with `services`";
+                self.problems.push(Problem::in_file(first, message));
+            }
+            return None;
+        };
+        if long {
+            widen::widen_all(&mut tree);
+        } else {
+            widen::widen(&mut tree);
+        }
+        unique::deduplicate(&mut tree);
+        if !self.request.skip.path_resolution {
+            let directory = self.directory.to_string_lossy();
+            paths::resolve(&mut tree, Base { directory: &directory, home: scope.home() });
+        }
+        if !long {
+            self.inherit(&mut tree, &scope.environment);
+        }
+        if !self.request.skip.normalisation {
+            normalise::normalise(&mut tree, name, &scope.environment);
+        }
+        Some(tree)
+    }
+
+    /// The merged documents of files, in long forms; paths as written.
+    fn documents(
+        &mut self,
+        files: &[(PathBuf, Option<Span>)],
+        scope: &Scope,
+        chain: &[PathBuf],
+    ) -> Option<Node> {
+        let mut merged = None;
+        for (path, place) in files {
+            for document in self.parse(path, place.as_ref()) {
+                merged = Some(self.lay(merged, document, path, scope, chain));
+            }
+        }
+        let mut tree = merged?;
+        widen::widen(&mut tree);
+        unique::deduplicate(&mut tree);
+        Some(tree)
+    }
+
+    /// Lays a document over those before it; `chain` holds the files that include it.
+    fn lay(
+        &mut self,
+        mut before: Option<Node>,
+        mut document: Node,
+        path: &Path,
+        scope: &Scope,
+        chain: &[PathBuf],
+    ) -> Node {
+        self.interpolate(&mut document, scope);
+        self.drop_version(&mut document);
+        let resets = merge::take_resets(&mut document);
+        if document.get("include").is_some() {
+            let mut chain = chain.to_vec();
+            chain.push(path.to_owned());
+            self.include(&mut document, scope, &resets, &chain);
+        }
+        if let Some(before) = &mut before {
+            resets.apply(before);
+        }
+        self.extend(&mut document, path, scope, &resets);
+        merge::merge(before, document, &mut self.problems)
+    }
+
+    /// The documents of a file; `place` is where another file names it.
+    fn parse(&mut self, path: &Path, place: Option<&Span>) -> Vec<Node> {
+        let shown = self.shown(path);
+        let text = match self.read(path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.problems.push(match place {
+                    Some(place) => place.problem(format!("read `{shown}`: {error}")),
+                    None => Problem::in_file(shown, format!("read Compose file: {error}")),
+                });
+                return Vec::new();
+            }
+        };
+        let documents = match yaml::parse(&text, &shown) {
+            Ok(documents) => documents,
+            Err(found) => {
+                self.problems.extend(found.0);
+                return Vec::new();
+            }
+        };
+        let is_mapping = |document: &Node| document.as_mapping().is_some();
+        for document in documents.iter().filter(|document| !is_mapping(document)) {
+            let what = match document.is_null() {
+                true => "document is empty".to_owned(),
+                false => format!("file is {}", document.value.kind()),
+            };
+            let message = format!("{what}: expected a mapping with `services`");
+            self.problems.push(document.problem(message));
+        }
+        documents.into_iter().filter(is_mapping).collect()
+    }
+
+    fn interpolate(&mut self, document: &mut Node, scope: &Scope) {
+        if self.request.skip.interpolation {
+            return;
+        }
+        let before = self.problems.len();
+        let lookup = |name: &str| scope.environment.get(name).cloned();
+        interpolate::interpolate(document, &lookup, &mut self.unset, &mut self.problems);
+        casts::cast(document, &mut self.problems);
+        self.wrong_values += self.problems.len() - before;
+    }
+
+    fn drop_version(&mut self, document: &mut Node) {
+        let yaml::Value::Mapping(entries) = &mut document.value else { return };
+        entries.retain(|(key, node)| {
+            let is_version = key.name == "version";
+            if is_version && node.as_str().is_none() {
+                let kind = node.value.kind();
+                let message = format!("`version` is {kind}: expected a string; it is obsolete");
+                let problem = node.problem(message).with_hint("remove it");
+                self.problems.push(problem);
+            } else if is_version {
+                self.warnings.push(format!(
+                    "{}:{}: `version` is obsolete and ignored: remove it",
+                    key.span.source.file, key.span.line
+                ));
+            }
+            !is_version
+        });
+    }
+
+    /// Gives variables of services the values that the environment has.
+    fn inherit(&self, tree: &mut Node, environment: &BTreeMap<String, String>) {
+        let services = tree.get_mut("services");
+        let Some(Node { value: yaml::Value::Mapping(services), .. }) = services else { return };
+        for (_, service) in services {
+            if let Some(values) = service.get_mut("environment") {
+                normalise::inherit(values, environment);
+            }
+        }
+    }
+
+    fn all_warnings(&mut self) -> impl Iterator<Item = String> + use<> {
+        let unset = std::mem::take(&mut self.unset).into_iter();
+        let unset =
+            unset.map(|name| format!("variable `{name}` is not set: it becomes an empty string"));
+        unset.chain(std::mem::take(&mut self.warnings))
+    }
+
+    /// All problems so far, in order.
+    fn refused(&mut self) -> Problems {
+        in_order(std::mem::take(&mut self.problems))
+    }
+}
+
+/// Problems in the order of files and lines, each once.
+fn in_order(mut problems: Vec<Problem>) -> Problems {
+    problems.sort_by(|left, right| {
+        (&left.file, left.line, left.column).cmp(&(&right.file, right.line, right.column))
+    });
+    problems.dedup();
+    Problems(problems)
+}

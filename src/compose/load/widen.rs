@@ -1,0 +1,208 @@
+//! Short forms made long, in the tree: what paths, names and dependencies are looked for in.
+
+use crate::compose::merge;
+use crate::compose::model::{Mount, MountKind};
+use crate::compose::shortforms;
+use crate::compose::yaml::{Key, Node, Span, Value};
+
+/// Widens what loading itself looks into. What cannot be read stays, for the decoder to refuse.
+pub(super) fn widen(root: &mut Node) {
+    each_service(root, |key, node| match key {
+        "build" => *node = merge::build(take(node)),
+        "depends_on" => *node = merge::dependencies(take(node)),
+        "networks" => *node = merge::network_names(take(node)),
+        "env_file" => env_files(node),
+        "volumes" => each_item(node, |item| {
+            let mount = item.as_str().and_then(|text| shortforms::mount(text).ok());
+            mount.and_then(|mount| mount_node(&mount, &item.span))
+        }),
+        "dns" | "label_file" if node.as_str().is_some() => listed(node),
+        _ => {}
+    });
+}
+
+/// Widens the rest as well, and fills in what is meant by what is not said.
+pub(super) fn widen_all(root: &mut Node) {
+    widen(root);
+    each_service(root, |key, node| match key {
+        "ports" => ports(node),
+        "devices" => each_item(node, |item| {
+            let device = shortforms::device(item.as_str()?).ok()?;
+            let parts = [
+                ("source", device.source),
+                ("target", device.target),
+                ("permissions", device.permissions),
+            ];
+            Some(texts(parts, &item.span))
+        }),
+        "secrets" => {
+            each_item(node, |item| {
+                Some(texts([("source", item.as_str()?.to_owned())], &item.span))
+            });
+            each_mapping(node, secret_target);
+        }
+        "configs" => {
+            each_item(node, |item| {
+                Some(texts([("source", item.as_str()?.to_owned())], &item.span))
+            });
+        }
+        "volumes" => each_mapping(node, |mount| {
+            let span = mount.span.clone();
+            if let Some(bind) = mount.get_mut("bind")
+                && bind.get("create_host_path").is_none()
+            {
+                let yes = Node { value: Value::Bool(true), span: span.clone(), tag: None };
+                bind.insert(Key::implied("create_host_path", &span), yes);
+            }
+        }),
+        _ => {}
+    });
+}
+
+fn secret_target(secret: &mut Node) {
+    let Some(source) = secret.get("source").and_then(Node::as_str) else { return };
+    let target = secret.get("target").and_then(Node::as_str).unwrap_or(source);
+    let target =
+        if target.starts_with('/') { target.to_owned() } else { format!("/run/secrets/{target}") };
+    let span = secret.span.clone();
+    let node = secret.with_value(Value::String(target));
+    secret.insert(Key::implied("target", &span), node);
+}
+
+fn env_files(node: &mut Node) {
+    if node.as_str().is_some() {
+        listed(node);
+    }
+    let Value::Sequence(items) = &mut node.value else { return };
+    for item in items {
+        let span = item.span.clone();
+        if let Some(path) = item.as_str() {
+            *item = texts([("path", path.to_owned())], &span);
+        }
+        if item.as_mapping().is_some() && item.get("required").is_none() {
+            let required = item.with_value(Value::Bool(true));
+            item.insert(Key::implied("required", &span), required);
+        }
+    }
+}
+
+/// All ports or none: one that cannot be read, e.g. because of a variable, leaves all as written.
+fn ports(node: &mut Node) {
+    let Value::Sequence(items) = &node.value else { return };
+    let mut wide = Vec::with_capacity(items.len());
+    for item in items {
+        if item.as_mapping().is_some() {
+            wide.push(item.clone());
+            continue;
+        }
+        let read = item.value.scalar_text().map(|text| shortforms::ports(&text));
+        let Some(Ok(ports)) = read else { return };
+        for port in ports {
+            let mut mapping = texts([], &item.span);
+            let mut put = |key: &str, value: Value| {
+                mapping.insert(Key::implied(key, &item.span), item.with_value(value));
+            };
+            let texts =
+                [("mode", port.mode), ("host_ip", port.host_ip), ("published", port.published)];
+            for (key, text) in texts {
+                if let Some(text) = text {
+                    put(key, Value::String(text));
+                }
+            }
+            put("target", Value::Int(port.target.into()));
+            put("protocol", Value::String(port.protocol));
+            wide.push(mapping);
+        }
+    }
+    node.value = Value::Sequence(wide);
+}
+
+/// The long form of a mount that was written short.
+fn mount_node(mount: &Mount, span: &Span) -> Option<Node> {
+    let node = |value: Value| Node { value, span: span.clone(), tag: None };
+    let mut options = texts([], span);
+    let mut bind = texts([], span);
+    let kind = if let MountKind::Bind { selinux, propagation, .. } = &mount.kind {
+        put_text(&mut options, "selinux", selinux.as_ref());
+        put_text(&mut options, "propagation", propagation.as_ref());
+        options.insert(Key::implied("create_host_path", span), node(Value::Bool(true)));
+        "bind"
+    } else if let MountKind::Volume { selinux, propagation, nocopy, .. } = &mount.kind {
+        put_text(&mut bind, "selinux", selinux.as_ref());
+        put_text(&mut bind, "propagation", propagation.as_ref());
+        if *nocopy {
+            options.insert(Key::implied("nocopy", span), node(Value::Bool(true)));
+        }
+        "volume"
+    } else {
+        return None;
+    };
+    let mut long = texts([("type", kind.to_owned())], span);
+    put_text(&mut long, "source", mount.source.as_ref());
+    put_text(&mut long, "target", Some(&mount.target));
+    if mount.read_only {
+        long.insert(Key::implied("read_only", span), node(Value::Bool(true)));
+    }
+    if bind.as_mapping().is_some_and(|entries| !entries.is_empty()) {
+        long.insert(Key::implied("bind", span), bind);
+    }
+    if mount.options_given {
+        long.insert(Key::implied(kind, span), options);
+    }
+    Some(long)
+}
+
+fn put_text(mapping: &mut Node, key: &str, text: Option<&String>) {
+    if let Some(text) = text {
+        let node = mapping.with_value(Value::String(text.clone()));
+        mapping.insert(Key::implied(key, &mapping.span.clone()), node);
+    }
+}
+
+/// A mapping of strings.
+fn texts<const N: usize>(entries: [(&str, String); N], span: &Span) -> Node {
+    let entries = entries.into_iter().map(|(key, text)| {
+        let node = Node { value: Value::String(text), span: span.clone(), tag: None };
+        (Key::implied(key, span), node)
+    });
+    Node { value: Value::Mapping(entries.collect()), span: span.clone(), tag: None }
+}
+
+/// Takes a node to make another of it.
+fn take(node: &mut Node) -> Node {
+    let empty = node.with_value(Value::Null);
+    std::mem::replace(node, empty)
+}
+
+/// One value as a list of one.
+fn listed(node: &mut Node) {
+    let one = take(node);
+    node.value = Value::Sequence(vec![one]);
+}
+
+fn each_service(root: &mut Node, mut visit: impl FnMut(&str, &mut Node)) {
+    let Some(Node { value: Value::Mapping(services), .. }) = root.get_mut("services") else {
+        return;
+    };
+    for (_, service) in services {
+        if let Value::Mapping(entries) = &mut service.value {
+            entries.iter_mut().for_each(|(key, node)| visit(&key.name, node));
+        }
+    }
+}
+
+fn each_item(node: &mut Node, widened: impl Fn(&Node) -> Option<Node>) {
+    if let Value::Sequence(items) = &mut node.value {
+        for item in items {
+            if let Some(wide) = widened(item) {
+                *item = wide;
+            }
+        }
+    }
+}
+
+fn each_mapping(node: &mut Node, visit: impl FnMut(&mut Node)) {
+    if let Value::Sequence(items) = &mut node.value {
+        items.iter_mut().filter(|item| item.as_mapping().is_some()).for_each(visit);
+    }
+}

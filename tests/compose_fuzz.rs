@@ -1,0 +1,340 @@
+//! Random short texts, read by us and by `docker compose` 2.40.3: templates, `.env` files, ports,
+//! volumes.
+//!
+//! `make fuzz` runs it; it fails where the oracle is not at hand. `FUZZ_ROUNDS` says for how long,
+//! `FUZZ_SEED` repeats a run. What differs becomes a case of `tests/compose`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use roadstead::compose::canonical::config_json;
+use roadstead::compose::load::load;
+use roadstead::compose::{Files, Request};
+use serde_json::{Value, json};
+
+/// How many texts of a kind that we accept are in a round: one call of the oracle carries them all.
+const ACCEPTED: usize = 600;
+/// How many that we refuse: each is a call.
+const REFUSED: usize = 60;
+/// How many differences are shown.
+const SHOWN: usize = 60;
+/// The variables both sides see.
+const VARIABLES: [(&str, &str); 5] =
+    [("A", "a"), ("B", "b c"), ("E", ""), ("D", "$A"), ("HOME", "/home/someone")];
+
+/// One kind of text.
+struct Kind {
+    name: &'static str,
+    pieces: &'static [&'static str],
+    /// At most so many pieces make a text.
+    longest: usize,
+    /// The service that holds the text; a `.env` file is beside it as `NAME.env`.
+    service: fn(&str, &str) -> Value,
+    /// What was made of it.
+    result: fn(&Value) -> Value,
+    /// Texts that we read on purpose where docker compose does not, or the other way round, by whether
+    /// we accept them: docs/compose.md.
+    wanted: fn(&str, bool) -> bool,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        name: "interpolation",
+        pieces: &[
+            "$", "${", "}", "{", "$$", "A", "B", "E", "U", "D", "${A", "${U", "${E", "$A", "$U",
+            ":-", "-", ":+", "+", ":?", "?", "x", " ", "1", "_", ".", ":", "/", "'", "\"", "é",
+            "#", "%", "=", "${A}", "${U:-", "${E-", "${A:+", "${B}", "\\", "[", "(",
+        ],
+        longest: 9,
+        service: |_, text| json!({ "image": "i", "labels": { "l": text } }),
+        result: |service| service["labels"]["l"].clone(),
+        wanted: |text, accepted| accepted && (lazily_required(text) || braces_in_words(text)),
+    },
+    Kind {
+        name: "dotenv",
+        pieces: &[
+            "A", "K", "KEY", "=", "=", "= ", " =", ":", ": ", "\n", "\n", "\n", "x", "y z", " ",
+            "\t", "#", " # c", "\"", "'", "\\n", "\\", "\\\"", "\\'", "$A", "${A}", "${U:-d}",
+            "$$", "$", "export ", "export", "K2=", "L=\"v\"", "M='$A'", "\r\n", "1", ".", "-", "é",
+            "{", "}", "`", "0", "\\101", "\\0101",
+        ],
+        longest: 14,
+        service: |name, _| json!({ "image": "i", "env_file": format!("{name}.env") }),
+        result: |service| service["environment"].clone(),
+        wanted: |text, accepted| match accepted {
+            true => lazily_required(text) || braces_in_words(text),
+            false => nameless(text),
+        },
+    },
+    Kind {
+        name: "ports",
+        pieces: &[
+            "80",
+            "8080",
+            "8080-8082",
+            "90-92",
+            "1",
+            "0",
+            "65535",
+            "65536",
+            ":",
+            ":",
+            ":",
+            "/",
+            "/tcp",
+            "/udp",
+            "/sctp",
+            "127.0.0.1:",
+            "0.0.0.0:",
+            "[::1]:",
+            "::1",
+            "[",
+            "]",
+            "-",
+            " ",
+            "x",
+            "443:443",
+            "/UDP",
+            "+1",
+            "1.2.3.4",
+            "::",
+            "[fe80::1%eth0]:",
+            "7-7",
+            "9-8",
+            "007",
+        ],
+        longest: 6,
+        service: |_, text| json!({ "image": "i", "ports": [text] }),
+        result: |service| service["ports"].clone(),
+        wanted: |text, accepted| !accepted && rest_after_range(text),
+    },
+    Kind {
+        name: "volumes",
+        pieces: &[
+            "./x",
+            "/abs",
+            "d",
+            "data",
+            ":",
+            ":",
+            ":",
+            "ro",
+            "rw",
+            "z",
+            "Z",
+            ",",
+            "nocopy",
+            "rslave",
+            "shared",
+            "~",
+            "~/x",
+            "..",
+            ".",
+            "/",
+            "C:",
+            "c:\\x",
+            "\\",
+            "\\\\",
+            "/t/",
+            "//",
+            "cached",
+            " ",
+            "x",
+            "é",
+            "ro,z",
+            "/a/../b",
+            "volume-nocopy",
+            "D:/y",
+        ],
+        longest: 7,
+        service: |_, text| json!({ "image": "i", "volumes": [text] }),
+        result: |service| service["volumes"].clone(),
+        wanted: |text, accepted| !accepted && of_windows(text),
+    },
+];
+
+/// A required variable inside a word: docker compose asks for it even where the word is not used.
+fn lazily_required(text: &str) -> bool {
+    text.matches("${").count() > 1 && text.contains('?')
+}
+
+/// Plain braces in a word: docker compose looks for the end of the word from the wrong side.
+fn braces_in_words(text: &str) -> bool {
+    text.replace("${", "").contains('{') || text.matches('}').count() > text.matches("${").count()
+}
+
+/// A line with a value and no name.
+fn nameless(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with(['=', ':']))
+}
+
+/// More after a port range than a range: docker compose drops it.
+fn rest_after_range(text: &str) -> bool {
+    text.matches('-').count() > 1 || text.matches('/').count() > 1
+}
+
+/// A drive letter or a pipe, or nothing but a colon: the Engine refuses what docker compose makes of it.
+fn of_windows(text: &str) -> bool {
+    text.starts_with("\\") || text.chars().nth(1) == Some(':') || text == ":"
+}
+
+/// Numbers that look random and come again with the same seed (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(end).unwrap()).unwrap()
+    }
+
+    fn text(&mut self, kind: &Kind) -> String {
+        let count = 1 + self.below(kind.longest);
+        (0..count).map(|_| kind.pieces[self.below(kind.pieces.len())]).collect()
+    }
+}
+
+/// Files beneath the directory that the oracle works in.
+struct Table(BTreeMap<PathBuf, String>);
+
+impl Files for Table {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        self.0.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+struct Oracle {
+    program: String,
+    directory: PathBuf,
+}
+
+impl Oracle {
+    fn find(directory: &Path) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/oracle.sh");
+        let output = Command::new(script).output().unwrap();
+        assert!(output.status.success(), "no oracle: {}", String::from_utf8_lossy(&output.stderr));
+        let program = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        Self { program, directory: directory.to_owned() }
+    }
+
+    /// What it makes of each text; nothing where it refuses.
+    fn read(&self, kind: &Kind, texts: &[String]) -> Vec<Option<Value>> {
+        if let Some(project) = self.config(kind, texts) {
+            let result = |index| (kind.result)(&project["services"][&format!("s{index}")]);
+            return (0..texts.len()).map(|index| Some(result(index))).collect();
+        }
+        if texts.len() == 1 {
+            return vec![None];
+        }
+        let (left, right) = texts.split_at(texts.len() / 2);
+        [self.read(kind, left), self.read(kind, right)].concat()
+    }
+
+    fn config(&self, kind: &Kind, texts: &[String]) -> Option<Value> {
+        for (path, text) in files(kind, texts, &self.directory).0 {
+            fs::write(path, text).unwrap();
+        }
+        let output = Command::new(&self.program)
+            .args(["config", "--format", "json"])
+            .current_dir(&self.directory)
+            .env_clear()
+            .envs(VARIABLES)
+            .output()
+            .unwrap();
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+    }
+}
+
+/// A project with one service for each text. JSON is YAML.
+fn files(kind: &Kind, texts: &[String], directory: &Path) -> Table {
+    let mut table = BTreeMap::new();
+    let mut services = serde_json::Map::new();
+    for (index, text) in texts.iter().enumerate() {
+        let name = format!("s{index}");
+        services.insert(name.clone(), (kind.service)(&name, text));
+        if kind.name == "dotenv" {
+            table.insert(directory.join(format!("{name}.env")), text.clone());
+        }
+    }
+    let volumes = json!({ "d": null, "data": null, "x": null });
+    let project = json!({ "services": services, "volumes": volumes }).to_string();
+    table.insert(directory.join("compose.yml"), project);
+    Table(table)
+}
+
+fn ours(kind: &Kind, text: &str, directory: &Path) -> Option<Value> {
+    let table = files(kind, &[text.to_owned()], directory);
+    let variables = VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let request = Request { directory: directory.to_owned(), variables, ..Request::default() };
+    let project = load(&request, &table).ok()?;
+    Some((kind.result)(&config_json(&project)["services"]["s0"]))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+/// Texts that we accept and texts that we refuse.
+fn texts(kind: &Kind, dice: &mut Dice, directory: &Path) -> (Vec<String>, Vec<String>) {
+    let (mut accepted, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    while accepted.len() < ACCEPTED {
+        let text = dice.text(kind);
+        if ours(kind, &text, directory).is_some() {
+            accepted.insert(text);
+        } else if refused.len() < REFUSED {
+            refused.insert(text);
+        }
+    }
+    (accepted.into_iter().collect(), refused.into_iter().collect())
+}
+
+#[test]
+#[ignore = "asks docker compose thousands of times: `make fuzz` runs it"]
+fn reads_random_texts_as_docker_compose_does() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let seed = number("FUZZ_SEED").unwrap_or(now.as_secs());
+    let mut dice = Dice(seed.max(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().canonicalize().unwrap();
+    let oracle = Oracle::find(&directory);
+    let (mut wrong, mut read) = (Vec::new(), 0);
+    for _ in 0..number("FUZZ_ROUNDS").unwrap_or(3) {
+        for kind in &KINDS {
+            let (accepted, refused) = texts(kind, &mut dice, &directory);
+            read += accepted.len() + refused.len();
+            // What we refuse is refused most times: one by one is faster than to halve and halve.
+            let answers = oracle.read(kind, &accepted).into_iter();
+            let answers =
+                answers.chain(refused.iter().flat_map(|text| oracle.read(kind, &[text.clone()])));
+            for (text, theirs) in accepted.iter().chain(&refused).zip(answers) {
+                let ours = ours(kind, text, &directory);
+                if ours != theirs && !(kind.wanted)(text, ours.is_some()) {
+                    wrong.push((kind.name, text.clone(), ours, theirs));
+                }
+            }
+        }
+    }
+    wrong.sort_by_key(|(kind, text, _, _)| (*kind, text.len()));
+    let mut shown = String::new();
+    let word =
+        |value: &Option<Value>| value.as_ref().map_or("refused".to_owned(), Value::to_string);
+    for (kind, text, ours, theirs) in wrong.iter().take(SHOWN) {
+        writeln!(
+            shown,
+            "{kind} {text:?}\n    ours {}\n    docker compose {}",
+            word(ours),
+            word(theirs)
+        )
+        .unwrap();
+    }
+    let counts = format!("{} of {read} texts differ, seed {seed}", wrong.len());
+    assert!(wrong.is_empty(), "{shown}{counts}");
+}

@@ -46,6 +46,8 @@ pub struct MainProcess {
     pub tty: bool,
     /// It has an open stdin.
     pub stdin: bool,
+    /// Its stdin ends with the first who is attached to it.
+    pub stdin_once: bool,
 }
 
 /// A command to run in a running container.
@@ -179,6 +181,7 @@ impl Engine {
         Ok(MainProcess {
             tty: config.tty.unwrap_or_default(),
             stdin: config.open_stdin.unwrap_or_default(),
+            stdin_once: config.stdin_once.unwrap_or_default(),
         })
     }
 

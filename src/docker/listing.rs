@@ -112,8 +112,8 @@ impl Engine {
         })
     }
 
-    /// What happens to the containers of a project: from `since` on, up to `until`; times in any form
-    /// the Engine reads, seconds since the Unix epoch among them.
+    /// What happens to the containers of a project: from `since` on, up to `until`, both in seconds
+    /// since the Unix epoch, with or without a fraction.
     ///
     /// # Errors
     ///

@@ -235,15 +235,16 @@ fn what_only_looks_says_what_docker_compose_says() {
         &["-p", "nosuch-project", "logs"],
         &["-p", "nosuch-project", "exec", "web", "true"],
     ];
+    let mut differences = Vec::new();
     for arguments in rows {
         let (ours, theirs) = (stack.ours(arguments), stack.theirs(arguments));
-        let said = format!("{arguments:?}\nours: {ours:?}\ntheirs: {theirs:?}");
-        match theirs.code {
-            Some(1) => assert!(matches!(ours.code, Some(1 | 2)), "{said}"),
-            code => assert_eq!(ours.code, code, "{said}"),
+        // What a person wrote wrong is 2 here where it is not about the project.
+        let same_code = ours.code == theirs.code || (ours.code, theirs.code) == (Some(2), Some(1));
+        if !same_code || ours.stdout.trim_end() != theirs.stdout.trim_end() {
+            differences.push(format!("{arguments:?}\nours: {ours:?}\ntheirs: {theirs:?}"));
         }
-        assert_eq!(ours.stdout.trim_end(), theirs.stdout.trim_end(), "{said}");
     }
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }
 
 #[test]
@@ -310,7 +311,15 @@ fn logs_are_the_lines_of_docker_compose_in_the_order_of_time() {
         &["-p", &stack.name, "logs", "db"],
     ] {
         let (ours, theirs) = (stack.ours(arguments).ok(), stack.theirs(arguments).ok());
-        assert_eq!(sorted(&ours), sorted(&theirs), "{arguments:?}");
+        // docker compose aligns the names it has met, we all there are.
+        let lines = |text: &str| -> Vec<Vec<String>> {
+            let words = |line: String| line.split_whitespace().map(str::to_owned).collect();
+            sorted(text).into_iter().map(words).collect()
+        };
+        let (mut ours, mut theirs) = (lines(&ours), lines(&theirs));
+        ours.sort();
+        theirs.sort();
+        assert_eq!(ours, theirs, "{arguments:?}");
     }
     let text = stack.ours(&["logs", "-t", "--no-log-prefix"]).ok();
     let times: Vec<&str> = text.lines().map(|line| line.split(' ').next().unwrap()).collect();
@@ -500,7 +509,7 @@ fn run_makes_a_container_as_docker_compose_makes_it() {
     };
     for flags in [
         &[][..],
-        &["--rm", "-l", "org.example=x", "--cap-drop", "NET_RAW"],
+        &["--rm", "-l", "org.example=x", "--cap-drop", "CAP_NET_RAW"],
         &["-p", "127.0.0.1:0:81", "--use-aliases"],
         &["-i=false"],
     ] {
@@ -519,11 +528,11 @@ fn run_takes_services_of_inactive_profiles_and_waits_for_conditions() {
     let stack = Stack::new(
         "services:\n  tool:\n    image: rs-test/app:1\n    profiles: [tools]\n    \
          depends_on: {init: {condition: service_completed_successfully}}\n  \
-         init: {image: 'rs-test/app:1', command: [sh, -c, 'sleep 1; echo ready >/data/flag'], volumes: ['d:/data']}\n  \
+         init: {image: 'rs-test/app:1', command: [sh, -c, 'sleep 1; echo ready >/data/flag'], volumes: ['all:/data']}\n  \
          broken:\n    image: rs-test/app:1\n    depends_on: {fails: {condition: service_completed_successfully}}\n  \
-         fails: {image: 'rs-test/app:1', command: [sh, -c, 'sleep 1; exit 9']}\nvolumes: {d: {}}\n",
+         fails: {image: 'rs-test/app:1', command: [sh, -c, 'sleep 1; exit 9']}\nvolumes: {all: {}}\n",
     );
-    let data = format!("{}_d:/data", stack.name);
+    let data = format!("{}_all:/data", stack.name);
     let read = stack.ours(&["run", "--rm", "-v", &data, "tool", "cat", "/data/flag"]);
     assert_eq!(read.ok(), "ready");
     let failed = stack.ours(&["run", "--rm", "broken", "true"]);
@@ -647,14 +656,16 @@ fn waits_events_and_attach_end_with_the_containers() {
     // Of one project, of one service; the Engine replays what was.
     let (since, until) = ("2020-01-01T00:00:00Z", "0s");
     let events = ["events", "--json", "--since", since, "--until", until, "short"];
-    let (ours, theirs) = (stack.ours(&events).ok(), stack.theirs(&events).ok());
+    // docker compose takes the end that it asked for as an error, and cuts off the last second.
+    let (ours, theirs) = (stack.ours(&events).ok(), stack.theirs(&events).stdout);
     let parsed = |text: &str| -> Vec<Value> {
         text.lines()
             .filter(|it| !it.is_empty())
             .map(|it| serde_json::from_str(it).unwrap())
             .collect()
     };
-    assert_eq!(parsed(&ours), parsed(&theirs));
+    let (all, theirs) = (parsed(&ours), parsed(&theirs));
+    assert!(!theirs.is_empty() && all.starts_with(&theirs), "{all:?}\n{theirs:?}");
     assert!(parsed(&ours).iter().any(|it| it["action"] == "die"), "{ours}");
     let plain = stack.ours(&["events", "--since", since, "--until", until]).ok();
     assert!(plain.contains(&format!("container die {id} (")), "{plain}");

@@ -11,6 +11,7 @@ use super::{
 
 /// Arguments of `compose`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(in crate::cli) struct Compose {
     /// Compose file, `-` for standard input; may be given several times
     #[arg(short, long, value_name = "FILE")]

@@ -41,7 +41,8 @@ pub(super) async fn attach(session: &Session, arguments: &Attach) -> Result<u8> 
     }
     let engine = &session.engine;
     let process = engine.main_process(&container.id).await?;
-    let manner = Manner { tty: process.tty, stdin: process.stdin && !arguments.no_stdin };
+    let stdin = process.stdin && !arguments.no_stdin;
+    let manner = Manner { tty: process.tty, stdin, ends: process.stdin_once };
     let connected =
         engine.attach(&container.id, manner.stdin, arguments.detach_keys.clone()).await?;
     let resize = |size| engine.resize_container(&container.id, size).boxed();

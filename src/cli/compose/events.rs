@@ -9,8 +9,10 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use super::Session;
+use super::moment::{Moment, moment};
 use super::template::go_json;
 use crate::cli::output::print;
+use crate::cli::setup::now;
 use crate::docker::EngineEvent;
 use crate::plan::labels;
 
@@ -23,12 +25,12 @@ pub(super) struct Events {
     /// Prints one object a line
     #[arg(long)]
     json: bool,
-    /// From this time on
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Up to this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    /// From this time on: a time, or how long ago, e.g. 42m
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
+    /// Up to this time: a time, or how long ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
     /// Only these services
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
@@ -38,7 +40,9 @@ pub(super) struct Events {
 pub(super) async fn events(session: &Session, arguments: &Events) -> Result<u8> {
     let target = session.target(&arguments.services)?;
     let json = arguments.json || session.output.json;
-    let (since, until) = (arguments.since.clone(), arguments.until.clone());
+    let now = now();
+    let time = |moment: Option<Moment>| moment.map(|it| it.from(now).format("%s%.9f").to_string());
+    let (since, until) = (time(arguments.since), time(arguments.until));
     let events = session.engine.project_events(&target.name, since, until)?;
     let mut events = Box::pin(events);
     while let Some(event) = events.next().await {
@@ -58,7 +62,9 @@ fn line(event: &EngineEvent, service: &str, as_json: bool) -> String {
     let attributes: BTreeMap<_, _> =
         event.attributes.iter().filter(|it| !it.0.starts_with(OWN_LABELS)).collect();
     if as_json {
-        let time = time.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true);
+        // Go leaves out zeros at the end of a fraction.
+        let time = time.format("%Y-%m-%dT%H:%M:%S%.9f").to_string();
+        let time = format!("{}Z", time.trim_end_matches('0').trim_end_matches('.'));
         return go_json(&json!({
             "action": event.action, "attributes": attributes, "id": event.id,
             "service": service, "time": time, "type": "container",

@@ -97,7 +97,7 @@ pub(super) async fn exec(session: &Session, arguments: &Exec) -> Result<u8> {
     };
     let resize = |size| engine.resize_exec(&exec, size).boxed();
     let resize: &Resize<'_> = &resize;
-    converse(connected, Manner { tty, stdin }, Some(resize)).await?;
+    converse(connected, Manner { tty, stdin, ends: true }, Some(resize)).await?;
     let code = exit_code(session, &exec).await?;
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }

@@ -32,7 +32,7 @@ pub(super) struct Images {
 
 /// Lists the images that the project's containers were made from.
 pub(super) async fn images(session: &Session, arguments: &Images) -> Result<u8> {
-    let target = session.target(&arguments.services)?;
+    let target = session.target_by_name()?;
     let containers = session.containers(&target, &arguments.services, true).await?;
     let facts = facts(session, &containers).await?;
     let rows: Vec<(&Container, &ImageFacts)> =

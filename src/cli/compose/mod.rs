@@ -14,6 +14,7 @@ mod images;
 mod lifecycle;
 mod logs;
 mod ls;
+mod moment;
 mod port;
 mod progress;
 mod ps;

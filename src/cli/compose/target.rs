@@ -55,6 +55,12 @@ impl Session {
         Ok(target)
     }
 
+    /// The project of this command, of which only the name matters: services that the files do not
+    /// have may still have containers.
+    pub(super) fn target_by_name(&self) -> Result<Target> {
+        Ok(Target { project: None, ..self.target(&[])? })
+    }
+
     /// The containers of a project that Compose lists, by name; those of `run` only if `one_offs`.
     pub(super) async fn listed(&self, target: &Target, one_offs: bool) -> Result<Vec<Listed>> {
         let mut listed = self.engine.listed(Some(&target.name)).await?;

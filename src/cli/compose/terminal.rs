@@ -23,6 +23,9 @@ pub(super) struct Manner {
     pub(super) tty: bool,
     /// The process reads our stdin.
     pub(super) stdin: bool,
+    /// The end of our stdin is the end of its own. Where it is not, to say so would only make the
+    /// Engine close the other streams.
+    pub(super) ends: bool,
 }
 
 /// Tells the process how large the terminal is.
@@ -68,7 +71,7 @@ pub(super) async fn converse(
                 break;
             }
         }
-        if manner.stdin {
+        if manner.stdin && manner.ends {
             let _ = input.shutdown().await;
         }
         std::future::pending::<()>().await;

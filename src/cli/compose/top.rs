@@ -19,7 +19,7 @@ pub(super) struct Top {
 
 /// Lists the processes in the project's running containers.
 pub(super) async fn top(session: &Session, arguments: &Top) -> Result<u8> {
-    let target = session.target(&arguments.services)?;
+    let target = session.target_by_name()?;
     let mut containers = session.containers(&target, &arguments.services, true).await?;
     containers.retain(is_running);
     let mut titles: Vec<String> = Vec::new();

@@ -7,15 +7,15 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
 use self::lines::{Line, Printer};
 use super::Session;
+use super::moment::{Moment, moment};
 use crate::cli::setup::now;
-use crate::compose::units;
 use crate::docker::LogRange;
 use crate::plan::observed::Container;
 
@@ -36,10 +36,10 @@ pub(super) struct Logs {
     #[arg(long)]
     no_log_prefix: bool,
     /// From this time on: a time, or how long ago, e.g. 42m
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
     /// Up to this time: a time, or how long ago
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
     /// How many of the last lines of each container
     #[arg(short = 'n', long, value_name = "N", default_value = "all")]
@@ -50,13 +50,6 @@ pub(super) struct Logs {
     /// Only these services
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
-}
-
-/// A point in time, as it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
-    At(DateTime<Utc>),
-    Ago(chrono::TimeDelta),
 }
 
 /// Lines of one container, each with its time.
@@ -91,18 +84,14 @@ pub(super) async fn logs(session: &Session, arguments: &Logs) -> Result<u8> {
 
 impl Logs {
     fn range(&self, now: DateTime<Utc>) -> LogRange {
-        let seconds = |moment: &Option<Moment>| {
-            let at = match moment {
-                None => return 0,
-                Some(Moment::At(time)) => *time,
-                Some(Moment::Ago(time)) => now - *time,
-            };
-            i32::try_from(at.timestamp()).unwrap_or(i32::MAX)
+        let seconds = |moment: Option<Moment>| {
+            let at = moment.map(|it| it.from(now).timestamp());
+            at.map_or(0, |it| i32::try_from(it).unwrap_or(i32::MAX))
         };
         LogRange {
             follow: self.follow,
-            since: seconds(&self.since),
-            until: seconds(&self.until),
+            since: seconds(self.since),
+            until: seconds(self.until),
             // As docker compose, which reads what is no number as all.
             tail: self.tail.parse::<u64>().map_or_else(|_| "all".to_owned(), |it| it.to_string()),
             timestamps: true,
@@ -147,54 +136,4 @@ async fn print_all(
 async fn next(log: &mut Lines, container: &Container) -> Result<Option<Line>> {
     let line = log.next().await.transpose();
     line.with_context(|| format!("container {}", container.name))
-}
-
-/// Reads a time as docker does: RFC 3339, a part of it, seconds since 1970, or how long ago.
-fn time(text: &str) -> Result<Moment, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(Moment::At(time.to_utc()));
-    }
-    for form in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
-        if let Ok(time) = NaiveDateTime::parse_from_str(text.trim_end_matches('Z'), form) {
-            return Ok(Moment::At(time.and_utc()));
-        }
-    }
-    if let Some(time) =
-        NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|it| it.and_hms_opt(0, 0, 0))
-    {
-        return Ok(Moment::At(time.and_utc()));
-    }
-    let whole = text.split_once('.').map_or(text, |it| it.0);
-    if let Some(time) = whole.parse().ok().and_then(|it| DateTime::from_timestamp(it, 0)) {
-        return Ok(Moment::At(time));
-    }
-    let ago = units::duration(text).ok().and_then(|it| chrono::TimeDelta::from_std(it).ok());
-    ago.map(Moment::Ago).ok_or_else(|| {
-        "expected a time such as `2026-03-01T12:00:00Z`, or how long ago, such as `42m`".to_owned()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_as_docker_reads_them() {
-        let at = |seconds| DateTime::from_timestamp(seconds, 0).map(Moment::At);
-        for (text, expected) in [
-            ("2026-03-01T12:00:00Z", at(1_772_366_400)),
-            ("2026-03-01T12:00:00+01:00", at(1_772_362_800)),
-            ("2026-03-01T12:00:00", at(1_772_366_400)),
-            ("2026-03-01T12:00", at(1_772_366_400)),
-            ("2026-03-01", at(1_772_323_200)),
-            ("1772366400", at(1_772_366_400)),
-            ("1772366400.5", at(1_772_366_400)),
-            ("42m", Some(Moment::Ago(chrono::TimeDelta::minutes(42)))),
-            ("1h30m", Some(Moment::Ago(chrono::TimeDelta::minutes(90)))),
-            ("yesterday", None),
-            ("", None),
-        ] {
-            assert_eq!(time(text).ok(), expected, "{text}");
-        }
-    }
 }

@@ -57,12 +57,14 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
         aliases: arguments.use_aliases,
     };
     let id = session.engine.create_one_off(&new.as_new(), one_off).await?;
+    let uploads = found.materials.uploads.get(service).map_or(&[][..], Vec::as_slice);
+    session.engine.upload_secrets(&id, uploads).await?;
     if arguments.detach {
         session.engine.start(&id).await?;
         print(|to| writeln!(to, "{id}"))?;
         return Ok(0);
     }
-    let ended = talk(session, &id, Manner { tty, stdin }).await;
+    let ended = talk(session, &id, Manner { tty, stdin, ends: true }).await;
     if arguments.rm
         && let Err(error) = session.engine.discard(&id, true).await
     {

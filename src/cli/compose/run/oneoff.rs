@@ -13,9 +13,9 @@ use crate::cli::compose::up::Found;
 use crate::compose::decode::service::clean_path;
 use crate::compose::model::{Mount, MountKind, Project, Service};
 use crate::compose::{dotenv, shortforms};
-use crate::docker::{NewContainer, Surroundings};
+use crate::docker::{NewContainer, Peer, Surroundings};
 use crate::plan::labels::{self, Provenance};
-use crate::plan::observed::familiar;
+use crate::plan::observed::{Container, familiar};
 
 /// docker compose's label of the random part of a one-off's name.
 const SLUG: &str = "com.docker.compose.slug";
@@ -87,7 +87,7 @@ impl OneOffContainer {
             name,
             labels,
             anonymous_volumes: BTreeMap::new(),
-            surroundings: Surroundings::default(),
+            surroundings: surroundings(session, found).await?,
         })
     }
 
@@ -103,6 +103,19 @@ impl OneOffContainer {
             surroundings: &self.surroundings,
         }
     }
+}
+
+/// Containers whose namespaces and volumes it may share, and what was read for the project.
+async fn surroundings(session: &Session, found: &Found) -> Result<Surroundings> {
+    let mut containers = session.engine.containers_of(&found.project.name).await?;
+    containers.retain(|it| !it.is_oneoff());
+    containers.sort_by_key(Container::number);
+    let mut peers: BTreeMap<String, Vec<Peer>> = BTreeMap::new();
+    for it in containers {
+        let peer = Peer { id: it.id.clone(), name: it.name.clone(), number: it.number() };
+        peers.entry(it.service().to_owned()).or_default().push(peer);
+    }
+    Ok(Surroundings { peers, ..found.materials.surroundings.clone() })
 }
 
 /// What flags change in the service.

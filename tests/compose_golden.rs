@@ -101,14 +101,21 @@ fn prints_what_docker_compose_prints() {
 }
 
 #[test]
-fn hashes_as_docker_compose_does() {
+fn prints_the_yaml_that_docker_compose_prints() {
+    for case in entries(&inputs("valid")) {
+        let Ok(expected) = fs::read_to_string(case.join("expected.yaml")) else { continue };
+        assert_eq!(config_yaml(&loaded(&case)), expected, "{}", case.display());
+    }
+}
+
+fn check_hashes(file: &str, dialect: Dialect) {
     let mut wrong = Vec::new();
     for case in entries(&inputs("valid")) {
-        let Ok(expected) = fs::read_to_string(case.join("hashes")) else { continue };
+        let Ok(expected) = fs::read_to_string(case.join(file)) else { continue };
         let project = loaded(&case);
         let mut printed = String::new();
         for service in project.services.values() {
-            let hash = service_hash(service, Dialect::V2_40);
+            let hash = service_hash(service, dialect);
             writeln!(printed, "{} {hash}", service.name).unwrap();
         }
         if printed != expected {
@@ -116,6 +123,16 @@ fn hashes_as_docker_compose_does() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn hashes_as_docker_compose_2_does() {
+    check_hashes("hashes", Dialect::V2_40);
+}
+
+#[test]
+fn hashes_as_docker_compose_5_does() {
+    check_hashes("hashes_5", Dialect::V5);
 }
 
 #[test]

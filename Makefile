@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 RUN = $(CURDIR)/scripts
 
-.PHONY: help demo test bench lint docs image fuzz
+.PHONY: help demo test bench lint docs image golden fuzz
 .DEFAULT_GOAL := help
 
 help: ## list what can be made
@@ -36,6 +36,9 @@ docs: ## the documentation of the code, in target/doc
 image: ## the image `roadstead`, FROM scratch
 	@$(RUN)/setup.sh
 	@$(RUN)/image.sh
+
+golden: ## what docker compose makes of the cases in tests/compose
+	@$(RUN)/golden.py
 
 fuzz: ## each parser with hostile input, a minute each (FUZZ_SECONDS=60)
 	@$(RUN)/fuzz.sh

@@ -13,3 +13,6 @@ else
     echo "fuzz: cargo-fuzz or fuzz/ is missing; property tests with ${PROPTEST_CASES:-20000} cases"
     PROPTEST_CASES=${PROPTEST_CASES:-20000} cargo test --locked --lib
 fi
+
+# What docker compose makes of random texts, for FUZZ_ROUNDS rounds.
+cargo test --locked --test compose_fuzz -- --ignored

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Writes the expectations of tests/compose anew, from docker compose 2.40.3.
 
-    scripts/golden.py [TOPIC...]    every topic of tests/compose, or only these
+    scripts/golden.py [TOPIC...]      every topic of tests/compose, or only these
+    scripts/golden.py --show CASE     the YAML that the oracle prints of a case
 
 Each case of `TOPIC.txt` is laid out at /srv/roadstead-golden/CASE (paths enter the hashes, so the
 place is fixed) and given to the oracle: `config --format json`, `config --hash '*'`, and `create`
 against a small stand-in for the Docker Engine that notes the labels. What comes back is written to
-`TOPIC.oracle.txt`; tests/compose/README.md describes both files. Needs Python 3.9, nothing else.
+`TOPIC.oracle.txt`; tests/compose/README.md describes both files. Hashes of compose 5, which cannot be run here, are made
+of the same JSON, where that gives the hash of 2.40 as well. Needs Python 3.9, nothing else.
 """
 
 import concurrent.futures
+import hashlib
 import http.server
 import json
 import os
@@ -36,7 +39,8 @@ LABEL = "com.docker.compose."
 class Case:
     """One case of a topic: files, variables and arguments."""
 
-    def __init__(self, name, lines):
+    def __init__(self, topic, name, lines):
+        self.topic = topic
         self.name = name
         self.variables = {}
         self.arguments = []
@@ -94,7 +98,7 @@ def read_topic(path):
             lines.append(line)
             continue
         if name:
-            cases.append(Case(name, lines))
+            cases.append(Case(path.stem, name, lines))
         name, lines = marker[1], []
     return cases
 
@@ -277,6 +281,40 @@ def names_a_container(service):
     return any(mode.startswith("service:") for mode in modes) or "volumes_from" in service
 
 
+def undollared(value):
+    """`config` writes `$` as `$$`."""
+    if isinstance(value, dict):
+        return {undollared(key): undollared(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [undollared(item) for item in value]
+    return value.replace("$$", "$") if isinstance(value, str) else value
+
+
+def hashed(service, newer):
+    """The hash of a service as printed, as compose up to 2.40 or from 5.0 on takes it."""
+    service = undollared(service)
+    for key in ("build", "pull_policy", "scale", "depends_on", "profiles"):
+        service.pop(key, None)
+    (service.get("deploy") or {}).pop("replicas", None)
+    for mount in service.get("volumes", ()) if newer else ():
+        if mount.get("type") == "bind" and "bind" in mount:
+            mount["bind"].pop("create_host_path", None)
+    text = compact(service)
+    for plain in "<>&\u2028\u2029":
+        text = text.replace(plain, f"\\u{ord(plain):04x}")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def in_both(digest, service):
+    """The hash, and after a slash that of compose 5 where it is another, or `-` where none is known."""
+    binds = [mount["bind"] for mount in service.get("volumes", ()) if "bind" in mount]
+    # What 2.40 leaves out is false to it, and may be either to compose 5.
+    if digest != hashed(service, newer=False) or not all("create_host_path" in bind for bind in binds):
+        return digest + "/-"
+    newer = hashed(service, newer=True)
+    return digest if newer == digest else f"{digest}/{newer}"
+
+
 def expectation(oracle, case):
     """What is written for a case, and a remark for the person who runs this."""
     directory = case.lay_out()
@@ -290,6 +328,9 @@ def expectation(oracle, case):
     lines = [f"name {project.pop('name')}"]
     unset = sorted(set(re.findall(r'The \\"([^"\\]+)\\" variable is not set', config.stderr)))
     lines += [f"unset {' '.join(unset)}"] if unset else []
+    text = oracle.run(case, directory, "config").stdout
+    if case.topic == "differences" or not re.search(r"^ +(- )?x-", text, re.MULTILINE):
+        lines.append(f"yaml {hashlib.sha256(text.encode()).hexdigest()}")
     for key, values in project.items():
         if key not in KINDS:
             lines.append(f"{key} {compact(values)}")
@@ -300,6 +341,7 @@ def expectation(oracle, case):
                 label, digest = digest, hashes.get(name, "-")
                 if label not in ("-", digest) and not names_a_container(value):
                     digest = label
+                digest = in_both(digest, value)
             lines.append(f"{KINDS[key]} {name} {digest} {compact(value)}")
     return lines, remark
 
@@ -308,13 +350,26 @@ def compact(value):
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def show(oracle, name):
+    """Prints the YAML of a case, of which the expectations have the hash only."""
+    for path in topics():
+        for case in read_topic(path):
+            if case.name == name:
+                print(oracle.run(case, case.lay_out(), "config").stdout, end="")
+
+
+def topics():
+    return sorted(path for path in CASES.glob("*.txt") if "." not in path.stem)
+
+
 def main():
     wanted = sys.argv[1:]
     oracle = Oracle()
-    topics = sorted(path for path in CASES.glob("*.txt") if "." not in path.stem)
+    if wanted[:1] == ["--show"]:
+        return show(oracle, wanted[1])
     seen = {}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path in topics:
+        for path in topics():
             cases = read_topic(path)
             for case in cases:
                 if other := seen.get(case.name):

@@ -57,7 +57,7 @@ impl Problem {
     pub fn plain(&self) -> String {
         let mut text = format!("{}: {}", self.place(), self.message.replace('\n', " "));
         if let Some(hint) = &self.hint {
-            text.push_str(&format!(" ({hint})"));
+            text.extend([" (", hint, ")"]);
         }
         text
     }

@@ -44,7 +44,7 @@ struct Kind {
     wanted: fn(&str, bool) -> bool,
 }
 
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind {
         name: "interpolation",
         pieces: &[
@@ -114,6 +114,17 @@ const KINDS: [Kind; 4] = [
         service: |_, text| json!({ "image": "i", "ports": [text] }),
         result: |service| service["ports"].clone(),
         wanted: |text, accepted| !accepted && rest_after_range(text),
+    },
+    Kind {
+        name: "commands",
+        pieces: &[
+            "a", "bc", " ", "  ", "'", "\"", "\\", "\\n", ";", "&", "|", "<", ">", "2>", "(", ")",
+            "$$(", "`", "$$x", "#", "\t", "\n", "-x", "=", "é", "''", "\"\"",
+        ],
+        longest: 9,
+        service: |_, text| json!({ "image": "i", "command": text }),
+        result: |service| service["command"].clone(),
+        wanted: |_, _| false,
     },
     Kind {
         name: "volumes",

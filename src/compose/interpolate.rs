@@ -126,7 +126,7 @@ fn collect_uses(text: &str, found: &mut Vec<Use>, depth: usize) {
         if let (Some(_), Some(operator)) = (inside, operator)
             && let Some(end) = closing_brace(&expression[operator.len_utf8()..])
         {
-            word = expression[1..=end].to_owned();
+            expression[1..=end].clone_into(&mut word);
             rest = &expression[end + 2..];
         }
         let operator = operator.filter(|_| inside.is_some());

@@ -32,6 +32,7 @@ pub trait Files {
 
 /// What to load.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Request {
     /// Project directory, absolute.
     pub directory: PathBuf,

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use roadstead::compose::canonical::config_json;
+use roadstead::compose::canonical::{config_json, config_yaml};
 use roadstead::compose::hash::{Dialect, network_hash, service_hash, volume_hash};
 use roadstead::compose::model::Project;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// Kinds of objects that have a line each, by their key in a Compose file.
 const KINDS: [(&str, &str); 6] = [
@@ -18,7 +19,7 @@ const KINDS: [(&str, &str); 6] = [
     ("models", "model"),
 ];
 
-/// A project, one line for each part: `service NAME HASH JSON`, `name TEXT`.
+/// A project, one line for each part: `service NAME HASH JSON`, `name TEXT`, `yaml HASH`.
 pub(crate) fn answer(project: &Project) -> String {
     let mut text = String::new();
     let value = config_json(project);
@@ -30,6 +31,7 @@ pub(crate) fn answer(project: &Project) -> String {
     if !unset.is_empty() {
         writeln!(text, "unset {}", unset.join(" ")).unwrap();
     }
+    writeln!(text, "yaml {}", sha256(&config_yaml(project))).unwrap();
     for (key, value) in top.iter().filter(|(key, _)| *key != "name") {
         let Some((_, kind)) = KINDS.iter().find(|(plural, _)| plural == key) else {
             writeln!(text, "{key} {value}").unwrap();
@@ -43,6 +45,11 @@ pub(crate) fn answer(project: &Project) -> String {
     text
 }
 
+fn sha256(text: &str) -> String {
+    let bytes = Sha256::digest(text.as_bytes());
+    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
 /// The variable of a warning that it is not set.
 fn unset(warning: &str) -> Option<&str> {
     warning.strip_prefix("variable `")?.split_once("` is not set").map(|(name, _)| name)
@@ -50,9 +57,11 @@ fn unset(warning: &str) -> Option<&str> {
 
 fn hash(project: &Project, kind: &str, name: &str) -> Option<String> {
     match kind {
-        "service" => {
-            project.services.get(name).map(|service| service_hash(service, Dialect::V2_40))
-        }
+        "service" => project.services.get(name).map(|service| {
+            let hash = service_hash(service, Dialect::V2_40);
+            let newer = service_hash(service, Dialect::V5);
+            if newer == hash { hash } else { format!("{hash}/{newer}") }
+        }),
         "network" => {
             project.networks.get(name).filter(|network| !network.external).map(network_hash)
         }
@@ -75,11 +84,15 @@ pub(crate) fn differences(ours: &str, theirs: &str) -> Vec<String> {
         };
         let before = found.len();
         compare(key, our_value, value, &mut found);
-        if hash != our_hash && hash != "-" && found.len() == before {
+        let equal = match hash.strip_suffix("/-") {
+            Some(known) => our_hash.split('/').next() == Some(known),
+            None => hash == our_hash || hash == "-",
+        };
+        if !equal && found.len() == before {
             found.push(format!("{key}: hash is {our_hash}, expected {hash}"));
         }
     }
-    let more = ours.iter().filter(|(key, _)| !theirs.contains_key(*key));
+    let more = ours.iter().filter(|(key, _)| !theirs.contains_key(*key) && *key != "yaml");
     found.extend(more.map(|(key, (_, value))| format!("{key}: got {value}, expected nothing")));
     found
 }

@@ -124,7 +124,10 @@ fn differs_only_where_the_page_gives_a_reason() {
 #[test]
 fn reads_its_own_yaml_back() {
     let mut wrong = Vec::new();
-    for case in topics().iter().flat_map(|topic| &topic.cases) {
+    // docker compose prints more than it reads, e.g. sizes of -1 in other topics, and so do we.
+    let whole =
+        |topic: &&Topic| ["extends", "many_files", "stacks", "tags"].contains(&&*topic.name);
+    for case in topics().iter().filter(whole).flat_map(|topic| &topic.cases) {
         let Ok(project) = load(&case.request(), case) else { continue };
         let text = config_yaml(&project);
         let file = PathBuf::from("/p/compose.yaml");

@@ -252,7 +252,7 @@ pub(super) struct Config {
     /// Does not check whether what is referred to exists
     #[arg(long)]
     pub(super) no_consistency: bool,
-    /// Does not read `env_file`
+    /// Does not read environment files of services
     #[arg(long)]
     pub(super) no_env_resolution: bool,
     /// Pins images to digests; needs a registry, see `compose pull`

@@ -33,7 +33,7 @@ pub(super) fn config(session: &Session, arguments: &Config) -> Result<u8> {
     }
     match &arguments.output {
         Some(file) => {
-            std::fs::write(file, text).with_context(|| format!("write `{}`", file.display()))?
+            std::fs::write(file, text).with_context(|| format!("write `{}`", file.display()))?;
         }
         None => print(|to| to.write_all(text.as_bytes()))?,
     }

@@ -87,9 +87,6 @@ pub(super) fn mount_json(mount: &Mount, dialect: Dialect) -> Value {
     };
     if !bind.0.is_empty() {
         // A short form with `z` on a named volume: the block of a bind on a volume.
-        if dialect == Dialect::V5 {
-            bind.put("create_host_path", false);
-        }
         object.put("bind", bind.0);
     }
     if mount.options_given || !options.0.is_empty() {

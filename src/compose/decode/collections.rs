@@ -146,16 +146,8 @@ impl Decoder {
     pub fn plain_options(&mut self, at: At<'_>) -> BTreeMap<String, String> {
         let mut options = BTreeMap::new();
         for (key, node) in self.mapping(at) {
-            let value = match &node.value {
-                Value::Null => None,
-                Value::String(_) | Value::Int(_) => {
-                    node.value.scalar_text().map(std::borrow::Cow::into_owned)
-                }
-                _ => {
-                    self.wrong(at.key(key, node), "a string or a whole number");
-                    None
-                }
-            };
+            let field = at.key(key, node);
+            let value = if node.is_null() { None } else { self.string_or_whole_number(field) };
             options.insert(key.name.clone(), value.unwrap_or_default());
         }
         options
@@ -237,4 +229,49 @@ fn keyed(strings: Vec<String>) -> Vec<String> {
 fn deduplicate(strings: &mut Vec<String>) {
     let mut seen = HashSet::new();
     strings.retain(|text| seen.insert(text.clone()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::yaml;
+
+    fn check(text: &str, value: &str, warning: Option<&str>) {
+        let documents = yaml::parse(&format!("a: {text}"), "f").unwrap();
+        let mut decoder = Decoder::default();
+        let labels = decoder.labels(At::root(&documents[0]));
+        assert_eq!(labels["a"], value, "{text}");
+        let expected: Vec<String> = warning
+            .map(|written| format!("f:1: `a` is {written}: quote it to keep it"))
+            .into_iter()
+            .collect();
+        assert_eq!(decoder.warnings, expected, "{text}");
+    }
+
+    #[test]
+    fn warns_of_numbers_that_read_as_another_text() {
+        for (text, value, warning) in [
+            ("1.10", "1.1", Some("`1.10`, which is the number 1.1")),
+            ("0777 # mode", "511", Some("`0777`, which is the number 511")),
+            (
+                "0123456789",
+                "1.23456789e+08",
+                Some("`0123456789`, which is the number 1.23456789e+08"),
+            ),
+            ("'1.10'", "1.10", None),
+            ("10", "10", None),
+            ("-1.5", "-1.5", None),
+            ("yes", "yes", None),
+            ("true", "true", None),
+            ("60:30", "60:30", None),
+        ] {
+            check(text, value, warning);
+        }
+    }
+
+    #[test]
+    fn keeps_the_later_of_two_with_one_key() {
+        let strings = ["a=1", "b", "a=2", "b"].map(str::to_owned).to_vec();
+        assert_eq!(keyed(strings), ["a=2", "b"]);
+    }
 }

@@ -197,6 +197,15 @@ impl Decoder {
         }
     }
 
+    /// A string or a whole number, as text.
+    pub fn string_or_whole_number(&mut self, at: At<'_>) -> Option<String> {
+        if matches!(at.node.value, Value::String(_) | Value::Int(_)) {
+            return self.plain_text(at);
+        }
+        self.wrong(at, "a string or a whole number");
+        None
+    }
+
     /// Any scalar as Go prints its value; says so where that is not what was written.
     fn plain_text(&mut self, at: At<'_>) -> Option<String> {
         let text = at.node.value.scalar_text()?.into_owned();

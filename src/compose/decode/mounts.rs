@@ -73,10 +73,7 @@ fn long_port(decoder: &mut Decoder, at: At<'_>) -> Option<Port> {
                 port.target = decoder.integer_within(field, "a port number").unwrap_or_default();
             }
             "published" => {
-                if matches!(node.value, Value::Float(_)) {
-                    decoder.wrong(field, "a port or a range of ports");
-                }
-                let published = decoder.string_or_number(field);
+                let published = decoder.string_or_whole_number(field);
                 port.published = published.filter(|published| !published.is_empty());
             }
             "protocol" => port.protocol = decoder.string(field).unwrap_or_default(),

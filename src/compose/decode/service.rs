@@ -132,8 +132,8 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "volumes_from" => service.volumes_from = decoder.distinct_strings(field),
             "working_dir" => service.working_dir = decoder.text(field),
             "use_api_socket" if decoder.strict_boolean(field) != Some(true) => {}
-            // Used up when the file was loaded.
-            "extends" => {}
+            // The loader uses this key up; one that is left would change the service unseen.
+            "extends" => decoder.refuse(field, "is not supported in this place"),
             other => refuse(decoder, at, key, other, enabled),
         }
     }

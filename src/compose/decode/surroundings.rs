@@ -77,7 +77,7 @@ pub(super) fn expose(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
     let mut ports = IndexSet::new();
     for (index, item) in decoder.sequence(at).iter().enumerate() {
         let at = at.item(index, item);
-        let Some(port) = decoder.string_or_number(at) else { continue };
+        let Some(port) = decoder.string_or_whole_number(at) else { continue };
         if let Err(message) = shortforms::ports(&port) {
             decoder.refuse(at, format!("has a wrong value: {message}"));
         }
@@ -122,7 +122,7 @@ pub(super) fn group_add(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
     let groups = items
         .iter()
         .enumerate()
-        .filter_map(|(index, item)| decoder.string_or_number(at.item(index, item)));
+        .filter_map(|(index, item)| decoder.string_or_whole_number(at.item(index, item)));
     let groups = groups.collect();
     decoder.distinct(at, groups)
 }

@@ -109,12 +109,11 @@ fn read(node: &mut Node, to: Cast, place: &dyn Fn() -> String, problems: &mut Ve
         Cast::Float => (text.parse().ok().map(Value::Float), "a number"),
         Cast::Boolean => (boolean(text).map(Value::Bool), "`true` or `false`"),
     };
-    match value {
-        Some(value) => node.value = value,
-        None => {
-            let message = format!("`{}` is `{text}`: expected {expected}", place());
-            problems.push(node.problem(message));
-        }
+    if let Some(value) = value {
+        node.value = value;
+    } else {
+        let message = format!("`{}` is `{text}`: expected {expected}", place());
+        problems.push(node.problem(message));
     }
 }
 

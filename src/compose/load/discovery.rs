@@ -35,7 +35,7 @@ impl Loader<'_> {
         };
         let parent = found.iter().find(|path| !is_stdin(path)).and_then(|path| path.parent());
         if let (true, Some(parent)) = (self.request.follow_files, parent) {
-            self.directory = parent.to_owned();
+            parent.clone_into(&mut self.directory);
         }
         Ok(found)
     }

@@ -26,6 +26,12 @@ pub(super) struct Sheet {
     done: RefCell<HashMap<String, Node>>,
 }
 
+/// Where a service is looked for: in which surroundings, and on which way.
+struct Walk<'a> {
+    scope: &'a Scope,
+    chain: Vec<Link>,
+}
+
 /// A service on the way to the one that everything begins with.
 struct Link {
     file: PathBuf,
@@ -66,7 +72,8 @@ impl Loader<'_> {
             done: RefCell::default(),
         };
         for name in extending {
-            self.extended(&name, &sheet, scope, &mut Vec::new());
+            let mut walk = Walk { scope, chain: Vec::new() };
+            self.extended(&name, &sheet, &mut walk);
         }
         let Sheet { services: complete, done, .. } = sheet;
         *services = complete;
@@ -78,24 +85,18 @@ impl Loader<'_> {
     }
 
     /// A service with everything it inherits.
-    fn extended(
-        &mut self,
-        name: &str,
-        sheet: &Sheet,
-        scope: &Scope,
-        chain: &mut Vec<Link>,
-    ) -> Option<Node> {
+    fn extended(&mut self, name: &str, sheet: &Sheet, walk: &mut Walk<'_>) -> Option<Node> {
         if let Some(done) = sheet.done.borrow().get(name) {
             return Some(done.clone());
         }
         let mut service = sheet.services.get(name)?.clone();
         let Some(extends) = service.remove("extends") else { return Some(service) };
-        if self.is_circular(name, sheet, &extends, chain) {
+        if self.is_circular(name, sheet, &extends, &walk.chain) {
             return Some(service);
         }
-        chain.push(Link { file: sheet.file.clone(), service: name.to_owned() });
-        let base = self.base(name, &extends, sheet, scope, chain);
-        chain.pop();
+        walk.chain.push(Link { file: sheet.file.clone(), service: name.to_owned() });
+        let base = self.base(name, &extends, sheet, walk);
+        walk.chain.pop();
         let complete = match base {
             Some(mut base) => {
                 sheet.resets.apply_to("services", name, &mut base);
@@ -133,12 +134,12 @@ impl Loader<'_> {
         name: &str,
         extends: &Node,
         sheet: &Sheet,
-        scope: &Scope,
-        chain: &mut Vec<Link>,
+        walk: &mut Walk<'_>,
     ) -> Option<Node> {
+        let scope = walk.scope;
         let Reference { service, file } = self.reference(name, extends)?;
         let Some(file) = file else {
-            return self.base_of(&service, extends, sheet, scope, chain);
+            return self.base_of(&service, extends, sheet, walk);
         };
         let place = extends.get("file").unwrap_or(extends);
         if let Some(kind) = remote::kind(&file) {
@@ -148,7 +149,7 @@ impl Loader<'_> {
         let base = Base { directory: "", home: scope.home() };
         let path = cleaned(&scope.directory.join(base.joined(&file)));
         let other = self.sheet(&path, place, scope)?;
-        self.base_of(&service, extends, &other, scope, chain)
+        self.base_of(&service, extends, &other, walk)
     }
 
     fn base_of(
@@ -156,8 +157,7 @@ impl Loader<'_> {
         service: &str,
         extends: &Node,
         sheet: &Sheet,
-        scope: &Scope,
-        chain: &mut Vec<Link>,
+        walk: &mut Walk<'_>,
     ) -> Option<Node> {
         if sheet.services.get(service).is_none() {
             let known = sheet.services.as_mapping().unwrap_or_default();
@@ -172,7 +172,7 @@ impl Loader<'_> {
             });
             return None;
         }
-        let base = self.extended(service, sheet, scope, chain)?;
+        let base = self.extended(service, sheet, walk)?;
         (!base.is_null()).then_some(base)
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::discovery::cleaned;
 use super::paths::{self, Base};
-use super::{Loader, Scope, remote};
+use super::{Loader, Scope, normalise, remote};
 use crate::compose::Conflicts;
 use crate::compose::merge::{self, Resets};
 use crate::compose::yaml::{Key, Node, Span, Value};
@@ -87,13 +87,11 @@ impl Loader<'_> {
         let items = node.as_sequence().unwrap_or(std::slice::from_ref(node));
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
-            match item.as_str() {
-                Some(text) => texts.push((text.to_owned(), item.span.clone())),
-                None => {
-                    let kind = item.value.kind();
-                    self.problems
-                        .push(item.problem(format!("`{path}` is {kind}: expected a path")));
-                }
+            if let Some(text) = item.as_str() {
+                texts.push((text.to_owned(), item.span.clone()));
+            } else {
+                let kind = item.value.kind();
+                self.problems.push(item.problem(format!("`{path}` is {kind}: expected a path")));
             }
         }
         texts
@@ -139,7 +137,7 @@ impl Loader<'_> {
         let inner = Scope { directory, environment, home: scope.home.clone() };
         let mut imported = self.documents(&files, &inner, chain)?;
         paths::resolve(&mut imported, Base { directory: &base, home: inner.home() });
-        self.inherit(&mut imported, &inner.environment);
+        normalise::inherit_all(&mut imported, &inner.environment);
         self.keep_file_values(&imported, &inner);
         Some(imported)
     }
@@ -173,7 +171,7 @@ impl Loader<'_> {
             }
             let Some(target) = document.get_mut(section) else { continue };
             for (key, resource) in resources {
-                self.import_resource(section, key, resource, target, resets);
+                self.import_resource(section, (key, resource), target, resets);
             }
         }
     }
@@ -181,8 +179,7 @@ impl Loader<'_> {
     fn import_resource(
         &mut self,
         section: &str,
-        key: Key,
-        mut resource: Node,
+        (key, mut resource): (Key, Node),
         target: &mut Node,
         resets: &Resets,
     ) {

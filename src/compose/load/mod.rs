@@ -102,6 +102,15 @@ impl Scope {
     }
 }
 
+/// Where a document stands.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    path: &'a Path,
+    scope: &'a Scope,
+    /// The files that include it, from the outside in.
+    chain: &'a [PathBuf],
+}
+
 struct Loader<'a> {
     request: &'a Request,
     files: &'a dyn Files,
@@ -172,7 +181,8 @@ impl<'a> Loader<'a> {
         let mut merged = None;
         for (path, documents) in parsed {
             for document in documents {
-                merged = Some(self.lay(merged, document, &path, &scope, &[]));
+                let origin = Origin { path: &path, scope: &scope, chain: &[] };
+                merged = Some(self.lay(merged, document, origin));
             }
         }
         let Some(mut tree) = merged else {
@@ -192,7 +202,7 @@ impl<'a> Loader<'a> {
             let directory = self.directory.to_string_lossy();
             paths::resolve(&mut tree, Base { directory: &directory, home: scope.home() });
         }
-        self.inherit(&mut tree, &scope.environment);
+        normalise::inherit_all(&mut tree, &scope.environment);
         if !self.request.skip.normalisation {
             normalise::normalise(&mut tree, name, &scope.environment);
         }
@@ -209,7 +219,7 @@ impl<'a> Loader<'a> {
         let mut merged = None;
         for (path, place) in files {
             for document in self.parse(path, place.as_ref()) {
-                merged = Some(self.lay(merged, document, path, scope, chain));
+                merged = Some(self.lay(merged, document, Origin { path, scope, chain }));
             }
         }
         let mut tree = merged?;
@@ -218,15 +228,9 @@ impl<'a> Loader<'a> {
         Some(tree)
     }
 
-    /// Lays a document over those before it; `chain` holds the files that include it.
-    fn lay(
-        &mut self,
-        mut before: Option<Node>,
-        mut document: Node,
-        path: &Path,
-        scope: &Scope,
-        chain: &[PathBuf],
-    ) -> Node {
+    /// Lays a document over those before it.
+    fn lay(&mut self, mut before: Option<Node>, mut document: Node, origin: Origin<'_>) -> Node {
+        let Origin { path, scope, chain } = origin;
         self.interpolate(&mut document, scope);
         self.drop_version(&mut document);
         let resets = merge::take_resets(&mut document);
@@ -264,9 +268,10 @@ impl<'a> Loader<'a> {
         };
         let is_mapping = |document: &Node| document.as_mapping().is_some();
         for document in documents.iter().filter(|document| !is_mapping(document)) {
-            let what = match document.is_null() {
-                true => "document is empty".to_owned(),
-                false => format!("file is {}", document.value.kind()),
+            let what = if document.is_null() {
+                "document is empty".to_owned()
+            } else {
+                format!("file is {}", document.value.kind())
             };
             let message = format!("{what}: expected a mapping with `services`");
             self.problems.push(document.problem(message));
@@ -296,17 +301,6 @@ impl<'a> Loader<'a> {
             "{}:{}: `version` is obsolete and ignored: remove it",
             version.span.source.file, version.span.line
         ));
-    }
-
-    /// Gives variables of services the values that the environment has.
-    fn inherit(&self, tree: &mut Node, environment: &BTreeMap<String, String>) {
-        let services = tree.get_mut("services");
-        let Some(Node { value: yaml::Value::Mapping(services), .. }) = services else { return };
-        for (_, service) in services {
-            if let Some(values) = service.get_mut("environment") {
-                normalise::inherit(values, environment);
-            }
-        }
     }
 
     fn all_warnings(&mut self) -> impl Iterator<Item = String> + use<> {

@@ -75,8 +75,19 @@ fn fill(service: &mut Node, environment: &BTreeMap<String, String>) {
     }
 }
 
+/// Gives variables of services the values that the environment has.
+pub(super) fn inherit_all(tree: &mut Node, environment: &BTreeMap<String, String>) {
+    let services = tree.get_mut("services");
+    let Some(Node { value: Value::Mapping(services), .. }) = services else { return };
+    for (_, service) in services {
+        if let Some(values) = service.get_mut("environment") {
+            inherit(values, environment);
+        }
+    }
+}
+
 /// Gives names without a value the value that the environment has.
-pub(super) fn inherit(values: &mut Node, environment: &BTreeMap<String, String>) {
+fn inherit(values: &mut Node, environment: &BTreeMap<String, String>) {
     match &mut values.value {
         Value::Sequence(items) => {
             for item in items {

@@ -63,10 +63,14 @@ fn resolve_build(build: &mut Node, base: Base<'_>) {
     if let Some(contexts) = build.get_mut("additional_contexts") {
         match &mut contexts.value {
             Value::Mapping(entries) => {
-                entries.iter_mut().for_each(|(_, context)| base.context(Some(context)));
+                for (_, context) in entries {
+                    base.context(Some(context));
+                }
             }
             Value::Sequence(items) => {
-                items.iter_mut().for_each(|item| after_equals(item, |text| base.of_context(text)));
+                for item in items {
+                    after_equals(item, |text| base.of_context(text));
+                }
             }
             _ => {}
         }
@@ -74,10 +78,14 @@ fn resolve_build(build: &mut Node, base: Base<'_>) {
     if let Some(ssh) = build.get_mut("ssh") {
         match &mut ssh.value {
             Value::Mapping(entries) => {
-                entries.iter_mut().for_each(|(_, key)| base.unix(Some(key)));
+                for (_, key) in entries {
+                    base.unix(Some(key));
+                }
             }
             Value::Sequence(items) => {
-                items.iter_mut().for_each(|item| after_equals(item, |text| base.joined(text)));
+                for item in items {
+                    after_equals(item, |text| base.joined(text));
+                }
             }
             _ => {}
         }
@@ -104,22 +112,16 @@ fn after_equals(item: &mut Node, replace: impl FnOnce(&str) -> String) {
 impl Base<'_> {
     /// A path of this machine; an empty one stays.
     fn plain(self, node: Option<&mut Node>) {
-        self.replace(node, |text| if text.is_empty() { String::new() } else { self.joined(text) });
+        replace(node, |text| if text.is_empty() { String::new() } else { self.joined(text) });
     }
 
     /// A path of the machine the Engine runs on.
     fn unix(self, node: Option<&mut Node>) {
-        self.replace(node, |text| self.joined(text));
+        replace(node, |text| self.joined(text));
     }
 
     fn context(self, node: Option<&mut Node>) {
-        self.replace(node, |text| self.of_context(text));
-    }
-
-    fn replace(self, node: Option<&mut Node>, replace: impl FnOnce(&str) -> String) {
-        if let Some(Node { value: Value::String(text), .. }) = node {
-            *text = replace(text);
-        }
+        replace(node, |text| self.of_context(text));
     }
 
     fn of_context(self, text: &str) -> String {
@@ -143,6 +145,13 @@ impl Base<'_> {
     }
 }
 
+fn replace(node: Option<&mut Node>, replaced: impl FnOnce(&str) -> String) {
+    let Some(node) = node else { return };
+    if let Value::String(text) = &mut node.value {
+        *text = replaced(text);
+    }
+}
+
 /// The way from one absolute directory to another, as Go's `filepath.Rel`.
 pub(super) fn relative(from: &Path, to: &Path) -> String {
     let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
@@ -155,7 +164,9 @@ pub(super) fn relative(from: &Path, to: &Path) -> String {
 
 fn each(root: &mut Node, section: &str, mut visit: impl FnMut(&mut Node)) {
     if let Some(Node { value: Value::Mapping(entries), .. }) = root.get_mut(section) {
-        entries.iter_mut().for_each(|(_, node)| visit(node));
+        for (_, node) in entries {
+            visit(node);
+        }
     }
 }
 

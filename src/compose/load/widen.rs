@@ -222,7 +222,9 @@ fn each_service(root: &mut Node, mut visit: impl FnMut(&str, &mut Node)) {
     };
     for (_, service) in services {
         if let Value::Mapping(entries) = &mut service.value {
-            entries.iter_mut().for_each(|(key, node)| visit(&key.name, node));
+            for (key, node) in entries {
+                visit(&key.name, node);
+            }
         }
     }
 }

@@ -105,7 +105,7 @@ struct Path<'a> {
     name: &'a str,
     place: Place,
     rule: Rule,
-    parent: Option<&'a Path<'a>>,
+    parent: Option<&'a Self>,
 }
 
 impl<'a> Path<'a> {
@@ -209,7 +209,6 @@ fn generic(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) 
     let Node { value: base_value, span: base_span, tag } = base;
     match (base_value, over.value) {
         (value, Value::Null) => Node { value, span: base_span, tag },
-        (Value::Null, value) => Node { value, span: over.span, tag },
         (Value::Mapping(entries), Value::Mapping(others)) => {
             let value = Value::Mapping(mappings(entries, others, path, problems));
             Node { value, span: base_span, tag }

@@ -88,3 +88,15 @@ pub struct CredentialSpec {
     /// `registry`.
     pub registry: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_no_secret() {
+        let value = Some(Hidden::new("hunter2".to_owned()));
+        let source = FileSource::Environment { variable: "PASSWORD".to_owned(), value };
+        assert!(!format!("{source:?}").contains("hunter2"));
+    }
+}

@@ -422,3 +422,39 @@ pub struct Ulimit {
     /// Hard limit.
     pub hard: i64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_devices_from_paths() {
+        for (name, expected) in [
+            ("nvidia.com/gpu=all", true),
+            ("vendor.com/class_1=a:b.c-d", true),
+            ("/dev/sda", false),
+            ("vendor/class", false),
+            ("vendor/=x", false),
+            ("1vendor/class=x", false),
+            ("vendor/class=x_", false),
+        ] {
+            let device = Device {
+                source: name.to_owned(),
+                target: name.to_owned(),
+                permissions: "rwm".to_owned(),
+            };
+            assert_eq!(device.is_cdi(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_the_image_of_a_service_that_is_built() {
+        let build = Some(Build::default());
+        let mut service = Service { name: "web".to_owned(), build, ..Service::default() };
+        service.imply_image("shop");
+        assert_eq!((service.image.as_str(), service.image_is_implied), ("shop-web", true));
+        let mut named = Service { image: "mine".to_owned(), image_is_implied: false, ..service };
+        named.imply_image("shop");
+        assert_eq!((named.image.as_str(), named.image_is_implied), ("mine", false));
+    }
+}

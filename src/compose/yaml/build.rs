@@ -245,14 +245,15 @@ fn too_deep(span: &Span) -> Problem {
 }
 
 fn typed(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
+    let is_binary = tag.is_some_and(|tag| tag.to_string().ends_with(":binary"));
     match tag.map(|tag| tag.core_suffix()) {
         None if style == ScalarStyle::Plain => scalar::resolve(text),
-        None | Some(None | Some("str")) => Value::String(text.to_owned()),
-        Some(Some("binary")) => {
+        Some(None) if is_binary => {
             let bytes = BASE64.decode(text.trim_ascii()).ok();
             let decoded = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
             Value::String(decoded.unwrap_or_else(|| text.to_owned()))
         }
+        None | Some(None | Some("str")) => Value::String(text.to_owned()),
         Some(Some("float")) => match scalar::resolve(text) {
             #[expect(clippy::cast_precision_loss, reason = "what the tag asks for")]
             Value::Int(value) => Value::Float(value as f64),

@@ -229,7 +229,9 @@ impl Node {
             Value::String(text) => visit(&self.span, text),
             Value::Sequence(items) => items.iter_mut().for_each(|item| item.each_text(visit)),
             Value::Mapping(entries) => {
-                entries.iter_mut().for_each(|(_, node)| node.each_text(visit));
+                for (_, node) in entries {
+                    node.each_text(visit);
+                }
             }
             Value::Null
             | Value::Bool(_)

@@ -1,0 +1,10 @@
+//! The short form of `ports`: any text is read or refused, and what is read is bounded.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use roadstead::compose::shortforms::ports;
+
+fuzz_target!(|text: &str| {
+    let _ = ports(text);
+});

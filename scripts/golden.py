@@ -101,7 +101,7 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """As much of the Engine as `docker-compose create` asks for; notes what it is told to create."""
 
     daemon_threads = True
-    request_queue_size = 64
+    request_queue_size = 1024
 
     def __init__(self, path, project):
         super().__init__(path, Stand)
@@ -111,6 +111,9 @@ class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.made = {"services": {}, "networks": {}, "volumes": {}}
         self.objects = {}
         self.unknown = []
+
+    def handle_error(self, *_):
+        """The client may hang up as soon as one thing fails: that is in its own words already."""
 
 
 class Stand(http.server.BaseHTTPRequestHandler):
@@ -252,7 +255,7 @@ class Oracle:
                 engine.shutdown()
                 thread.join()
                 engine.server_close()
-        why = " ".join(ran.stderr.split()) if ran.returncode else ""
+        why = ran.stderr.strip().split("\n")[-1] if ran.returncode else ""
         if engine.unknown:
             why += " " + " ".join(engine.unknown)
         return engine.made, why

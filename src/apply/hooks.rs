@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use tracing::info;
 
 use crate::compose::model::{Hook, Project, Service};
-use crate::docker::{Engine, ExecCommand, NewContainer, OutputLine};
+use crate::docker::{Engine, ExecCommand, NewContainer, OutputLine, Surroundings};
 use crate::plan::labels;
 
 /// Longest time that one hook may take.
@@ -81,10 +81,17 @@ fn environment(variables: &BTreeMap<String, Option<String>>) -> Vec<String> {
     variables.iter().map(entry).collect()
 }
 
+/// What containers of their own are made from.
+#[derive(Clone, Copy)]
+pub(super) struct Maker<'a> {
+    pub(super) project: &'a Project,
+    pub(super) surroundings: &'a Surroundings,
+}
+
 /// Runs `pre_start` hooks for a container that is made but not started.
 pub(super) async fn before_start(
     engine: &Engine,
-    project: &Project,
+    maker: &Maker<'_>,
     service: &Service,
     (id, name): (&str, &str),
 ) -> Result<()> {
@@ -92,7 +99,7 @@ pub(super) async fn before_start(
         let what = describe("pre_start", hook);
         let helper = format!("{name}-pre-start-{}", index + 1);
         let service = helper_service(service, hook, id);
-        let code = own_container(engine, project, &service, &helper);
+        let code = own_container(engine, maker, &service, &helper);
         let code = tokio::time::timeout(LONGEST_HOOK, code).await;
         let code = code.with_context(|| format!("{what} for {name}: not done after an hour"))?;
         ended(&what, name, code.with_context(|| format!("{what} for {name}"))?)?;
@@ -117,17 +124,18 @@ fn helper_service(service: &Service, hook: &Hook, id: &str) -> Service {
         networks: service.networks.keys().map(|key| (key.clone(), None)).collect(),
         network_mode: service.network_mode.clone(),
         extra_hosts: service.extra_hosts.clone(),
-        volumes_from: vec![id.to_owned()],
+        volumes_from: vec![format!("container:{id}")],
         ..Service::default()
     }
 }
 
 async fn own_container(
     engine: &Engine,
-    project: &Project,
+    maker: &Maker<'_>,
     service: &Service,
     name: &str,
 ) -> Result<i64> {
+    let Maker { project, surroundings } = *maker;
     let none = BTreeMap::new();
     let new = NewContainer {
         project,
@@ -136,6 +144,7 @@ async fn own_container(
         final_name: name,
         labels: &labels::of_hook(project, service, "pre_start"),
         anonymous_volumes: &none,
+        surroundings,
     };
     // One that a crash left behind is in the way of its name.
     engine.remove(name).await?;
@@ -182,7 +191,7 @@ mod tests {
             container_name: None,
             environment: [variable("A", "1"), variable("B", "2")].into(),
             restart: None,
-            volumes_from: vec!["id1".to_owned()],
+            volumes_from: vec!["container:id1".to_owned()],
             ..service
         };
         assert_eq!(helper, expected);

@@ -59,7 +59,7 @@ async fn attach_all(context: &Context<'_>, plan: &Plan, moved: &Moved) -> Result
     let replaced = plan.changes.iter().filter_map(|it| old_of(&it.action));
     let goes: BTreeSet<&str> = replaced.chain(removed).collect();
     for it in &moved.attached {
-        let connected = context.engine.connect(&moved.name, it).await;
+        let connected = context.engine.reconnect(&moved.name, it).await;
         match connected {
             // It may hold an address that the new network does not have, and is about to go.
             Err(error) if goes.contains(it.container.as_str()) => {
@@ -88,7 +88,7 @@ pub(super) async fn put_back(context: &Context<'_>, moved: &Moved) -> bool {
         clear(context, &moved.name, &attached).await?;
         engine.restore_network(&moved.definition).await?;
         for it in &moved.attached {
-            engine.connect(&moved.name, it).await?;
+            engine.reconnect(&moved.name, it).await?;
         }
         anyhow::Ok(())
     };

@@ -20,10 +20,10 @@ use super::hooks;
 use super::networks::{self, Moved};
 use super::{Context, Gate, Left, Watch, seconds, stopped};
 use crate::compose::model::{Condition, Service};
-use crate::docker::NewContainer;
+use crate::docker::{NewContainer, Peer, Surroundings};
 use crate::plan::observed::{Container, State};
 use crate::plan::references::{self, Stands};
-use crate::plan::rivals::Rival;
+use crate::plan::rivals::{Rival, goes};
 use crate::plan::{Action, Change, Kept, Plan, labels};
 
 /// Changes sent to the Engine at once. More gains nothing: 20 starts take as long at 20 as at 4
@@ -138,6 +138,36 @@ impl<'a, 'c> Switch<'a, 'c> {
         names.filter_map(|name| Some((name.to_owned(), id_of(name)?))).collect()
     }
 
+    /// What a new container is made from besides its project: above all, the containers there will be.
+    fn surroundings(&self) -> Surroundings {
+        let standing = self.context.observed.containers.iter().filter(|it| {
+            let changes = self.changes.iter().any(|change| change.touches(&it.id));
+            !it.is_oneoff() && !changes && !goes(self.plan, &it.id)
+        });
+        let standing = standing.map(|it| {
+            let peer = Peer { id: it.id.clone(), name: it.name.clone(), number: it.number() };
+            (it.service().to_owned(), peer)
+        });
+        let changing = (0..self.changes.len()).filter_map(|index| {
+            let change = &self.changes[index];
+            let peer =
+                Peer { id: self.id(index)?, name: change.name.clone(), number: change.number };
+            Some((change.service.clone(), peer))
+        });
+        let mut peers: BTreeMap<String, Vec<Peer>> = BTreeMap::new();
+        for (service, peer) in standing.chain(changing) {
+            let known = peers.entry(service).or_default();
+            // One change may rename a container that another one starts.
+            if !known.iter().any(|it| it.id == peer.id) {
+                known.push(peer);
+            }
+        }
+        for known in peers.values_mut() {
+            known.sort_by_key(|it| it.number);
+        }
+        Surroundings { peers, ..self.context.materials.surroundings.clone() }
+    }
+
     async fn create_if_new(&self, index: usize) -> Result<()> {
         if self.context.cancel.is_cancelled() {
             return Err(stopped());
@@ -158,13 +188,13 @@ impl<'a, 'c> Switch<'a, 'c> {
         let service = self.service(change)?;
         let ids = self.referred_ids(service);
         let hashes = context.hashes.referring(service, &ids);
-        let service = &references::resolved(service, &ids);
         let image = crate::plan::observed::familiar(&service.image);
         let labels = labels::of_container(
             context.project,
             service,
             &labels::Provenance {
                 hash: hashes.first().map_or("", String::as_str),
+                content: context.hashes.contents.get(&change.service).map(String::as_str),
                 number: change.number,
                 image_id: context.observed.images.get(&image).map_or("", String::as_str),
                 replaces: old,
@@ -184,6 +214,7 @@ impl<'a, 'c> Switch<'a, 'c> {
             final_name: &change.name,
             labels: &labels,
             anonymous_volumes: &anonymous_volumes,
+            surroundings: &self.surroundings(),
         };
         // Boxed: the body of a create call is large.
         let work = Box::pin(context.engine.create_service(&new));
@@ -306,8 +337,13 @@ impl<'a, 'c> Switch<'a, 'c> {
         let service = self.service(change)?;
         let container = (id, change.name.as_str());
         if self.is_first_to_run(index) {
-            hooks::before_start(context.engine, context.project, service, container).await?;
+            let surroundings = &self.surroundings();
+            let maker = hooks::Maker { project: context.project, surroundings };
+            // Boxed: the body of a create call is large.
+            Box::pin(hooks::before_start(context.engine, &maker, service, container)).await?;
         }
+        let uploads = context.materials.uploads.get(&change.service);
+        context.engine.upload_secrets(id, uploads.map_or(&[], Vec::as_slice)).await?;
         let name = format!("start container {}", change.name);
         context.journal.step(name, context.engine.start(id)).await?;
         hooks::inside(context.engine, container, &service.post_start, "post_start").await

@@ -20,6 +20,10 @@ pub struct Names<'a> {
     pub networks: BTreeSet<&'a str>,
     /// Top-level volumes.
     pub volumes: BTreeSet<&'a str>,
+    /// Top-level secrets.
+    pub secrets: BTreeSet<&'a str>,
+    /// Top-level configs.
+    pub configs: BTreeSet<&'a str>,
 }
 
 /// Checks the enabled services of a project; `root` is the merged tree, for the places.
@@ -36,7 +40,9 @@ pub fn check(
         }
         let mut checker = Checker { root, service, problems };
         checker.image();
+        checker.build(services, names);
         checker.networks(names);
+        checker.files(names);
         checker.volumes(names);
         checker.dependencies(names);
         checker.targets();
@@ -66,8 +72,10 @@ impl Checker<'_> {
         self.problems.push(span.problem(format!("`{path}` {message}")));
     }
 
-    fn undefined(&mut self, key: &str, name: &str, what: &str, known: &BTreeSet<&str>) {
-        self.refuse(key, name, &format!("names the undefined {what} `{name}`"));
+    /// A problem with a name that the project does not have.
+    fn undefined(&mut self, key: &str, entry: &str, name: &str, of: (&str, &BTreeSet<&str>)) {
+        let (what, known) = of;
+        self.refuse(key, entry, &format!("names the undefined {what} `{name}`"));
         if let Some(near) = nearest(name, known.iter().copied())
             && let Some(problem) = self.problems.pop()
         {
@@ -76,16 +84,67 @@ impl Checker<'_> {
     }
 
     fn image(&mut self) {
-        if self.service.image.is_empty() {
+        if self.service.image.is_empty() && self.service.build.is_none() {
             let name = &self.service.name;
             let span = place(self.root, &["services"], name);
             let service = at(self.root, &["services", name]);
-            // A `build`, or an image that is no string, was refused by itself.
+            // A key that is refused by itself explains enough.
             let has = |key: &str| service.and_then(|service| service.get(key));
-            let refused = has("image").is_some_and(|image| image.as_str().is_none());
-            if has("build").is_none() && !refused {
-                let message = format!("`services.{name}` has no `image`");
+            let refused = has("image").is_some_and(|image| image.as_str().is_none())
+                || has("provider").is_some();
+            if !refused {
+                let message = format!("`services.{name}` has no `image` and no `build`");
                 self.problems.push(span.problem(message));
+            }
+        }
+    }
+
+    fn build(&mut self, services: &BTreeMap<String, Service>, names: &Names<'_>) {
+        let Some(build) = &self.service.build else { return };
+        for secret in &build.secrets {
+            if !names.secrets.contains(secret.source.as_str()) {
+                self.undefined("build", "secrets", &secret.source, ("secret", &names.secrets));
+            }
+        }
+        for (key, context) in &build.additional_contexts {
+            let Some(name) = context.strip_prefix("service:") else { continue };
+            match services.get(name) {
+                None => {
+                    self.undefined(
+                        "build",
+                        "additional_contexts",
+                        name,
+                        ("service", &names.enabled),
+                    );
+                }
+                Some(other) if other.build.is_none() => {
+                    let message =
+                        format!("takes the context `{key}` of `{name}`, which has no `build`");
+                    self.refuse("build", "additional_contexts", &message);
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(platform) = &self.service.platform
+            && !build.platforms.is_empty()
+            && !build.platforms.contains(platform)
+        {
+            let message = format!("has `platforms` without `{platform}`, the service's `platform`");
+            self.refuse("build", "platforms", &message);
+        }
+    }
+
+    fn files(&mut self, names: &Names<'_>) {
+        for secret in &self.service.secrets {
+            if !names.secrets.contains(secret.source.as_str()) {
+                let source = &secret.source;
+                self.undefined("secrets", source, source, ("secret", &names.secrets));
+            }
+        }
+        for config in &self.service.configs {
+            if !names.configs.contains(config.source.as_str()) {
+                let source = &config.source;
+                self.undefined("configs", source, source, ("config", &names.configs));
             }
         }
     }
@@ -93,7 +152,7 @@ impl Checker<'_> {
     fn networks(&mut self, names: &Names<'_>) {
         for name in self.service.networks.keys() {
             if name != "default" && !names.networks.contains(name.as_str()) {
-                self.undefined("networks", name, "network", &names.networks);
+                self.undefined("networks", name, name, ("network", &names.networks));
             }
         }
         if self.service.network_mode.is_some() && !self.service.networks.is_empty() {
@@ -106,7 +165,7 @@ impl Checker<'_> {
             let MountKind::Volume { .. } = mount.kind else { continue };
             let Some(source) = &mount.source else { continue };
             if !names.volumes.contains(source.as_str()) {
-                self.undefined("volumes", source, "volume", &names.volumes);
+                self.undefined("volumes", source, source, ("volume", &names.volumes));
             }
         }
     }
@@ -116,7 +175,7 @@ impl Checker<'_> {
             if !names.services.contains(name.as_str()) {
                 let written = self.has_key("depends_on", name);
                 let key = if written { "depends_on" } else { self.namespace_key(name) };
-                self.undefined(key, name, "service", &names.services);
+                self.undefined(key, name, name, ("service", &names.services));
             } else if dependency.required && !names.enabled.contains(name.as_str()) {
                 let message = format!("needs `{name}`, which no active profile enables");
                 self.refuse("depends_on", name, &message);
@@ -132,7 +191,7 @@ impl Checker<'_> {
         })
     }
 
-    /// The key whose `service:NAME` implies a dependency.
+    /// The key that implies a dependency on a service.
     fn namespace_key(&self, name: &str) -> &'static str {
         let named = |value: &Option<String>| {
             value.as_deref().and_then(|value| value.strip_prefix("service:")) == Some(name)
@@ -143,7 +202,15 @@ impl Checker<'_> {
             ("pid", &self.service.pid),
             ("uts", &self.service.uts),
         ];
-        keys.iter().find(|(_, value)| named(value)).map_or("depends_on", |(key, _)| *key)
+        let mode = keys.iter().find(|(_, value)| named(value)).map(|(key, _)| *key);
+        let first = |text: &String| text.split(':').next() == Some(name);
+        if mode.is_none() && self.service.links.iter().any(first) {
+            return "links";
+        }
+        if mode.is_none() && self.service.volumes_from.iter().any(first) {
+            return "volumes_from";
+        }
+        mode.unwrap_or("depends_on")
     }
 
     fn targets(&mut self) {

@@ -1,5 +1,6 @@
 //! JSON values as YAML text that reads back as the same values, in the style of go-yaml.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -12,6 +13,27 @@ pub fn yaml(value: &Value) -> String {
     let mut text = String::new();
     block(value, 0, &mut text);
     text
+}
+
+/// A node as JSON, its keys sorted as Go sorts those of a map.
+pub fn json(node: &yaml::Node) -> Value {
+    match &node.value {
+        yaml::Value::Null => Value::Null,
+        yaml::Value::Bool(value) => (*value).into(),
+        yaml::Value::Int(value) => serde_json::Number::from_i128(*value).into(),
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number")]
+        yaml::Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => {
+            (*value as i64).into()
+        }
+        yaml::Value::Float(value) => (*value).into(),
+        yaml::Value::Timestamp(text) | yaml::Value::String(text) => text.clone().into(),
+        yaml::Value::Sequence(items) => items.iter().map(json).collect(),
+        yaml::Value::Mapping(entries) => {
+            let sorted: BTreeMap<&String, &yaml::Node> =
+                entries.iter().map(|(key, node)| (&key.name, node)).collect();
+            sorted.into_iter().map(|(name, node)| (name.clone(), json(node))).collect()
+        }
+    }
 }
 
 fn block(value: &Value, level: usize, text: &mut String) {

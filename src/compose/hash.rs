@@ -6,14 +6,16 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub use super::canonical::Dialect;
-use super::canonical::{network_json, service_json, volume_json};
+use super::canonical::Form;
+use super::canonical::resources::{network_json, volume_json};
+use super::canonical::service::service_json;
 use super::model::{Network, Service, Volume};
 
 /// The hash of a service: without `depends_on`, `profiles`, `scale`, replicas and pull policy.
 ///
 /// Sources of binds enter as they stand in the model: translate them to host paths first.
 pub fn service_hash(service: &Service, dialect: Dialect) -> String {
-    digest(service_json(service, dialect))
+    digest(service_json(service, Form::Hash(dialect)))
 }
 
 /// The hash of a network; the same in every dialect.

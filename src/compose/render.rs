@@ -74,6 +74,36 @@ fn widened(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// Adds the `x-*` keys of a tree where docker compose prints them: behind the other keys.
+pub fn add_extensions(tree: &Node, value: &mut Value) {
+    add_beneath(tree, value, 0);
+}
+
+fn add_beneath(tree: &Node, value: &mut Value, depth: usize) {
+    match (&tree.value, value) {
+        (yaml::Value::Mapping(entries), Value::Object(object)) => {
+            let mut extensions = BTreeMap::new();
+            for (key, node) in entries {
+                // Beneath a section stand names of resources, which may begin with anything.
+                if key.name.starts_with("x-") && depth != 1 {
+                    extensions.insert(&key.name, node);
+                } else if let Some(value) = object.get_mut(&key.name) {
+                    add_beneath(node, value, depth + 1);
+                }
+            }
+            for (name, node) in extensions {
+                object.insert(name.clone(), json(node));
+            }
+        }
+        (yaml::Value::Sequence(items), Value::Array(values)) if items.len() == values.len() => {
+            for (item, value) in items.iter().zip(values) {
+                add_beneath(item, value, depth + 1);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// How a variable is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variable {

@@ -8,7 +8,7 @@ use super::model::{Device, Mount, MountKind, Port};
 /// Reads `[[ip:]published:]target[/protocol]`; equal ranges expand pairwise.
 pub fn ports(text: &str) -> Result<Vec<Port>, String> {
     let (address, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
+    let protocol = if protocol.is_empty() { "tcp" } else { protocol }.to_ascii_lowercase();
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
         return Err(format!(
             "protocol `{protocol}` of port `{text}` is none of `tcp`, `udp`, `sctp`"
@@ -18,7 +18,11 @@ pub fn ports(text: &str) -> Result<Vec<Port>, String> {
     let target = pieces.next().unwrap_or_default();
     let published = pieces.next().unwrap_or_default();
     let host_ip = pieces.next().unwrap_or_default();
-    let host_ip = host_ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(host_ip);
+    let bracketed = host_ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
+    if bracketed.is_none() && host_ip.contains(':') {
+        return Err(format!("`{host_ip}` in port `{text}` needs brackets: write `[{host_ip}]`"));
+    }
+    let host_ip = bracketed.unwrap_or(host_ip);
     if !host_ip.is_empty() && host_ip.parse::<IpAddr>().is_err() {
         return Err(format!("`{host_ip}` in port `{text}` is not an IP address"));
     }
@@ -27,6 +31,9 @@ pub fn ports(text: &str) -> Result<Vec<Port>, String> {
     }
     let (first, last) = port_range(target)
         .ok_or_else(|| format!("container port `{target}` is not a port or a range of ports"))?;
+    if first == 0 {
+        return Err(format!("container port `{target}` is no port: expected 1 to 65535"));
+    }
     let host = match published {
         "" => None,
         _ => Some(port_range(published).ok_or_else(|| {
@@ -134,7 +141,9 @@ pub fn device(text: &str) -> Result<Device, String> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, permissions) = match parts[..] {
         [source] => (source, source, "rwm"),
+        [source, ""] => (source, source, "rwm"),
         [source, target] => (source, target, "rwm"),
+        [source, "", permissions] => (source, source, permissions),
         [source, target, permissions] => (source, target, permissions),
         _ => {
             return Err(format!(
@@ -149,13 +158,22 @@ pub fn device(text: &str) -> Result<Device, String> {
     })
 }
 
-/// Reads `host:ip` or `host=ip`.
-pub fn extra_host(text: &str) -> Result<(String, String), String> {
+/// Reads `host:ip` or `host=ip`, where several addresses stand between commas.
+pub fn extra_host(text: &str) -> Result<(String, Vec<String>), String> {
     let (host, address) =
         text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(|| {
             format!("extra host `{text}` has no address: expected `host:ip` or `host=ip`")
         })?;
-    Ok((host.to_owned(), bare_address(address).to_owned()))
+    check_host(host)?;
+    Ok((host.to_owned(), address.split(',').map(|it| bare_address(it).to_owned()).collect()))
+}
+
+/// Refuses what can be no name of a host.
+pub fn check_host(host: &str) -> Result<(), String> {
+    if host.is_empty() || host.contains([':', '=']) {
+        return Err(format!("`{host}` is not the name of a host"));
+    }
+    Ok(())
 }
 
 /// An address without the brackets of IPv6.

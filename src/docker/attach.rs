@@ -39,9 +39,18 @@ pub struct TerminalSize {
     pub lines: u16,
 }
 
+/// How a container's main process is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MainProcess {
+    /// It has a terminal.
+    pub tty: bool,
+    /// It has an open stdin.
+    pub stdin: bool,
+}
+
 /// A command to run in a running container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "options of the Engine")]
+#[expect(clippy::struct_excessive_bools, reason = "what the API asks for")]
 pub struct ExecCommand {
     /// Program and arguments.
     pub command: Vec<String>,
@@ -137,8 +146,14 @@ impl Engine {
     /// # Errors
     ///
     /// When there is no such container.
-    pub async fn attach(&self, container: &str, stdin: bool) -> Result<Attached> {
+    pub async fn attach(
+        &self,
+        container: &str,
+        stdin: bool,
+        detach_keys: Option<String>,
+    ) -> Result<Attached> {
         let options = AttachContainerOptions {
+            detach_keys,
             stream: true,
             stdin,
             stdout: true,
@@ -149,6 +164,22 @@ impl Engine {
         let connected =
             connected.with_context(|| format!("attach to container `{}`", short(container)))?;
         Ok(attached(connected.output, connected.input))
+    }
+
+    /// Looks at how a container's main process is connected.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such container.
+    pub async fn main_process(&self, container: &str) -> Result<MainProcess> {
+        let inspected = self.docker()?.inspect_container(container, None).await;
+        let inspected =
+            inspected.with_context(|| format!("inspect container `{}`", short(container)))?;
+        let config = inspected.config.unwrap_or_default();
+        Ok(MainProcess {
+            tty: config.tty.unwrap_or_default(),
+            stdin: config.open_stdin.unwrap_or_default(),
+        })
     }
 
     /// Tells a container the size of its terminal.

@@ -58,12 +58,12 @@ impl Engine {
         }))
     }
 
-    /// Attaches a container, running or not; one that is gone is fine.
+    /// Puts a container into a network again, running or not; one that is gone is fine.
     ///
     /// # Errors
     ///
     /// When the network cannot take it, e.g. because it has no such address.
-    pub async fn connect(&self, network: &str, endpoint: &Endpoint) -> Result<()> {
+    pub async fn reconnect(&self, network: &str, endpoint: &Endpoint) -> Result<()> {
         let request = NetworkConnectRequest {
             container: endpoint.container.clone(),
             endpoint_config: Some(endpoint.settings.clone()),
@@ -74,7 +74,7 @@ impl Engine {
         ignore(connected.with_context(what), is_no_container)
     }
 
-    /// Detaches a container, running or not; one that is gone or not attached is fine.
+    /// Takes a container out of a network, running or not; one that is gone or not attached is fine.
     ///
     /// # Errors
     ///

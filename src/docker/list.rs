@@ -104,7 +104,7 @@ impl Engine {
     }
 }
 
-fn container(summary: ContainerSummary) -> Container {
+pub(super) fn container(summary: ContainerSummary) -> Container {
     let status = summary.status.unwrap_or_default();
     let state = summary.state.map(|state| state.to_string()).unwrap_or_default();
     let networks = summary.network_settings.and_then(|it| it.networks).unwrap_or_default();

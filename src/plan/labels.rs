@@ -43,6 +43,8 @@ pub const REPLACES_RUNNING: &str = "dev.roadstead.replaces-running";
 pub const YES: &str = "true";
 /// No, as a label's value.
 pub const NO: &str = "false";
+/// Ours: digest of what was written into a container, its secrets and configs.
+pub const CONTENT: &str = "dev.roadstead.content";
 /// Ours: the revision a container was made from.
 pub const REVISION: &str = "dev.roadstead.revision";
 /// Ours: number of the run that made it.
@@ -80,6 +82,8 @@ pub fn of_volume(project: &Project, key: &str, hash: &str) -> BTreeMap<String, S
 pub struct Provenance<'a> {
     /// Hash of the service.
     pub hash: &'a str,
+    /// Digest of its secrets and configs, where it has some that are written into it.
+    pub content: Option<&'a str>,
     /// Number in the service, from 1.
     pub number: u32,
     /// Id of the image.
@@ -120,6 +124,9 @@ pub fn of_container(
         labels.insert(REPLACE.to_owned(), old.name.clone());
         let running = if old.restart { YES } else { NO };
         labels.insert(REPLACES_RUNNING.to_owned(), running.to_owned());
+    }
+    if let Some(content) = provenance.content {
+        labels.insert(CONTENT.to_owned(), content.to_owned());
     }
     if !provenance.revision.is_empty() {
         labels.insert(REVISION.to_owned(), provenance.revision.to_owned());
@@ -230,8 +237,15 @@ mod tests {
                 &[(REPLACES, "abc"), (REPLACE, "p-web-2"), (REPLACES_RUNNING, NO)],
             ),
         ] {
-            let provenance =
-                Provenance { hash: "h", number: 2, image_id: "sha256:1", replaces, revision, run };
+            let provenance = Provenance {
+                hash: "h",
+                content: None,
+                number: 2,
+                image_id: "sha256:1",
+                replaces,
+                revision,
+                run,
+            };
             let expected = pairs(&[&base[..], more].concat());
             assert_eq!(of_container(&project(), &service, &provenance), expected, "{provenance:?}");
         }

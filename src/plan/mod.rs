@@ -8,6 +8,7 @@ pub mod observed;
 pub mod order;
 mod orphans;
 mod print;
+pub mod pull;
 mod recovery;
 pub mod references;
 mod resources;
@@ -44,35 +45,44 @@ pub struct Desired<'a> {
 /// Hashes that count as current; the first of each is the one we write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hashes {
+    /// The dialect that new containers carry.
+    pub to_write: Dialect,
     /// By service.
     pub services: BTreeMap<String, Vec<String>>,
     /// By key of the network.
     pub networks: BTreeMap<String, Vec<String>>,
     /// By key of the volume.
     pub volumes: BTreeMap<String, Vec<String>>,
+    /// By service: digest of the secrets and configs that are written into its containers.
+    pub contents: BTreeMap<String, String>,
 }
 
 impl Hashes {
     /// Hashes of a project as the host sees it, in every dialect of docker compose we know.
-    pub fn of(project: &Project) -> Self {
+    pub fn of(project: &Project, to_write: Dialect) -> Self {
         let services = project.services.iter();
-        let services = services.map(|(name, service)| (name.clone(), Self::of_service(service)));
+        let services =
+            services.map(|(name, service)| (name.clone(), Self::of_service(service, to_write)));
         let networks = project.networks.iter();
         let volumes = project.volumes.iter();
         Self {
+            to_write,
             services: services.collect(),
             networks: networks
                 .map(|(key, it)| (key.clone(), vec![hash::network_hash(it)]))
                 .collect(),
             volumes: volumes.map(|(key, it)| (key.clone(), vec![hash::volume_hash(it)])).collect(),
+            contents: BTreeMap::new(),
         }
     }
 
     /// Hashes of one service, the one to write first.
-    fn of_service(service: &Service) -> Vec<String> {
-        // The first is written: that of the docker compose our tests hold us against.
-        const DIALECTS: [Dialect; 2] = [Dialect::V2_40, Dialect::V5];
-        DIALECTS.map(|it| hash::service_hash(service, it)).to_vec()
+    fn of_service(service: &Service, to_write: Dialect) -> Vec<String> {
+        let dialects = match to_write {
+            Dialect::V5 => [Dialect::V5, Dialect::V2_40],
+            Dialect::V2_40 => [Dialect::V2_40, Dialect::V5],
+        };
+        dialects.map(|it| hash::service_hash(service, it)).to_vec()
     }
 
     /// Hashes of a service whose containers refer to those with these ids, by service.
@@ -80,7 +90,7 @@ impl Hashes {
         if ids.is_empty() {
             return self.services.get(&service.name).cloned().unwrap_or_default();
         }
-        Self::of_service(&references::hashed(service, ids))
+        Self::of_service(&references::hashed(service, ids), self.to_write)
     }
 }
 

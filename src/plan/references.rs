@@ -33,9 +33,10 @@ fn volumes_service(from: &str) -> Option<&str> {
     (!from.starts_with(CONTAINER)).then(|| from.split(':').next())?
 }
 
-/// The service as the Engine is told it: ids in place of the names of services. One whose container
-/// is unknown keeps its name.
-pub fn resolved(service: &Service, ids: &BTreeMap<String, String>) -> Service {
+/// The service as docker compose hashes it: ids in place of the names of services, and the access mode
+/// behind a container in `volumes_from` lost (compose `resolveVolumeFrom`). One whose container is
+/// unknown keeps its name.
+pub fn hashed(service: &Service, ids: &BTreeMap<String, String>) -> Service {
     let mut service = service.clone();
     for mode in [&mut service.network_mode, &mut service.ipc, &mut service.pid] {
         let id = mode.as_deref().and_then(|it| ids.get(it.strip_prefix(SERVICE)?));
@@ -44,25 +45,12 @@ pub fn resolved(service: &Service, ids: &BTreeMap<String, String>) -> Service {
         }
     }
     for from in &mut service.volumes_from {
-        *from = match from.strip_prefix(CONTAINER) {
-            Some(name) => name.to_owned(),
-            None => match volumes_service(from).and_then(|name| Some((name, ids.get(name)?))) {
-                Some((name, id)) => format!("{id}{}", &from[name.len()..]),
-                None => continue,
-            },
-        };
+        let written = from.strip_prefix(CONTAINER);
+        let named = written.unwrap_or(from).split(':').next().unwrap_or_default();
+        let id = ids.get(named).filter(|_| written.is_none());
+        *from = id.map_or(named, String::as_str).to_owned();
     }
     service
-}
-
-/// The service as docker compose hashes it: as [`resolved`], but the access mode behind a container
-/// in `volumes_from` is lost (compose `resolveVolumeFrom`).
-pub fn hashed(service: &Service, ids: &BTreeMap<String, String>) -> Service {
-    let mut hashed = resolved(service, ids);
-    for from in &mut hashed.volumes_from {
-        from.truncate(from.find(':').unwrap_or(from.len()));
-    }
-    hashed
 }
 
 /// The container that others of the project mean by a service's name.
@@ -164,15 +152,11 @@ mod tests {
         let written = service("service:vpn", &from);
         assert_eq!(referred(&written), ["data", "gone", "vpn"]);
         assert_eq!(
-            resolved(&written, &ids),
-            service("container:id1", &["id2:ro", "id2", "other:ro", "gone"])
-        );
-        assert_eq!(
             hashed(&written, &ids),
             service("container:id1", &["id2", "id2", "other", "gone"])
         );
         let host = service("host", &[]);
         assert!(referred(&host).is_empty());
-        assert_eq!(resolved(&host, &ids), host);
+        assert_eq!(hashed(&host, &ids), host);
     }
 }

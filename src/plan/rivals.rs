@@ -134,7 +134,7 @@ fn keep_names_that_are_taken(observed: &Observed, plan: &mut Plan) {
 }
 
 /// Whether a container is gone once the plan is carried out.
-pub(super) fn goes(plan: &Plan, container: &str) -> bool {
+pub fn goes(plan: &Plan, container: &str) -> bool {
     let is_old = |change: &Change| {
         matches!(&change.action,
             Action::Replace { old } | Action::Finish { old, .. } if old.id == container)

@@ -288,6 +288,12 @@ impl<'a> Scope<'a> {
         if !self.hashes.iter().any(|it| it == hash) {
             return Some("configuration changed".to_owned());
         }
+        // One that docker compose made carries no digest, and nobody knows what it was made from.
+        let content = self.desired.hashes.contents.get(&self.service.name);
+        let written = container.labels.get(labels::CONTENT);
+        if content.is_some_and(|it| written.is_some_and(|written| written != it)) {
+            return Some("content of a secret or config changed".to_owned());
+        }
         let image = self.observed.images.get(&familiar(&self.service.image));
         if image.is_some_and(|id| *id != container.image_id) {
             return Some(format!("image {} changed", self.service.image));

@@ -139,6 +139,7 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
         engine: &world.engine,
         project: &prospect.project,
         hashes: &prospect.hashes,
+        materials: &prospect.materials,
         observed: &observed,
         revision: &revision.to_string(),
         journal: &journal,

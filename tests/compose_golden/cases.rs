@@ -49,12 +49,12 @@ impl Case {
         let here = self.directory();
         let mut request = Request {
             directory: here.clone(),
-            follow_files: true,
+            upwards: true,
             conflicts: Conflicts::Refuse,
             variables: self.variables.clone(),
             ..Request::default()
         };
-        request.variables.insert("HOME".to_owned(), HOME.to_owned());
+        request.variables.entry("HOME".to_owned()).or_insert_with(|| HOME.to_owned());
         let mut words = self.arguments.iter();
         let mut directory = None;
         while let (Some(option), Some(value)) = (words.next(), words.next()) {

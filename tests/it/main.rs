@@ -9,6 +9,7 @@ mod bad_input;
 mod cli;
 mod cli_compose;
 mod compose_up;
+mod compose_verbs;
 mod converge;
 mod crash;
 mod deploy;

@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{
+    attach, cp, events, exec, images, lifecycle, logs, ls, port, ps, pull, rm, run, scale, stats,
+    top, version, wait,
+};
 
 /// Arguments of `compose`.
 #[derive(Debug, Args)]
@@ -22,9 +27,53 @@ pub(in crate::cli) struct Compose {
     /// Includes networks, volumes, secrets and configs that no service uses
     #[arg(long)]
     pub(super) all_resources: bool,
+    /// When to print colors and control characters
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) ansi: Ansi,
+    /// How to tell what is being done
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    pub(super) progress: ProgressForm,
+    /// How many calls at once; -1 is no limit
+    #[arg(long, value_name = "N", default_value_t = -1, allow_hyphen_values = true)]
+    pub(super) parallel: i32,
+    /// Shows what would be done
+    #[arg(long, global = true)]
+    pub(super) dry_run: bool,
+    /// Prints the version
+    #[arg(short = 'v', long)]
+    pub(super) version: bool,
+    /// Accepted for old scripts
+    #[arg(long, hide = true)]
+    pub(super) verbose: bool,
     /// What to do.
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
+}
+
+/// `--ansi`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Ansi {
+    /// Never.
+    Never,
+    /// Always.
+    Always,
+    /// On a terminal.
+    Auto,
+}
+
+/// `--progress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressForm {
+    /// What suits where it is printed.
+    Auto,
+    /// For people.
+    Tty,
+    /// One line a step.
+    Plain,
+    /// One JSON object a step.
+    Json,
+    /// Nothing.
+    Quiet,
 }
 
 /// What `compose` does.
@@ -48,8 +97,95 @@ pub(super) enum Command {
     Create(Create),
     /// Lists the project's containers
     #[command(after_help = "Examples:\n  roadstead compose ps\n  \
-                            roadstead compose -p hello ps --all --json")]
-    Ps(Ps),
+                            roadstead compose -p hello ps --all --format json\n  \
+                            roadstead compose ps --format '{{.Name}} {{.Status}}' --status running")]
+    Ps(ps::Ps),
+    /// Lists projects
+    #[command(after_help = "Examples:\n  roadstead compose ls\n  \
+                            roadstead compose ls --all --format json")]
+    Ls(ls::Ls),
+    /// Stops services, dependents first; their containers stay
+    #[command(after_help = "Examples:\n  roadstead compose stop\n  \
+                            roadstead compose -p hello stop -t 30 web")]
+    Stop(lifecycle::Stop),
+    /// Starts the containers of services, what they depend on first
+    #[command(after_help = "Examples:\n  roadstead compose start\n  \
+                            roadstead compose start --wait web")]
+    Start(lifecycle::Start),
+    /// Restarts the containers of services
+    #[command(after_help = "Examples:\n  roadstead compose restart\n  \
+                            roadstead compose restart -t 5 --no-deps web")]
+    Restart(lifecycle::Restart),
+    /// Freezes the processes of services
+    #[command(after_help = "Examples:\n  roadstead compose pause web")]
+    Pause(lifecycle::Services),
+    /// Lets frozen processes run again
+    #[command(after_help = "Examples:\n  roadstead compose unpause web")]
+    Unpause(lifecycle::Services),
+    /// Sends a signal to the containers of services
+    #[command(after_help = "Examples:\n  roadstead compose kill\n  \
+                            roadstead compose kill -s HUP web")]
+    Kill(lifecycle::Kill),
+    /// Removes stopped containers
+    #[command(after_help = "Examples:\n  roadstead compose rm -f\n  \
+                            roadstead compose rm -fsv web    stops it first; its anonymous volumes go, too")]
+    Rm(rm::Rm),
+    /// Prints what containers wrote
+    #[command(after_help = "Examples:\n  roadstead compose logs -f\n  \
+                            roadstead compose logs --tail 20 --since 10m web db")]
+    Logs(logs::Logs),
+    /// Runs a command in a running container
+    #[command(after_help = "Examples:\n  roadstead compose exec web sh\n  \
+                            roadstead compose exec -T db pg_dump app > app.sql\n\n\
+                            Exit code: that of the command.")]
+    Exec(Box<exec::Exec>),
+    /// Runs a command in a new container of a service
+    #[command(after_help = "Examples:\n  roadstead compose run --rm web ./manage.py migrate\n  \
+                            roadstead compose run --rm --no-deps -e DEBUG=1 web sh\n\n\
+                            Exit code: that of the command.")]
+    Run(Box<run::Run>),
+    /// Copies files between a container and here; `-` is a tar archive on stdin or stdout
+    #[command(after_help = "Examples:\n  roadstead compose cp web:/etc/nginx ./nginx\n  \
+                            roadstead compose cp page.html web:/www/\n  \
+                            roadstead compose cp web:/www - | tar -t")]
+    Cp(cp::Cp),
+    /// Lists the processes in containers
+    #[command(after_help = "Examples:\n  roadstead compose top\n  roadstead compose top web")]
+    Top(top::Top),
+    /// Prints where a port of a service is published
+    #[command(after_help = "Examples:\n  roadstead compose port web 80\n  \
+                            roadstead compose port --protocol udp --index 2 dns 53")]
+    Port(port::Port),
+    /// Lists the images of containers
+    #[command(after_help = "Examples:\n  roadstead compose images\n  \
+                            roadstead compose images --format json web")]
+    Images(images::Images),
+    /// Pulls the images of services
+    #[command(after_help = "Examples:\n  roadstead compose pull\n  \
+                            roadstead compose pull --policy missing --include-deps web")]
+    Pull(pull::Pull),
+    /// Sets how many containers services have
+    #[command(after_help = "Examples:\n  roadstead compose scale web=3 worker=0")]
+    Scale(scale::Scale),
+    /// Waits until containers of services end
+    #[command(after_help = "Examples:\n  roadstead compose wait migrate\n\n\
+                            Exit code: that of the container that ended last.")]
+    Wait(wait::Wait),
+    /// Prints what happens to the project's containers
+    #[command(after_help = "Examples:\n  roadstead compose events\n  \
+                            roadstead compose events --json web")]
+    Events(events::Events),
+    /// Connects to the main process of a container
+    #[command(after_help = "Examples:\n  roadstead compose attach web\n\n\
+                            Ctrl-P Ctrl-Q leaves it, where it has a terminal.")]
+    Attach(attach::Attach),
+    /// Shows what containers use
+    #[command(after_help = "Examples:\n  roadstead compose stats\n  \
+                            roadstead compose stats --no-stream --format json")]
+    Stats(stats::Stats),
+    /// Prints the version
+    #[command(after_help = "Examples:\n  roadstead compose version --short")]
+    Version(version::Version),
     /// Stops and removes the project's containers and networks
     #[command(after_help = "Examples:\n  roadstead compose down\n  \
                             roadstead compose -p hello down\n  \
@@ -110,7 +246,7 @@ pub(super) struct Config {
     /// Does not check whether what is referred to exists
     #[arg(long)]
     pub(super) no_consistency: bool,
-    /// Does not read env_file
+    /// Does not read `env_file`
     #[arg(long)]
     pub(super) no_env_resolution: bool,
     /// Pins images to digests; needs a registry, see `compose pull`
@@ -148,9 +284,6 @@ pub(super) struct Up {
     /// Ends with the exit code of this service's container; implies `--abort-on-container-exit`
     #[arg(long, value_name = "SERVICE", conflicts_with = "detach")]
     pub(super) exit_code_from: Option<String>,
-    /// Shows what would be done
-    #[arg(long)]
-    pub(super) dry_run: bool,
 }
 
 /// What `up` and `create` may change, and how.
@@ -213,20 +346,6 @@ fn scale(text: &str) -> Result<(String, u32), String> {
 pub(super) struct Create {
     #[command(flatten)]
     pub(super) changes: Changes,
-}
-
-/// Arguments of `ps`.
-#[derive(Debug, Args)]
-pub(super) struct Ps {
-    /// Stopped ones, too
-    #[arg(short, long)]
-    pub(super) all: bool,
-    /// Prints ids only
-    #[arg(short, long)]
-    pub(super) quiet: bool,
-    /// Form of the output
-    #[arg(long, default_value = "table", value_parser = ["table", "json"])]
-    pub(super) format: String,
 }
 
 /// Arguments of `down`.

@@ -80,7 +80,8 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
     } else if json {
         return Ok(render::go_json(&canonical::config_json(&project)));
     } else {
-        return Ok(canonical::config_yaml(&project));
+        let add = |value: &mut Value| render::add_extensions(&tree, value);
+        return Ok(canonical::config_yaml_with(&project, add));
     };
     Ok(lines(&names))
 }

@@ -12,24 +12,28 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
 use super::{Session, flag, load_project};
-use crate::apply::{self, Failure, Journal, Left, Waiting};
+use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
 use crate::cli::output::print;
 use crate::cli::setup::now;
 use crate::cli::{FAILED, Usage};
 use crate::compose::Request;
+use crate::compose::hash::Dialect;
 use crate::compose::model::{Project, PullPolicy};
 use crate::docker::Engine;
 use crate::plan::host_paths::HostPaths;
 use crate::plan::observed::Observed;
 use crate::plan::{self, Desired, Hashes, Options, Plan, Preparation, Recreate};
+use crate::registry::ClientConfig;
 
 /// Longest wait of a command that waits for nothing of its own.
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// The project as the host sees it, and what the Engine has of it.
+#[derive(Clone)]
 pub(super) struct Found {
     pub(super) project: Project,
     pub(super) hashes: Hashes,
+    pub(super) materials: Materials,
     pub(super) observed: Observed,
 }
 
@@ -41,9 +45,17 @@ pub(super) struct Manner {
     pub(super) stop_timeout: Option<i32>,
 }
 
+impl Manner {
+    /// Starts what was made, without waiting for its health; what others wait for has `within`.
+    pub(super) fn starting(within: Duration) -> Self {
+        let wait = Waiting { within, stable_for: Duration::ZERO, healthy: false };
+        Self { wait, start: true, stop_timeout: None }
+    }
+}
+
 /// Makes the Engine have what the project says.
 pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
-    if !arguments.detach && !arguments.wait && !arguments.dry_run && !arguments.no_start {
+    if !arguments.detach && !arguments.wait && !session.dry_run && !arguments.no_start {
         bail!(Usage("`up` without `-d` is not supported yet: add `-d` (or `--wait`)".to_owned()));
     }
     let wait = Waiting {
@@ -52,20 +64,19 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
         healthy: arguments.wait,
     };
     let start = !arguments.no_start;
-    converge(session, &arguments.changes, (wait, start), arguments.dry_run).await
+    converge(session, &arguments.changes, (wait, start)).await
 }
 
 /// Makes the Engine have what the project says, and starts nothing.
 pub(super) async fn create(session: &Session, arguments: &Create) -> Result<u8> {
     let wait = Waiting { within: LONGEST_WAIT, stable_for: Duration::ZERO, healthy: false };
-    converge(session, &arguments.changes, (wait, false), false).await
+    converge(session, &arguments.changes, (wait, false)).await
 }
 
 async fn converge(
     session: &Session,
     changes: &Changes,
     (wait, start): (Waiting, bool),
-    dry_run: bool,
 ) -> Result<u8> {
     let Session { engine, request, output, .. } = session;
     let mut found = look(engine, request).await?;
@@ -81,7 +92,7 @@ async fn converge(
     for note in &plan.notes {
         tracing::warn!("{note}");
     }
-    if dry_run {
+    if session.dry_run {
         print(|to| {
             if output.json {
                 return writeln!(to, "{:#}", json!(plan));
@@ -178,16 +189,31 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
     let mut early = JoinSet::new();
     early.spawn(observe(engine.clone(), request.project_name.clone()));
     let loading = {
-        let request = request.clone();
-        tokio::task::spawn_blocking(move || load_project(&request))
+        let (request, host) = (request.clone(), engine.host().to_owned());
+        tokio::task::spawn_blocking(move || {
+            let project = load_project(&request)?;
+            let proxies = ClientConfig::load(&request.variables)?.proxy_variables(&host);
+            let materials = Materials::gather(&project, proxies, &|path| std::fs::read(path))?;
+            anyhow::Ok((project, materials))
+        })
     };
-    let project = loading.await.context("load the project")??;
+    let (project, materials) = loading.await.context("load the project")??;
     let (host_paths, mut observed) = early.join_next().await.context("observe")???;
     let project = host_paths.translate(project);
     if request.project_name.as_ref() != Some(&project.name) {
         observed.containers = engine.containers_of(&project.name).await?;
     }
-    Ok(Found { hashes: Hashes::of(&project), project, observed })
+    let hashes = Hashes::of(&project, dialect(request)?);
+    let hashes = Hashes { contents: materials.contents(), ..hashes };
+    Ok(Found { project, hashes, materials, observed })
+}
+
+/// The same variable as in `env.local`.
+fn dialect(request: &Request) -> Result<Dialect> {
+    const NAME: &str = "AUTODEPLOY_COMPOSE_HASH";
+    let Some(text) = request.variables.get(NAME) else { return Ok(Dialect::default()) };
+    let read = crate::config::compose_hash(text);
+    read.with_context(|| Usage(format!("{NAME} is `{text}`: expected `5` or `2.40`")))
 }
 
 async fn observe(engine: Engine, project: Option<String>) -> Result<(HostPaths, Observed)> {
@@ -234,6 +260,7 @@ pub(super) async fn apply(
         engine,
         project: &found.project,
         hashes: &found.hashes,
+        materials: &found.materials,
         observed: &found.observed,
         revision: "",
         journal: &journal,

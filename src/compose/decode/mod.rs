@@ -3,20 +3,28 @@
 //! Nothing stops at the first problem: a reader that cannot read returns a default and leaves a
 //! [`Problem`] behind.
 
+mod build;
+mod collections;
+mod deploy;
+mod devices;
+pub mod files;
+mod hooks;
+mod keys;
+mod mounts;
 pub mod resources;
 mod running;
 pub mod service;
 mod surroundings;
 
-mod mounts;
-
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::scalar;
 use super::units;
 use super::yaml::{Key, Node, Value};
 use crate::problem::{self, Problem};
+
+/// What a size looks like.
+const SIZE: &str = "a size, e.g. `512m` or a whole number of bytes";
 
 /// A node and the way to it.
 #[derive(Clone, Copy)]
@@ -104,22 +112,27 @@ impl Decoder {
         self.problems.push(problem);
     }
 
-    /// Notes a key that this mapping does not have.
-    pub fn unknown(&mut self, at: At<'_>, key: &Key, known: &[&str], later: &[&str]) {
-        if key.name.starts_with("x-") {
-            return;
+    /// Notes something at a node that stops nothing.
+    pub fn warn(&mut self, at: At<'_>, message: impl fmt::Display) {
+        let Problem { file, line, message, .. } = at.problem(message);
+        self.warnings.push(format!("{file}:{}: {message}", line.unwrap_or_default()));
+    }
+
+    /// Notes a key that this mapping does not have; `x-*` is free.
+    pub fn unknown(&mut self, at: At<'_>, key: &Key, known: &[&str]) {
+        if !key.name.starts_with("x-") {
+            self.stray(at, key, known);
         }
+    }
+
+    /// Notes a key that this mapping does not have, even one that starts with `x-`.
+    pub fn stray(&mut self, at: At<'_>, key: &Key, known: &[&str]) {
         let place = match at.step {
             Step::Root => key.name.clone(),
             Step::Key(_) | Step::Index(_) => format!("{at}.{}", key.name),
         };
-        if later.contains(&key.name.as_str()) {
-            self.problems.push(key.span.problem(format!("`{place}` is not supported yet")));
-            return;
-        }
         let problem = key.span.problem(format!("unknown key `{place}`"));
-        let names = known.iter().chain(later).copied();
-        self.problems.push(match problem::nearest(&key.name, names) {
+        self.problems.push(match problem::nearest(&key.name, known.iter().copied()) {
             Some(name) => problem.with_hint(format!("did you mean `{name}`?")),
             None => problem.with_hint("remove it, or start its name with `x-`"),
         });
@@ -176,9 +189,7 @@ impl Decoder {
     /// A string or a number, as text.
     pub fn string_or_number(&mut self, at: At<'_>) -> Option<String> {
         match &at.node.value {
-            Value::String(_) | Value::Int(_) | Value::Float(_) => {
-                at.node.value.scalar_text().map(std::borrow::Cow::into_owned)
-            }
+            Value::String(_) | Value::Int(_) | Value::Float(_) => self.plain_text(at),
             _ => {
                 self.wrong(at, "a string or a number");
                 None
@@ -186,12 +197,27 @@ impl Decoder {
         }
     }
 
+    /// Any scalar as Go prints its value; says so where that is not what was written.
+    fn plain_text(&mut self, at: At<'_>) -> Option<String> {
+        let text = at.node.value.scalar_text()?.into_owned();
+        if !matches!(at.node.value, Value::String(_))
+            && let Some(written) = lossy_text(at.node, &text)
+        {
+            self.warn(
+                at,
+                format!("is `{written}`, which is the number {text}: quote it to keep it"),
+            );
+        }
+        Some(text)
+    }
+
     /// A boolean, or a string that reads as one.
     pub fn boolean(&mut self, at: At<'_>) -> Option<bool> {
         match &at.node.value {
             Value::Bool(value) => Some(*value),
             Value::String(text) => {
-                let value = scalar::boolean(text);
+                // Compose reads the words of YAML 1.1, but no numbers.
+                let value = scalar::boolean(text).filter(|_| !matches!(text.as_str(), "0" | "1"));
                 if value.is_none() {
                     self.refuse(at, format!("is `{text}`: expected `true` or `false`"));
                 }
@@ -204,19 +230,23 @@ impl Decoder {
         }
     }
 
-    /// A whole number, or a string that reads as one.
+    /// A boolean, `false` where it is none.
+    pub fn flag(&mut self, at: At<'_>) -> bool {
+        self.boolean(at).unwrap_or_default()
+    }
+
+    /// A boolean where compose takes no string.
+    pub fn strict_boolean(&mut self, at: At<'_>) -> Option<bool> {
+        if let Value::Bool(value) = &at.node.value {
+            return Some(*value);
+        }
+        self.wrong(at, "`true` or `false` without quotes");
+        None
+    }
+
+    /// A whole number, or a string of decimal digits.
     pub fn integer(&mut self, at: At<'_>) -> Option<i64> {
-        let value = match &at.node.value {
-            Value::Int(value) => i64::try_from(*value).ok(),
-            Value::String(text) => {
-                scalar::integer(text).and_then(|value| i64::try_from(value).ok())
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number")]
-            Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => {
-                Some(*value as i64)
-            }
-            _ => None,
-        };
+        let value = whole_number(&at.node.value);
         if value.is_none() {
             match at.node.value.scalar_text() {
                 Some(text) => self.refuse(at, format!("is `{text}`: expected a whole number")),
@@ -226,9 +256,35 @@ impl Decoder {
         value
     }
 
+    /// A whole number where compose takes no string.
+    pub fn strict_integer(&mut self, at: At<'_>) -> Option<i64> {
+        if matches!(at.node.value, Value::String(_)) {
+            self.wrong(at, "a whole number without quotes");
+            return None;
+        }
+        self.integer(at)
+    }
+
+    /// A number of which compose drops the fraction, or a string of decimal digits.
+    pub fn number(&mut self, at: At<'_>) -> Option<i64> {
+        #[expect(clippy::cast_possible_truncation, reason = "as Go converts it")]
+        match at.node.value {
+            Value::Float(value) if value.fract() != 0.0 && value.abs() < 9e15 => {
+                let whole = value as i64;
+                self.warn(at, format!("is {value}, which compose reads as {whole}"));
+                Some(whole)
+            }
+            _ => self.integer(at),
+        }
+    }
+
     /// A whole number within bounds.
     pub fn integer_within<T: TryFrom<i64>>(&mut self, at: At<'_>, expected: &str) -> Option<T> {
         let value = self.integer(at)?;
+        self.within(at, value, expected)
+    }
+
+    fn within<T: TryFrom<i64>>(&mut self, at: At<'_>, value: i64, expected: &str) -> Option<T> {
         let converted = T::try_from(value).ok();
         if converted.is_none() {
             self.refuse(at, format!("is {value}: expected {expected}"));
@@ -236,8 +292,13 @@ impl Decoder {
         converted
     }
 
-    /// A number of CPUs.
+    /// A number of CPUs; zero is as if unset.
     pub fn cpus(&mut self, at: At<'_>) -> Option<f32> {
+        self.single_float(at, "a number of CPUs, e.g. `0.5`").filter(|value| *value != 0.0)
+    }
+
+    /// A number of single precision that is not negative.
+    pub fn single_float(&mut self, at: At<'_>, expected: &str) -> Option<f32> {
         let value: Option<f32> = match &at.node.value {
             Value::Int(_) | Value::Float(_) | Value::String(_) => {
                 at.node.value.scalar_text().and_then(|text| text.parse().ok())
@@ -246,9 +307,9 @@ impl Decoder {
         };
         let value = value.filter(|value| value.is_finite() && *value >= 0.0);
         if value.is_none() {
-            self.wrong(at, "a number of CPUs, e.g. `0.5`");
+            self.wrong(at, expected);
         }
-        value.filter(|value| *value != 0.0)
+        value
     }
 
     /// A size in bytes: a whole number or a string with a unit.
@@ -261,15 +322,37 @@ impl Decoder {
                 }
                 value
             }
-            Value::String(text) => match units::bytes(text) {
-                Ok(value) => Some(value),
-                Err(message) => {
-                    self.refuse(at, format!("has an {message}"));
-                    None
-                }
-            },
+            Value::String(_) => self.size_text(at),
+            Value::Float(value) => {
+                let message = format!("is {value}, which compose ignores: write e.g. `512m`");
+                self.warn(at, message);
+                None
+            }
             _ => {
-                self.wrong(at, "a size, e.g. `512m` or a whole number of bytes");
+                self.wrong(at, SIZE);
+                None
+            }
+        }
+    }
+
+    /// A size in bytes where compose takes no fraction.
+    pub fn whole_bytes(&mut self, at: At<'_>) -> Option<i64> {
+        match at.node.value {
+            Value::Float(value) if value.fract() != 0.0 => {
+                self.wrong(at, SIZE);
+                None
+            }
+            _ => self.bytes(at),
+        }
+    }
+
+    /// A size in bytes where compose takes a string only.
+    pub fn size_text(&mut self, at: At<'_>) -> Option<i64> {
+        let text = self.string(at)?;
+        match units::bytes(&text) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.refuse(at, format!("has an {message}"));
                 None
             }
         }
@@ -296,120 +379,27 @@ impl Decoder {
             }
         }
     }
-
-    /// A list of strings.
-    pub fn strings(&mut self, at: At<'_>) -> Vec<String> {
-        let items = self.sequence(at);
-        let mut strings = Vec::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
-            strings.extend(self.string(at.item(index, item)));
-        }
-        strings
-    }
-
-    /// A list of strings, each once, in order of first appearance.
-    pub fn unique_strings(&mut self, at: At<'_>) -> Vec<String> {
-        let mut strings = self.strings(at);
-        deduplicate(&mut strings);
-        strings
-    }
-
-    /// A list of strings that may not repeat, as in compose's schema.
-    pub fn distinct(&mut self, at: At<'_>, mut strings: Vec<String>) -> Vec<String> {
-        let mut sorted: Vec<&String> = strings.iter().collect();
-        sorted.sort();
-        let mut pairs = sorted.iter().zip(sorted.iter().skip(1));
-        if let Some((twice, _)) = pairs.find(|(one, other)| one == other) {
-            self.refuse(at, format!("lists `{twice}` twice"));
-        }
-        deduplicate(&mut strings);
-        strings
-    }
-
-    /// One string or a list of strings.
-    pub fn string_or_strings(&mut self, at: At<'_>) -> Vec<String> {
-        match &at.node.value {
-            Value::String(text) => vec![text.clone()],
-            Value::Sequence(_) => self.unique_strings(at),
-            _ => {
-                self.wrong(at, "a string or a list of strings");
-                Vec::new()
-            }
-        }
-    }
-
-    /// A mapping, or a list of `KEY=VALUE`; `None` where a key has no value.
-    pub fn key_values(&mut self, at: At<'_>) -> BTreeMap<String, Option<String>> {
-        let mut values = BTreeMap::new();
-        match &at.node.value {
-            Value::Mapping(entries) => {
-                for (key, node) in entries {
-                    values.insert(key.name.clone(), self.scalar(at.key(key, node)));
-                }
-            }
-            Value::Sequence(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    let Some(text) = self.string(at.item(index, item)) else { continue };
-                    match text.split_once('=') {
-                        Some((key, value)) => values.insert(key.to_owned(), Some(value.to_owned())),
-                        None => values.insert(text, None),
-                    };
-                }
-            }
-            _ => self.wrong(at, "a mapping or a list of `KEY=VALUE`"),
-        }
-        values
-    }
-
-    /// As [`Self::key_values`], no value being an empty one.
-    pub fn labels(&mut self, at: At<'_>) -> BTreeMap<String, String> {
-        let values = self.key_values(at);
-        values.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect()
-    }
-
-    /// A mapping of scalars.
-    pub fn options(&mut self, at: At<'_>) -> BTreeMap<String, String> {
-        let entries = self.mapping(at);
-        let mut options = BTreeMap::new();
-        for (key, node) in entries {
-            options.insert(key.name.clone(), self.scalar(at.key(key, node)).unwrap_or_default());
-        }
-        options
-    }
-
-    /// Any scalar as Go prints it; `None` for null.
-    fn scalar(&mut self, at: At<'_>) -> Option<String> {
-        match &at.node.value {
-            Value::Null => None,
-            Value::Timestamp(_) | Value::Sequence(_) | Value::Mapping(_) => {
-                self.wrong(at, "a string, a number or a boolean");
-                None
-            }
-            value => value.scalar_text().map(std::borrow::Cow::into_owned),
-        }
-    }
-
-    /// A command: a list, or one string split as a shell splits words; `None` for null.
-    pub fn command(&mut self, at: At<'_>) -> Option<Vec<String>> {
-        match &at.node.value {
-            Value::Null => None,
-            Value::Sequence(_) => Some(self.strings(at)),
-            Value::String(text) => {
-                let words = shell_words::split(text).ok();
-                if words.is_none() {
-                    self.refuse(at, "has a quote that is never closed");
-                }
-                words
-            }
-            _ => {
-                self.wrong(at, "a string or a list of strings");
-                None
-            }
-        }
-    }
 }
 
-fn deduplicate(strings: &mut Vec<String>) {
-    let mut seen = std::collections::HashSet::new();
-    strings.retain(|text| seen.insert(text.clone()));
+/// What was written where a number reads as another text.
+fn lossy_text(node: &Node, text: &str) -> Option<String> {
+    if !matches!(node.value, Value::Int(_) | Value::Float(_)) {
+        return None;
+    }
+    // The tree keeps values only; the place says what they were made of.
+    let line = node.span.problem("").excerpt?;
+    let rest = line.chars().skip(node.span.column.saturating_sub(1));
+    let ends = |c: &char| c.is_whitespace() || matches!(c, ',' | ']' | '}');
+    let written: String = rest.take_while(|c| !ends(c)).collect();
+    (written != text && scalar::resolve(&written) == node.value).then_some(written)
+}
+
+fn whole_number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(value) => i64::try_from(*value).ok(),
+        Value::String(text) => text.parse().ok(),
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be a whole number")]
+        Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Some(*value as i64),
+        _ => None,
+    }
 }

@@ -1,22 +1,24 @@
-//! A service's ports, volumes, devices and temporary file systems.
+//! A service's ports and mounts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
 use super::{At, Decoder};
-use crate::compose::model::{Device, Mount, MountKind, Port};
+use crate::compose::model::{Mount, MountKind, Port};
 use crate::compose::shortforms;
 use crate::compose::yaml::Value;
 
 const PORT_KEYS: &[&str] =
     &["name", "mode", "host_ip", "target", "published", "protocol", "app_protocol"];
 const MOUNT_KEYS: &[&str] =
-    &["type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs"];
+    &["type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs", "image"];
 const BIND_KEYS: &[&str] = &["selinux", "propagation", "create_host_path", "recursive"];
 const VOLUME_KEYS: &[&str] = &["labels", "nocopy", "subpath"];
 const TMPFS_KEYS: &[&str] = &["size", "mode"];
-const DEVICE_KEYS: &[&str] = &["source", "target", "permissions"];
+const IMAGE_KEYS: &[&str] = &["subpath"];
+const KINDS: &[&str] = &["bind", "volume", "tmpfs", "image", "npipe", "cluster"];
 
 /// Reads `ports`; of two that publish the same, the later wins in the earlier's place.
 pub(super) fn ports(decoder: &mut Decoder, at: At<'_>) -> Vec<Port> {
@@ -37,14 +39,16 @@ pub(super) fn ports(decoder: &mut Decoder, at: At<'_>) -> Vec<Port> {
         };
         for port in read {
             let host = port.host_ip.clone().unwrap_or_else(|| "0.0.0.0".to_owned());
-            let key = (host, port.target, port.published.clone(), port.protocol.clone());
+            // To compose, a number and the same number as text publish different ports.
+            let number = item.get("published").is_some_and(|it| it.as_str().is_none());
+            let key = (host, port.target, port.published.clone(), number, port.protocol.clone());
             ports.insert(key, port);
         }
     }
     ports.into_values().collect()
 }
 
-fn short<T>(decoder: &mut Decoder, at: At<'_>, read: Result<T, String>) -> Option<T> {
+pub(super) fn short<T>(decoder: &mut Decoder, at: At<'_>, read: Result<T, String>) -> Option<T> {
     match read {
         Ok(value) => Some(value),
         Err(message) => {
@@ -63,24 +67,36 @@ fn long_port(decoder: &mut Decoder, at: At<'_>) -> Option<Port> {
         match key.name.as_str() {
             "name" => port.name = decoder.text(field),
             "mode" => port.mode = decoder.text(field),
-            "host_ip" => port.host_ip = decoder.text(field),
+            "host_ip" => port.host_ip = host_ip(decoder, field),
             "target" => {
                 has_target = true;
                 port.target = decoder.integer_within(field, "a port number").unwrap_or_default();
             }
             "published" => {
+                if matches!(node.value, Value::Float(_)) {
+                    decoder.wrong(field, "a port or a range of ports");
+                }
                 let published = decoder.string_or_number(field);
                 port.published = published.filter(|published| !published.is_empty());
             }
             "protocol" => port.protocol = decoder.string(field).unwrap_or_default(),
             "app_protocol" => port.app_protocol = decoder.text(field),
-            _ => decoder.unknown(at, key, PORT_KEYS, &[]),
+            _ => decoder.unknown(at, key, PORT_KEYS),
         }
     }
     if !has_target {
         decoder.refuse(at, "has no `target`: expected the port in the container");
     }
     has_target.then_some(port)
+}
+
+fn host_ip(decoder: &mut Decoder, at: At<'_>) -> Option<String> {
+    let address = decoder.string(at)?;
+    if address.parse::<IpAddr>().is_err() {
+        decoder.refuse(at, format!("is `{address}`: expected an IP address"));
+        return None;
+    }
+    Some(address)
 }
 
 /// Reads `volumes`; of two with one target, the later wins in the earlier's place.
@@ -110,12 +126,7 @@ fn long_mount(decoder: &mut Decoder, at: At<'_>) -> Option<Mount> {
         return None;
     };
     let kind_at = at.key(kind_key, kind_node);
-    if matches!(kind_node.as_str(), Some("npipe" | "cluster" | "image")) {
-        let kind = kind_node.as_str().unwrap_or_default();
-        decoder.refuse(kind_at, format!("is `{kind}`, which is not supported yet"));
-        return None;
-    }
-    let kind_name = decoder.word(kind_at, &["bind", "volume", "tmpfs"])?;
+    let kind_name = decoder.word(kind_at, KINDS)?;
     let mut mount = Mount {
         kind: empty_kind(&kind_name),
         source: None,
@@ -132,17 +143,17 @@ fn long_mount(decoder: &mut Decoder, at: At<'_>) -> Option<Mount> {
             "target" => mount.target = decoder.string(field).unwrap_or_default(),
             "read_only" => mount.read_only = decoder.boolean(field).unwrap_or_default(),
             "consistency" => mount.consistency = decoder.text(field),
-            block @ ("bind" | "volume" | "tmpfs") if block == kind_name => {
+            block @ ("bind" | "volume" | "tmpfs" | "image") if block == kind_name => {
                 mount.options_given = true;
                 mount_options(decoder, field, &mut mount.kind);
             }
             "bind" if kind_name == "volume" => volume_bind(decoder, field, &mut mount.kind),
-            "bind" | "volume" | "tmpfs" => {
+            "bind" | "volume" | "tmpfs" | "image" => {
                 decoder.problems.push(key.span.problem(format!(
                     "`{field}` does not belong to a mount of type `{kind_name}`"
                 )));
             }
-            _ => decoder.unknown(at, key, MOUNT_KEYS, &["image"]),
+            _ => decoder.unknown(at, key, MOUNT_KEYS),
         }
     }
     if mount.target.is_empty() {
@@ -171,6 +182,9 @@ fn empty_kind(name: &str) -> MountKind {
             subpath: None,
             labels: BTreeMap::new(),
         },
+        "image" => MountKind::Image { subpath: None },
+        "npipe" => MountKind::NamedPipe,
+        "cluster" => MountKind::Cluster,
         _ => MountKind::Tmpfs { size: None, mode: None },
     }
 }
@@ -183,7 +197,7 @@ fn volume_bind(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
         match key.name.as_str() {
             "selinux" => *selinux = decoder.word(field, &["z", "Z"]),
             "propagation" => *propagation = decoder.text(field),
-            _ => decoder.unknown(at, key, &["selinux", "propagation"], &[]),
+            _ => decoder.unknown(at, key, &["selinux", "propagation"]),
         }
     }
 }
@@ -209,54 +223,27 @@ fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
                 *nocopy = decoder.boolean(field).unwrap_or_default();
             }
             (MountKind::Volume { subpath, .. }, "subpath") => *subpath = decoder.text(field),
-            (MountKind::Volume { labels, .. }, "labels") => *labels = decoder.labels(field),
-            (MountKind::Tmpfs { size, .. }, "size") => *size = decoder.bytes(field),
+            (MountKind::Volume { labels, .. }, "labels") => {
+                *labels = decoder.distinct_labels(field)
+            }
+            (MountKind::Tmpfs { size, .. }, "size") => {
+                *size = decoder.whole_bytes(field);
+                if size.is_some_and(i64::is_negative) {
+                    decoder.refuse(field, "is negative");
+                }
+            }
             (MountKind::Tmpfs { mode, .. }, "mode") => {
-                *mode = decoder.integer_within(field, "a file mode such as `0755`");
+                let value = decoder.strict_integer(field);
+                *mode =
+                    value.and_then(|it| decoder.within(field, it, "a file mode such as `0755`"));
             }
-            (MountKind::Bind { .. }, _) => decoder.unknown(at, key, BIND_KEYS, &[]),
-            (MountKind::Volume { .. }, _) => decoder.unknown(at, key, VOLUME_KEYS, &[]),
-            (MountKind::Tmpfs { .. }, _) => decoder.unknown(at, key, TMPFS_KEYS, &[]),
-            (MountKind::Image { .. } | MountKind::NamedPipe | MountKind::Cluster, _) => {}
+            (MountKind::Bind { .. }, _) => decoder.unknown(at, key, BIND_KEYS),
+            (MountKind::Volume { .. }, _) => decoder.unknown(at, key, VOLUME_KEYS),
+            (MountKind::Tmpfs { .. }, _) => decoder.unknown(at, key, TMPFS_KEYS),
+            (MountKind::Image { subpath }, "subpath") => *subpath = decoder.text(field),
+            (MountKind::Image { .. }, _) => decoder.unknown(at, key, IMAGE_KEYS),
+            // These have no block of their own.
+            (MountKind::NamedPipe | MountKind::Cluster, _) => {}
         }
     }
-}
-
-/// Reads `devices`; of two with one target, the later wins in the earlier's place.
-pub(super) fn devices(decoder: &mut Decoder, at: At<'_>) -> Vec<Device> {
-    let mut devices = IndexMap::new();
-    for (index, item) in decoder.sequence(at).iter().enumerate() {
-        let at = at.item(index, item);
-        let read = match &item.value {
-            Value::String(text) => short(decoder, at, shortforms::device(text)),
-            Value::Mapping(_) => long_device(decoder, at),
-            _ => {
-                decoder.wrong(at, "a device such as `/dev/ttyUSB0`, or a mapping");
-                None
-            }
-        };
-        let Some(device) = read else { continue };
-        devices.insert(device.target.clone(), device);
-    }
-    devices.into_values().collect()
-}
-
-fn long_device(decoder: &mut Decoder, at: At<'_>) -> Option<Device> {
-    let mut device = Device::default();
-    for (key, node) in decoder.mapping(at) {
-        let field = at.key(key, node);
-        match key.name.as_str() {
-            "source" => device.source = decoder.string(field).unwrap_or_default(),
-            "target" => device.target = decoder.string(field).unwrap_or_default(),
-            "permissions" => device.permissions = decoder.string(field).unwrap_or_default(),
-            _ => decoder.unknown(at, key, DEVICE_KEYS, &[]),
-        }
-    }
-    for (name, value) in [("source", &device.source), ("target", &device.target)] {
-        if value.is_empty() {
-            decoder.refuse(at, format!("has no `{name}`"));
-            return None;
-        }
-    }
-    Some(device)
 }

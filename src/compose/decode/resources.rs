@@ -1,8 +1,8 @@
-//! Top-level networks and volumes.
+//! Top-level networks, volumes and models.
 
 use super::{At, Decoder};
-use crate::compose::model::{Ipam, IpamPool, Network, Volume};
-use crate::compose::yaml::{Key, Value};
+use crate::compose::model::{Ipam, IpamPool, Model, Network, Volume};
+use crate::compose::yaml::{Key, Node, Value};
 
 const NETWORK_KEYS: &[&str] = &[
     "name",
@@ -17,6 +17,7 @@ const NETWORK_KEYS: &[&str] = &[
     "enable_ipv6",
 ];
 const VOLUME_KEYS: &[&str] = &["name", "driver", "driver_opts", "external", "labels"];
+const MODEL_KEYS: &[&str] = &["name", "model", "context_size", "runtime_flags"];
 const IPAM_KEYS: &[&str] = &["driver", "config", "options"];
 const POOL_KEYS: &[&str] = &["subnet", "gateway", "ip_range", "aux_addresses"];
 
@@ -39,7 +40,7 @@ pub fn network(decoder: &mut Decoder, at: At<'_>) -> Network {
             "labels" => network.labels = decoder.labels(field),
             "enable_ipv4" => network.enable_ipv4 = decoder.boolean(field),
             "enable_ipv6" => network.enable_ipv6 = decoder.boolean(field),
-            _ => decoder.unknown(at, key, NETWORK_KEYS, &[]),
+            _ => decoder.unknown(at, key, NETWORK_KEYS),
         }
     }
     if network.external && (network.driver.is_some() || !network.driver_opts.is_empty()) {
@@ -66,7 +67,7 @@ pub fn volume(decoder: &mut Decoder, at: At<'_>) -> Volume {
             "driver_opts" => volume.driver_opts = decoder.options(field),
             "external" => external(decoder, field, &mut volume.external, &mut volume.name),
             "labels" => volume.labels = decoder.labels(field),
-            _ => decoder.unknown(at, key, VOLUME_KEYS, &[]),
+            _ => decoder.unknown(at, key, VOLUME_KEYS),
         }
     }
     if volume.external {
@@ -75,17 +76,44 @@ pub fn volume(decoder: &mut Decoder, at: At<'_>) -> Volume {
     volume
 }
 
-/// `true`, or the old form `{name: …}`.
-fn external(decoder: &mut Decoder, at: At<'_>, external: &mut bool, name: &mut String) {
+/// Reads a language model.
+pub fn model(decoder: &mut Decoder, at: At<'_>) -> Model {
+    let mut model = Model::default();
+    for (key, node) in decoder.mapping(at) {
+        let field = at.key(key, node);
+        match key.name.as_str() {
+            "name" => model.name = decoder.text(field),
+            "model" => model.model = decoder.string(field).unwrap_or_default(),
+            "context_size" => model.context_size = decoder.strict_integer(field),
+            "runtime_flags" => model.runtime_flags = decoder.strings(field),
+            _ => decoder.unknown(at, key, MODEL_KEYS),
+        }
+    }
+    if at.node.as_mapping().is_some() && at.node.get("model").is_none() {
+        decoder.refuse(at, "has no `model`: expected the name of one");
+    }
+    model
+}
+
+/// `true`, or the old form `{name: …}`, whose name may not differ from the one beside it.
+pub(super) fn external(decoder: &mut Decoder, at: At<'_>, external: &mut bool, name: &mut String) {
     let Value::Mapping(entries) = &at.node.value else {
-        *external = decoder.boolean(at).unwrap_or_default();
+        *external = decoder.flag(at);
         return;
     };
     *external = true;
     for (key, node) in entries {
+        let field = at.key(key, node);
         match key.name.as_str() {
-            "name" => *name = decoder.string(at.key(key, node)).unwrap_or_default(),
-            _ => decoder.unknown(at, key, &["name"], &[]),
+            "name" => {
+                decoder.warn(field, "is an old form: write `external: true` and `name` beside it");
+                *name = decoder.string(field).unwrap_or_default();
+                let beside = at.parent.and_then(|parent| parent.node.get("name"));
+                if beside.and_then(Node::as_str).is_some_and(|beside| beside != name) {
+                    decoder.refuse(field, "differs from the `name` beside `external`");
+                }
+            }
+            _ => decoder.unknown(at, key, &["name"]),
         }
     }
 }
@@ -108,13 +136,13 @@ fn ipam(decoder: &mut Decoder, at: At<'_>) -> Ipam {
         let field = at.key(key, node);
         match key.name.as_str() {
             "driver" => ipam.driver = decoder.text(field),
-            "options" => ipam.options = decoder.options(field),
+            "options" => ipam.options = decoder.texts(field),
             "config" => {
                 for (index, item) in decoder.sequence(field).iter().enumerate() {
                     ipam.config.push(pool(decoder, field.item(index, item)));
                 }
             }
-            _ => decoder.unknown(at, key, IPAM_KEYS, &[]),
+            _ => decoder.unknown(at, key, IPAM_KEYS),
         }
     }
     ipam
@@ -128,8 +156,8 @@ fn pool(decoder: &mut Decoder, at: At<'_>) -> IpamPool {
             "subnet" => pool.subnet = decoder.text(field),
             "gateway" => pool.gateway = decoder.text(field),
             "ip_range" => pool.ip_range = decoder.text(field),
-            "aux_addresses" => pool.aux_addresses = decoder.options(field),
-            _ => decoder.unknown(at, key, POOL_KEYS, &[]),
+            "aux_addresses" => pool.aux_addresses = decoder.texts(field),
+            _ => decoder.unknown(at, key, POOL_KEYS),
         }
     }
     pool

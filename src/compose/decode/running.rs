@@ -1,12 +1,10 @@
-//! How a service runs: order, replicas, resources, restarts, health, logging.
+//! How a service runs: order, limits, restarts, health, logging.
 
 use std::collections::BTreeMap;
 
 use super::{At, Decoder};
-use crate::compose::model::{
-    Condition, Dependency, Deploy, Healthcheck, Logging, PullPolicy, Resources, RestartPolicy,
-    Ulimit,
-};
+use crate::compose::model::{Condition, Dependency, Healthcheck, Logging, PullPolicy, Ulimit};
+use crate::compose::units;
 use crate::compose::yaml::Value;
 
 const ULIMIT_KEYS: &[&str] = &["soft", "hard"];
@@ -16,17 +14,10 @@ const LOGGING_KEYS: &[&str] = &["driver", "options"];
 const HEALTH_KEYS: &[&str] =
     &["test", "timeout", "interval", "retries", "start_period", "start_interval", "disable"];
 
+const PULL_POLICIES: &[&str] =
+    &["always", "never", "missing", "if_not_present", "build", "refresh", "daily", "weekly"];
+
 const DEPENDENCY_KEYS: &[&str] = &["condition", "restart", "required"];
-
-const RESTART_KEYS: &[&str] = &["condition", "delay", "max_attempts", "window"];
-
-const RESOURCE_LATER: &[&str] = &["devices", "generic_resources"];
-
-const RESOURCE_KEYS: &[&str] = &["cpus", "memory", "pids"];
-
-const DEPLOY_LATER: &[&str] = &["update_config", "rollback_config", "placement", "endpoint_mode"];
-
-const DEPLOY_KEYS: &[&str] = &["mode", "replicas", "labels", "resources", "restart_policy"];
 
 pub(super) fn depends_on(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Dependency> {
     let started = || Dependency { condition: Condition::Started, restart: false, required: true };
@@ -34,7 +25,7 @@ pub(super) fn depends_on(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, 
     match &at.node.value {
         Value::Sequence(_) => {
             dependencies
-                .extend(decoder.unique_strings(at).into_iter().map(|name| (name, started())));
+                .extend(decoder.distinct_strings(at).into_iter().map(|name| (name, started())));
         }
         Value::Mapping(entries) => {
             for (key, node) in entries {
@@ -66,77 +57,14 @@ pub(super) fn dependency(
                     found.map_or(Condition::Started, |(_, condition)| *condition);
             }
             "restart" => dependency.restart = decoder.boolean(field).unwrap_or_default(),
-            "required" => dependency.required = decoder.boolean(field).unwrap_or(true),
-            _ => decoder.unknown(at, key, DEPENDENCY_KEYS, &[]),
+            "required" => dependency.required = decoder.strict_boolean(field).unwrap_or(true),
+            _ => decoder.unknown(at, key, DEPENDENCY_KEYS),
         }
     }
     if at.node.as_mapping().is_some() && at.node.get("condition").is_none() {
         decoder.refuse(at, "has no `condition`: expected e.g. `service_started`");
     }
     dependency
-}
-
-pub(super) fn deploy(decoder: &mut Decoder, at: At<'_>) -> Option<Deploy> {
-    if at.node.is_null() {
-        return None;
-    }
-    let mut deploy = Deploy::default();
-    for (key, node) in decoder.mapping(at) {
-        let field = at.key(key, node);
-        match key.name.as_str() {
-            "mode" => deploy.mode = decoder.word(field, &["replicated", "global"]),
-            "replicas" => {
-                deploy.replicas = decoder.integer_within(field, "a number of containers");
-            }
-            "labels" => deploy.labels = decoder.labels(field),
-            "resources" => {
-                for (key, node) in decoder.mapping(field) {
-                    let side = field.key(key, node);
-                    match key.name.as_str() {
-                        "limits" => deploy.limits = Some(resources(decoder, side)),
-                        "reservations" => deploy.reservations = Some(resources(decoder, side)),
-                        _ => decoder.unknown(field, key, &["limits", "reservations"], &[]),
-                    }
-                }
-            }
-            "restart_policy" => deploy.restart_policy = Some(restart_policy(decoder, field)),
-            _ => decoder.unknown(at, key, DEPLOY_KEYS, DEPLOY_LATER),
-        }
-    }
-    Some(deploy)
-}
-
-pub(super) fn resources(decoder: &mut Decoder, at: At<'_>) -> Resources {
-    let mut resources = Resources::default();
-    for (key, node) in decoder.mapping(at) {
-        let field = at.key(key, node);
-        match key.name.as_str() {
-            "cpus" => resources.cpus = decoder.cpus(field),
-            "memory" => resources.memory = decoder.bytes(field).filter(|bytes| *bytes != 0),
-            "pids" => resources.pids = decoder.integer(field).filter(|pids| *pids != 0),
-            _ => decoder.unknown(at, key, RESOURCE_KEYS, RESOURCE_LATER),
-        }
-    }
-    resources
-}
-
-pub(super) fn restart_policy(decoder: &mut Decoder, at: At<'_>) -> RestartPolicy {
-    let mut policy = RestartPolicy::default();
-    for (key, node) in decoder.mapping(at) {
-        let field = at.key(key, node);
-        match key.name.as_str() {
-            "condition" => {
-                policy.condition = decoder.word(field, &["none", "on-failure", "any"]);
-            }
-            "delay" => policy.delay = decoder.duration(field),
-            "max_attempts" => {
-                policy.max_attempts = decoder.integer_within(field, "a number of attempts");
-            }
-            "window" => policy.window = decoder.duration(field),
-            _ => decoder.unknown(at, key, RESTART_KEYS, &[]),
-        }
-    }
-    policy
 }
 
 pub(super) fn healthcheck(decoder: &mut Decoder, at: At<'_>) -> Healthcheck {
@@ -148,12 +76,14 @@ pub(super) fn healthcheck(decoder: &mut Decoder, at: At<'_>) -> Healthcheck {
             "timeout" => healthcheck.timeout = decoder.duration(field),
             "interval" => healthcheck.interval = decoder.duration(field),
             "retries" => {
-                healthcheck.retries = decoder.integer_within(field, "a number of attempts");
+                let retries = decoder.number(field);
+                healthcheck.retries =
+                    retries.and_then(|it| decoder.within(field, it, "a number of attempts"));
             }
             "start_period" => healthcheck.start_period = decoder.duration(field),
             "start_interval" => healthcheck.start_interval = decoder.duration(field),
             "disable" => healthcheck.disable = decoder.boolean(field).unwrap_or_default(),
-            _ => decoder.unknown(at, key, HEALTH_KEYS, &[]),
+            _ => decoder.unknown(at, key, HEALTH_KEYS),
         }
     }
     healthcheck
@@ -161,7 +91,6 @@ pub(super) fn healthcheck(decoder: &mut Decoder, at: At<'_>) -> Healthcheck {
 
 pub(super) fn health_test(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
     match &at.node.value {
-        Value::Null => Vec::new(),
         Value::String(command) => vec!["CMD-SHELL".to_owned(), command.clone()],
         Value::Sequence(_) => {
             let test = decoder.strings(at);
@@ -187,8 +116,8 @@ pub(super) fn logging(decoder: &mut Decoder, at: At<'_>) -> Logging {
         let field = at.key(key, node);
         match key.name.as_str() {
             "driver" => logging.driver = decoder.text(field),
-            "options" => logging.options = decoder.options(field),
-            _ => decoder.unknown(at, key, LOGGING_KEYS, &[]),
+            "options" => logging.options = decoder.nullable_options(field),
+            _ => decoder.unknown(at, key, LOGGING_KEYS),
         }
     }
     logging
@@ -211,30 +140,39 @@ pub(super) fn restart(decoder: &mut Decoder, at: At<'_>) -> Option<String> {
 }
 
 pub(super) fn ulimits(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Ulimit> {
+    limits(decoder, at, Decoder::integer)
+}
+
+/// Reads the `ulimits` of a build, where compose takes no strings.
+pub(super) fn strict_ulimits(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Ulimit> {
+    limits(decoder, at, Decoder::strict_integer)
+}
+
+type ReadLimit = fn(&mut Decoder, At<'_>) -> Option<i64>;
+
+fn limits(decoder: &mut Decoder, at: At<'_>, read: ReadLimit) -> BTreeMap<String, Ulimit> {
     let mut ulimits = BTreeMap::new();
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
         let ulimit = match &node.value {
-            Value::Mapping(_) => ulimit(decoder, field),
-            _ => decoder.integer(field).map(|limit| Ulimit {
-                single: true,
-                soft: limit,
-                hard: limit,
-            }),
+            Value::Mapping(_) => ulimit(decoder, field, read),
+            _ => {
+                read(decoder, field).map(|limit| Ulimit { single: true, soft: limit, hard: limit })
+            }
         };
         ulimits.extend(ulimit.map(|ulimit| (key.name.clone(), ulimit)));
     }
     ulimits
 }
 
-pub(super) fn ulimit(decoder: &mut Decoder, at: At<'_>) -> Option<Ulimit> {
+fn ulimit(decoder: &mut Decoder, at: At<'_>, read: ReadLimit) -> Option<Ulimit> {
     let (mut soft, mut hard) = (None, None);
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
         match key.name.as_str() {
-            "soft" => soft = Some(decoder.integer(field)?),
-            "hard" => hard = Some(decoder.integer(field)?),
-            _ => decoder.unknown(at, key, ULIMIT_KEYS, &[]),
+            "soft" => soft = Some(read(decoder, field)?),
+            "hard" => hard = Some(read(decoder, field)?),
+            _ => decoder.unknown(at, key, ULIMIT_KEYS),
         }
     }
     let (Some(soft), Some(hard)) = (soft, hard) else {
@@ -246,15 +184,41 @@ pub(super) fn ulimit(decoder: &mut Decoder, at: At<'_>) -> Option<Ulimit> {
 
 pub(super) fn pull_policy(decoder: &mut Decoder, at: At<'_>) -> PullPolicy {
     let text = at.node.as_str().unwrap_or_default();
-    let timed = matches!(text, "build" | "refresh" | "daily" | "weekly");
-    if timed || text.starts_with("every_") {
-        decoder.refuse(at, format!("is `{text}`, which is not supported yet"));
-        return PullPolicy::Missing;
+    if let Some(written) = text.strip_prefix("every_") {
+        return every(decoder, at, written);
     }
-    match decoder.word(at, &["always", "never", "missing", "if_not_present"]).as_deref() {
+    let word = decoder.word(at, PULL_POLICIES);
+    match word.as_deref() {
         Some("always") => PullPolicy::Always,
         Some("never") => PullPolicy::Never,
+        Some("build") => PullPolicy::Build,
+        Some("refresh") => PullPolicy::Refresh,
+        Some("daily") => PullPolicy::Daily,
+        Some("weekly") => PullPolicy::Weekly,
         Some(_) => PullPolicy::Missing,
         None => PullPolicy::Unset,
+    }
+}
+
+/// Compose wants a number without a fraction first.
+fn starts_whole(written: &str) -> bool {
+    let rest = written.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.len() < written.len() && rest.starts_with(['w', 'd', 'h', 'm', 's'])
+}
+
+fn every(decoder: &mut Decoder, at: At<'_>, written: &str) -> PullPolicy {
+    match units::duration(written) {
+        Ok(interval) if starts_whole(written) => {
+            PullPolicy::Every { written: written.to_owned(), interval }
+        }
+        _ => {
+            decoder.refuse(
+                at,
+                format!(
+                    "is `every_{written}`: expected a duration, e.g. `every_12h` or `every_3d`"
+                ),
+            );
+            PullPolicy::Unset
+        }
     }
 }

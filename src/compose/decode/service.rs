@@ -1,119 +1,20 @@
 //! One service: every key that the model has, and a clear refusal of every other.
 
-use super::running::{depends_on, deploy, healthcheck, logging, pull_policy, restart, ulimits};
-use super::surroundings::{env_files, environment, expose, extra_hosts, group_add, networks};
-use super::{At, Decoder, mounts};
+use super::running::{depends_on, healthcheck, logging, pull_policy, restart, ulimits};
+use super::surroundings::{env_files, expose, extra_hosts, group_add, label_files, networks};
+use super::{At, Decoder, build, deploy, devices, files, hooks, keys, mounts};
 use crate::compose::model::Service;
-use crate::compose::yaml::Span;
+use crate::compose::yaml::{Key, Span};
 
-/// Keys of a service that the model has.
-const KEYS: &[&str] = &[
-    "cap_add",
-    "cap_drop",
-    "cgroup_parent",
-    "command",
-    "container_name",
-    "cpu_shares",
-    "cpus",
-    "cpuset",
-    "depends_on",
-    "deploy",
-    "devices",
-    "dns",
-    "dns_opt",
-    "dns_search",
-    "domainname",
-    "entrypoint",
-    "env_file",
-    "environment",
-    "expose",
-    "extra_hosts",
-    "group_add",
-    "healthcheck",
-    "hostname",
-    "image",
-    "init",
-    "ipc",
-    "labels",
-    "logging",
-    "mem_limit",
-    "mem_reservation",
-    "memswap_limit",
-    "network_mode",
-    "networks",
-    "oom_kill_disable",
-    "oom_score_adj",
-    "pid",
-    "pids_limit",
-    "platform",
-    "ports",
-    "privileged",
-    "profiles",
-    "pull_policy",
-    "read_only",
-    "restart",
-    "runtime",
-    "scale",
-    "security_opt",
-    "shm_size",
-    "stdin_open",
-    "stop_grace_period",
-    "stop_signal",
-    "sysctls",
-    "tmpfs",
-    "tty",
-    "ulimits",
-    "user",
-    "userns_mode",
-    "uts",
-    "volumes",
-    "working_dir",
-];
-
-/// Keys of a service in the Compose specification that the model does not have yet.
-const LATER: &[&str] = &[
-    "annotations",
-    "attach",
-    "blkio_config",
-    "build",
-    "cgroup",
-    "configs",
-    "cpu_count",
-    "cpu_percent",
-    "cpu_period",
-    "cpu_quota",
-    "cpu_rt_period",
-    "cpu_rt_runtime",
-    "credential_spec",
-    "develop",
-    "device_cgroup_rules",
-    "extends",
-    "external_links",
-    "gpus",
-    "isolation",
-    "label_file",
-    "links",
-    "mac_address",
-    "mem_swappiness",
-    "models",
-    "post_start",
-    "pre_start",
-    "pre_stop",
-    "provider",
-    "pull_refresh_after",
-    "secrets",
-    "storage_opt",
-    "use_api_socket",
-    "volumes_from",
-];
-
-/// A service whose `env_file`s are not read yet.
+/// A service whose `env_file`s and `label_file`s are not read yet.
 #[derive(Debug)]
 pub struct Draft {
     /// The service.
     pub service: Service,
     /// Its `env_file`s, in order.
     pub env_files: Vec<EnvFile>,
+    /// Its `label_file`s.
+    pub label_files: Vec<EnvFile>,
 }
 
 /// One `env_file`.
@@ -129,149 +30,165 @@ pub struct EnvFile {
     pub span: Span,
 }
 
-/// Reads a service; keys that are not supported yet are refused only where it is `enabled`.
+/// Reads a service; keys that are refused on purpose are so only where it is `enabled`.
 pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> Draft {
     let mut draft = Draft {
         service: Service { name: name.to_owned(), ..Service::default() },
         env_files: Vec::new(),
+        label_files: Vec::new(),
     };
-    let draft_service = &mut draft.service;
+    // Zero is how compose says "unset".
+    let set = |value: &i64| *value != 0;
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
+        let service = &mut draft.service;
         match key.name.as_str() {
-            "depends_on" => draft_service.depends_on = depends_on(decoder, field),
-            "deploy" => draft_service.deploy = deploy(decoder, field),
-            "devices" => draft_service.devices = mounts::devices(decoder, field),
+            "annotations" => service.annotations = decoder.labels(field),
+            "attach" => service.attach = decoder.boolean(field),
+            "blkio_config" => service.blkio_config = Some(devices::blkio(decoder, field)),
+            "build" => service.build = Some(build::build(decoder, field)),
+            "cap_add" => service.cap_add = decoder.keyed_strings(field),
+            "cap_drop" => service.cap_drop = decoder.keyed_strings(field),
+            "cgroup" => service.cgroup = decoder.word(field, &["host", "private"]),
+            "cgroup_parent" => service.cgroup_parent = decoder.text(field),
+            "command" => service.command = decoder.command(field),
+            "configs" => service.configs = files::references(decoder, field, ""),
+            "container_name" => service.container_name = container_name(decoder, field),
+            "cpu_count" => service.cpu_count = cpu_count(decoder, field),
+            "cpu_percent" => service.cpu_percent = cpu_percent(decoder, field),
+            "cpu_period" => service.cpu_period = decoder.number(field).filter(set),
+            "cpu_quota" => service.cpu_quota = decoder.number(field).filter(set),
+            "cpu_rt_period" => service.cpu_rt_period = decoder.number(field).filter(set),
+            "cpu_rt_runtime" => service.cpu_rt_runtime = decoder.number(field).filter(set),
+            "cpu_shares" => service.cpu_shares = decoder.number(field).filter(set),
+            "cpus" => service.cpus = decoder.cpus(field),
+            "cpuset" => service.cpuset = decoder.text(field),
+            "credential_spec" => {
+                service.credential_spec = Some(files::credential_spec(decoder, field))
+            }
+            "depends_on" => service.depends_on = depends_on(decoder, field),
+            "deploy" => service.deploy = deploy::deploy(decoder, field),
+            "develop" => service.develop = hooks::develop(decoder, field),
+            "device_cgroup_rules" => service.device_cgroup_rules = decoder.distinct_strings(field),
+            "devices" => service.devices = devices::devices(decoder, field),
+            "dns" => service.dns = dns(decoder, field),
+            "dns_opt" => service.dns_opt = decoder.keyed_strings(field),
+            "dns_search" => service.dns_search = decoder.string_or_keyed(field),
+            "domainname" => service.domainname = decoder.text(field),
+            "entrypoint" => service.entrypoint = decoder.command(field),
             "env_file" => draft.env_files = env_files(decoder, field),
-            "environment" => draft_service.environment = environment(decoder, field),
-            "expose" => draft_service.expose = expose(decoder, field),
-            "extra_hosts" => draft_service.extra_hosts = extra_hosts(decoder, field),
-            "group_add" => draft_service.group_add = group_add(decoder, field),
-            "healthcheck" => draft_service.healthcheck = Some(healthcheck(decoder, field)),
-            "logging" => draft_service.logging = Some(logging(decoder, field)),
-            "networks" => draft_service.networks = networks(decoder, field),
-            "ports" => draft_service.ports = mounts::ports(decoder, field),
-            "pull_policy" => draft_service.pull_policy = pull_policy(decoder, field),
-            "restart" => draft_service.restart = restart(decoder, field),
-            "ulimits" => draft_service.ulimits = ulimits(decoder, field),
-            "volumes" => draft_service.volumes = mounts::mounts(decoder, field),
-            known if is_list(known) => list(decoder, field, known, draft_service),
-            known if is_number(known) => number(decoder, field, known, draft_service),
-            known if KEYS.contains(&known) => scalar(decoder, field, known, draft_service),
-            later if LATER.contains(&later) && !enabled => {}
-            _ => decoder.unknown(at, key, KEYS, LATER),
+            "environment" => service.environment = decoder.variables(field),
+            "expose" => service.expose = expose(decoder, field),
+            "external_links" => service.external_links = decoder.distinct_strings(field),
+            "extra_hosts" => service.extra_hosts = extra_hosts(decoder, field),
+            "gpus" => service.gpus = devices::gpus(decoder, field),
+            "group_add" => service.group_add = group_add(decoder, field),
+            "healthcheck" => service.healthcheck = Some(healthcheck(decoder, field)),
+            "hostname" => service.hostname = decoder.text(field),
+            "image" => service.image = decoder.string(field).unwrap_or_default(),
+            "init" => service.init = decoder.boolean(field),
+            "ipc" => service.ipc = decoder.text(field),
+            "isolation" => service.isolation = decoder.text(field),
+            "label_file" => draft.label_files = label_files(decoder, field),
+            "labels" => service.labels = decoder.labels(field),
+            "links" => service.links = decoder.keyed_strings(field),
+            "logging" => service.logging = Some(logging(decoder, field)),
+            "mac_address" => service.mac_address = decoder.text(field),
+            "mem_limit" => service.mem_limit = decoder.bytes(field).filter(set),
+            "mem_reservation" => service.mem_reservation = decoder.whole_bytes(field).filter(set),
+            "mem_swappiness" => service.mem_swappiness = decoder.whole_bytes(field).filter(set),
+            "memswap_limit" => service.memswap_limit = memswap_limit(decoder, field),
+            "network_mode" => service.network_mode = decoder.text(field),
+            "networks" => service.networks = networks(decoder, field),
+            "oom_kill_disable" => service.oom_kill_disable = decoder.boolean(field),
+            "oom_score_adj" => service.oom_score_adj = oom_score_adj(decoder, field),
+            "pid" => service.pid = if node.is_null() { None } else { decoder.text(field) },
+            "pids_limit" => service.pids_limit = decoder.number(field).filter(set),
+            "platform" => service.platform = decoder.text(field),
+            "ports" => service.ports = mounts::ports(decoder, field),
+            "post_start" => service.post_start = hooks::hooks(decoder, field, hooks::HOOK_KEYS),
+            "pre_start" => service.pre_start = hooks::hooks(decoder, field, hooks::PRE_START_KEYS),
+            "pre_stop" => service.pre_stop = hooks::hooks(decoder, field, hooks::HOOK_KEYS),
+            "privileged" => service.privileged = decoder.flag(field),
+            "profiles" => service.profiles = decoder.keyed_strings(field),
+            "pull_policy" => service.pull_policy = pull_policy(decoder, field),
+            "pull_refresh_after" => service.pull_refresh_after = decoder.text(field),
+            "read_only" => service.read_only = decoder.flag(field),
+            "restart" => service.restart = restart(decoder, field),
+            "runtime" => service.runtime = decoder.text(field),
+            "scale" => service.scale = decoder.integer_within(field, "a number of containers"),
+            "secrets" => service.secrets = files::secrets(decoder, field),
+            "security_opt" => service.security_opt = decoder.distinct_strings(field),
+            "shm_size" => service.shm_size = decoder.bytes(field).filter(set),
+            "stdin_open" => service.stdin_open = decoder.flag(field),
+            "stop_grace_period" => service.stop_grace_period = decoder.duration(field),
+            "stop_signal" => service.stop_signal = decoder.text(field),
+            "storage_opt" => service.storage_opt = decoder.plain_options(field),
+            "sysctls" => service.sysctls = decoder.labels(field),
+            "tmpfs" => service.tmpfs = decoder.string_or_keyed(field),
+            "tty" => service.tty = decoder.flag(field),
+            "ulimits" => service.ulimits = ulimits(decoder, field),
+            "user" => service.user = decoder.text(field),
+            "userns_mode" => service.userns_mode = decoder.text(field),
+            "uts" => service.uts = decoder.text(field),
+            "volumes" => service.volumes = mounts::mounts(decoder, field),
+            "volumes_from" => service.volumes_from = decoder.distinct_strings(field),
+            "working_dir" => service.working_dir = decoder.text(field),
+            "use_api_socket" if decoder.strict_boolean(field) != Some(true) => {}
+            // Used up when the file was loaded.
+            "extends" => {}
+            other => refuse(decoder, at, key, other, enabled),
         }
     }
     draft
 }
 
-fn is_list(key: &str) -> bool {
-    matches!(
-        key,
-        "cap_add"
-            | "cap_drop"
-            | "dns"
-            | "dns_opt"
-            | "dns_search"
-            | "profiles"
-            | "security_opt"
-            | "tmpfs"
-            | "command"
-            | "entrypoint"
-            | "labels"
-            | "sysctls"
-    )
-}
-
-fn list(decoder: &mut Decoder, at: At<'_>, key: &str, service: &mut Service) {
-    match key {
-        "cap_add" => service.cap_add = decoder.unique_strings(at),
-        "cap_drop" => service.cap_drop = decoder.unique_strings(at),
-        "dns" => {
-            service.dns = decoder.string_or_strings(at);
-            service.dns.retain(|server| !server.is_empty());
+fn refuse(decoder: &mut Decoder, at: At<'_>, key: &Key, name: &str, enabled: bool) {
+    if let Some(why) = keys::refusal(name) {
+        if enabled {
+            decoder.problems.push(key.span.problem(format!("`{at}.{name}` {why}")));
         }
-        "dns_opt" => service.dns_opt = decoder.unique_strings(at),
-        "dns_search" => service.dns_search = decoder.string_or_strings(at),
-        "profiles" => service.profiles = decoder.unique_strings(at),
-        "security_opt" => {
-            let options = decoder.strings(at);
-            service.security_opt = decoder.distinct(at, options);
-        }
-        "tmpfs" => service.tmpfs = decoder.string_or_strings(at),
-        "command" => service.command = decoder.command(at),
-        "entrypoint" => service.entrypoint = decoder.command(at),
-        "labels" => service.labels = decoder.labels(at),
-        _ => service.sysctls = decoder.labels(at),
+    } else if let Some(now) = keys::successor(name) {
+        let problem = key.span.problem(format!("`{at}.{name}` is a key of old Compose files"));
+        decoder.problems.push(problem.with_hint(format!("write `{now}` instead")));
+    } else {
+        decoder.unknown(at, key, keys::SERVICE);
     }
 }
 
-fn is_number(key: &str) -> bool {
-    matches!(
-        key,
-        "cpus"
-            | "cpu_shares"
-            | "mem_limit"
-            | "mem_reservation"
-            | "memswap_limit"
-            | "shm_size"
-            | "oom_score_adj"
-            | "pids_limit"
-            | "scale"
-            | "stop_grace_period"
-    )
+fn dns(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
+    let mut servers = decoder.string_or_keyed(at);
+    servers.retain(|server| !server.is_empty());
+    servers
 }
 
-fn number(decoder: &mut Decoder, at: At<'_>, key: &str, service: &mut Service) {
-    // Zero is how compose says "unset" for all of these but `scale`.
-    let set = |value: &i64| *value != 0;
-    match key {
-        "cpus" => service.cpus = decoder.cpus(at),
-        "cpu_shares" => service.cpu_shares = decoder.integer(at).filter(set),
-        "mem_limit" => service.mem_limit = decoder.bytes(at).filter(set),
-        "mem_reservation" => service.mem_reservation = decoder.bytes(at).filter(set),
-        // What `config` prints for "unlimited" must read back.
-        "memswap_limit" if at.node.as_str() == Some("-1") => service.memswap_limit = Some(-1),
-        "memswap_limit" => service.memswap_limit = decoder.bytes(at).filter(set),
-        "shm_size" => service.shm_size = decoder.bytes(at).filter(set),
-        "oom_score_adj" => {
-            let value = decoder.integer(at);
-            if let Some(value) = value.filter(|value| !(-1000..=1000).contains(value)) {
-                decoder.refuse(at, format!("is {value}: expected a number from -1000 to 1000"));
-            }
-            service.oom_score_adj = value.filter(set);
-        }
-        "pids_limit" => service.pids_limit = decoder.integer(at).filter(set),
-        "scale" => service.scale = decoder.integer_within(at, "a number of containers"),
-        _ => service.stop_grace_period = decoder.duration(at),
-    }
+fn cpu_count(decoder: &mut Decoder, at: At<'_>) -> Option<i64> {
+    let count: Option<u32> = decoder.integer_within(at, "a number of CPUs");
+    count.map(i64::from).filter(|count| *count != 0)
 }
 
-fn scalar(decoder: &mut Decoder, at: At<'_>, key: &str, service: &mut Service) {
-    match key {
-        "cgroup_parent" => service.cgroup_parent = decoder.text(at),
-        "container_name" => service.container_name = container_name(decoder, at),
-        "cpuset" => service.cpuset = decoder.text(at),
-        "domainname" => service.domainname = decoder.text(at),
-        "hostname" => service.hostname = decoder.text(at),
-        "image" => service.image = decoder.string(at).unwrap_or_default(),
-        "init" => service.init = decoder.boolean(at),
-        "ipc" => service.ipc = decoder.text(at),
-        "network_mode" => service.network_mode = decoder.text(at),
-        "oom_kill_disable" => service.oom_kill_disable = decoder.boolean(at),
-        "pid" => service.pid = if at.node.is_null() { None } else { decoder.text(at) },
-        "platform" => service.platform = decoder.text(at),
-        "privileged" => service.privileged = decoder.boolean(at).unwrap_or_default(),
-        "read_only" => service.read_only = decoder.boolean(at).unwrap_or_default(),
-        "runtime" => service.runtime = decoder.text(at),
-        "stdin_open" => service.stdin_open = decoder.boolean(at).unwrap_or_default(),
-        "stop_signal" => service.stop_signal = decoder.text(at),
-        "tty" => service.tty = decoder.boolean(at).unwrap_or_default(),
-        "user" => service.user = decoder.text(at),
-        "userns_mode" => service.userns_mode = decoder.text(at),
-        "uts" => service.uts = decoder.text(at),
-        _ => service.working_dir = decoder.text(at),
+fn cpu_percent(decoder: &mut Decoder, at: At<'_>) -> Option<f32> {
+    let percent = decoder.single_float(at, "a percentage from 0 to 100")?;
+    if percent > 100.0 || percent.fract() != 0.0 {
+        decoder.refuse(at, format!("is {percent}: expected a whole percentage from 0 to 100"));
     }
+    (percent != 0.0).then_some(percent)
+}
+
+fn memswap_limit(decoder: &mut Decoder, at: At<'_>) -> Option<i64> {
+    // What `config` prints for "unlimited" must read back.
+    if at.node.as_str() == Some("-1") {
+        return Some(-1);
+    }
+    decoder.bytes(at).filter(|bytes| *bytes != 0)
+}
+
+fn oom_score_adj(decoder: &mut Decoder, at: At<'_>) -> Option<i64> {
+    let value = decoder.integer(at)?;
+    if !(-1000..=1000).contains(&value) {
+        decoder.refuse(at, format!("is {value}: expected a number from -1000 to 1000"));
+    }
+    (value != 0).then_some(value)
 }
 
 fn container_name(decoder: &mut Decoder, at: At<'_>) -> Option<String> {

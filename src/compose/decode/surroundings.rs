@@ -10,11 +10,11 @@ use crate::compose::model::ServiceNetwork;
 use crate::compose::shortforms;
 use crate::compose::yaml::Value;
 
-const NETWORK_LATER: &[&str] = &["interface_name", "gw_priority"];
-
 const NETWORK_KEYS: &[&str] = &[
     "aliases",
     "driver_opts",
+    "gw_priority",
+    "interface_name",
     "ipv4_address",
     "ipv6_address",
     "link_local_ips",
@@ -61,8 +61,10 @@ pub(super) fn long_env_file(decoder: &mut Decoder, at: At<'_>, mut file: EnvFile
         match key.name.as_str() {
             "path" => file.path = decoder.string(field).unwrap_or_default(),
             "required" => file.required = decoder.boolean(field).unwrap_or(true),
-            "format" => file.raw = decoder.word(field, &["raw"]).is_some(),
-            _ => decoder.unknown(at, key, ENV_FILE_KEYS, &[]),
+            "format" => {
+                file.raw = decoder.word(field, &["raw", ".env", ""]).as_deref() == Some("raw");
+            }
+            _ => decoder.stray(at, key, ENV_FILE_KEYS),
         }
     }
     if at.node.get("path").is_none() {
@@ -71,13 +73,22 @@ pub(super) fn long_env_file(decoder: &mut Decoder, at: At<'_>, mut file: EnvFile
     file
 }
 
-pub(super) fn environment(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Option<String>> {
-    let is_list = at.node.as_sequence().is_some();
-    let values = decoder.key_values(at);
-    for name in values.keys().filter(|name| is_list && name.ends_with(char::is_whitespace)) {
-        decoder.refuse(at, format!("names the variable `{name}` with a trailing space"));
+pub(super) fn label_files(decoder: &mut Decoder, at: At<'_>) -> Vec<EnvFile> {
+    let file = |path: &str, at: At<'_>| EnvFile {
+        path: path.to_owned(),
+        required: true,
+        raw: false,
+        span: at.node.span.clone(),
+    };
+    if let Value::String(path) = &at.node.value {
+        return vec![file(path, at)];
     }
-    values
+    let mut files = Vec::new();
+    for (index, item) in decoder.sequence(at).iter().enumerate() {
+        let at = at.item(index, item);
+        files.extend(decoder.string(at).map(|path| file(&path, at)));
+    }
+    files
 }
 
 pub(super) fn expose(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
@@ -95,23 +106,28 @@ pub(super) fn expose(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
 
 pub(super) fn extra_hosts(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String, Vec<String>> {
     let mut hosts: BTreeMap<String, IndexSet<String>> = BTreeMap::new();
-    let mut add = |host: String, address: String| {
-        hosts.entry(host).or_default().insert(address);
+    let mut add = |host: &str, addresses: Vec<String>| {
+        hosts.entry(host.to_owned()).or_default().extend(addresses);
     };
     match &at.node.value {
         Value::Sequence(_) => {
+            decoder.refuse_repeated(at);
             for text in decoder.strings(at) {
                 match shortforms::extra_host(&text) {
-                    Ok((host, address)) => add(host, address),
+                    Ok((host, addresses)) => add(&host, addresses),
                     Err(message) => decoder.refuse(at, format!("has a wrong value: {message}")),
                 }
             }
         }
         Value::Mapping(entries) => {
             for (key, node) in entries {
-                for address in decoder.string_or_strings(at.key(key, node)) {
-                    add(key.name.clone(), shortforms::bare_address(&address).to_owned());
+                let field = at.key(key, node);
+                if let Err(message) = shortforms::check_host(&key.name) {
+                    decoder.refuse(field, format!("has a wrong name: {message}"));
                 }
+                let addresses = decoder.string_or_strings(field);
+                let bare = addresses.iter().map(|it| shortforms::bare_address(it).to_owned());
+                add(&key.name, bare.collect());
             }
         }
         _ => decoder.wrong(at, "a mapping or a list of `host=ip`"),
@@ -136,7 +152,7 @@ pub(super) fn networks(
     let mut networks = BTreeMap::new();
     match &at.node.value {
         Value::Sequence(_) => {
-            networks.extend(decoder.unique_strings(at).into_iter().map(|name| (name, None)));
+            networks.extend(decoder.distinct_strings(at).into_iter().map(|name| (name, None)));
         }
         Value::Mapping(entries) => {
             for (key, node) in entries {
@@ -154,15 +170,25 @@ pub(super) fn attachment(decoder: &mut Decoder, at: At<'_>) -> ServiceNetwork {
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
         match key.name.as_str() {
-            "aliases" => network.aliases = decoder.unique_strings(field),
+            "aliases" => network.aliases = decoder.keyed_strings(field),
             "driver_opts" => network.driver_opts = decoder.options(field),
             "ipv4_address" => network.ipv4_address = decoder.text(field),
             "ipv6_address" => network.ipv6_address = decoder.text(field),
-            "link_local_ips" => network.link_local_ips = decoder.unique_strings(field),
+            "link_local_ips" => network.link_local_ips = decoder.keyed_strings(field),
             "mac_address" => network.mac_address = decoder.text(field),
-            "priority" => network.priority = decoder.integer(field),
-            _ => decoder.unknown(at, key, NETWORK_KEYS, NETWORK_LATER),
+            "gw_priority" => network.gw_priority = number(decoder, field),
+            "interface_name" => network.interface_name = decoder.text(field),
+            "priority" => network.priority = number(decoder, field),
+            _ => decoder.unknown(at, key, NETWORK_KEYS),
         }
     }
     network
+}
+
+/// A number where compose takes no string; zero is as if unset.
+fn number(decoder: &mut Decoder, at: At<'_>) -> Option<i64> {
+    if matches!(at.node.value, Value::String(_)) {
+        return decoder.strict_integer(at);
+    }
+    decoder.number(at).filter(|value| *value != 0)
 }

@@ -211,9 +211,8 @@ impl Loader<'_> {
                     continue;
                 }
             };
-            let environment = &self.environment;
-            let lookup = |name: &str| environment.get(name).cloned();
-            match dotenv::parse(&text, &shown, &lookup, &labels, &mut self.unset) {
+            // Labels see the labels before them, not the environment.
+            match dotenv::parse(&text, &shown, &|_| None, &labels, &mut self.unset) {
                 Ok(values) => labels.extend(values),
                 Err(found) => self.problems.extend(found.0),
             }

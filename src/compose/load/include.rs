@@ -141,7 +141,22 @@ impl Loader<'_> {
         let home = inner.home().map(str::to_owned);
         paths::resolve(&mut imported, Base { directory: &base, home: home.as_deref() });
         self.inherit(&mut imported, &inner.environment);
+        self.keep_file_values(&imported, &inner);
         Some(imported)
+    }
+
+    /// Remembers what secrets and configs take from variables that only the included project has.
+    fn keep_file_values(&mut self, imported: &Node, scope: &Scope) {
+        for section in ["secrets", "configs"] {
+            let files = imported.get(section).and_then(Node::as_mapping).unwrap_or_default();
+            for (key, file) in files {
+                let variable = file.get("environment").and_then(Node::as_str);
+                if let Some(value) = variable.and_then(|name| scope.environment.get(name)) {
+                    let place = (section, key.name.clone());
+                    self.file_values.entry(place).or_insert_with(|| value.clone());
+                }
+            }
+        }
     }
 
     /// Takes the resources of an included document over into the one that includes it.

@@ -110,6 +110,8 @@ struct Loader<'a> {
     unset: BTreeSet<String>,
     warnings: Vec<String>,
     problems: Vec<Problem>,
+    /// Values of secrets and configs of included projects, which have variables of their own.
+    file_values: BTreeMap<(&'static str, String), String>,
     /// How many of the problems are with single values, which leave the project whole.
     wrong_values: usize,
     /// Files that services extend, by scope directory and path; `None` where one cannot be read.
@@ -126,6 +128,7 @@ impl<'a> Loader<'a> {
             unset: BTreeSet::new(),
             warnings: Vec::new(),
             problems: Vec::new(),
+            file_values: BTreeMap::new(),
             wrong_values: 0,
             sheets: HashMap::new(),
         }
@@ -184,7 +187,9 @@ impl<'a> Loader<'a> {
             let directory = self.directory.to_string_lossy();
             paths::resolve(&mut tree, Base { directory: &directory, home: scope.home() });
         }
-        self.inherit(&mut tree, &scope.environment);
+        if !long {
+            self.inherit(&mut tree, &scope.environment);
+        }
         if !self.request.skip.normalisation {
             normalise::normalise(&mut tree, name, &scope.environment);
         }
@@ -279,9 +284,14 @@ impl<'a> Loader<'a> {
 
     fn drop_version(&mut self, document: &mut Node) {
         let yaml::Value::Mapping(entries) = &mut document.value else { return };
-        entries.retain(|(key, _)| {
+        entries.retain(|(key, node)| {
             let is_version = key.name == "version";
-            if is_version {
+            if is_version && node.as_str().is_none() {
+                let kind = node.value.kind();
+                let message = format!("`version` is {kind}: expected a string; it is obsolete");
+                let problem = node.problem(message).with_hint("remove it");
+                self.problems.push(problem);
+            } else if is_version {
                 self.warnings.push(format!(
                     "{}:{}: `version` is obsolete and ignored: remove it",
                     key.span.source.file, key.span.line

@@ -56,7 +56,9 @@ impl Loader<'_> {
             }
             let environment = &self.environment;
             let lookup = |name: &str| environment.get(name).cloned();
-            interpolate::interpolate(&mut node, &lookup, &mut self.unset, &mut problems);
+            if !self.request.skip.interpolation {
+                interpolate::interpolate(&mut node, &lookup, &mut self.unset, &mut problems);
+            }
             let name = node.as_str().map(normalise_name);
             match name.filter(|name| !name.is_empty()) {
                 Some(name) => written = Some(name),

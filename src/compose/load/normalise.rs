@@ -128,7 +128,9 @@ fn depend(service: &mut Node) {
         items.iter().filter_map(|item| Some((item.as_str()?, &item.span)))
     };
     for (link, span) in strings("links") {
-        implied.push((link.split(':').next().unwrap_or(link).to_owned(), true, span.clone()));
+        let (name, alias) = link.split_once(':').unwrap_or((link, ""));
+        let name = if alias.contains(':') { link } else { name };
+        implied.push((name.to_owned(), true, span.clone()));
     }
     for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
         let Some(node) = service.get(key) else { continue };

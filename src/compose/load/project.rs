@@ -6,13 +6,15 @@ use super::select::Selection;
 use super::{Loader, in_order};
 use crate::compose::check::{self, Names};
 use crate::compose::decode::service::{Draft, service};
-use crate::compose::decode::{At, Decoder, resources};
-use crate::compose::model::{MountKind, Project};
+use crate::compose::decode::{At, Decoder, files, resources};
+use crate::compose::emit;
+use crate::compose::model::{FileObject, FileSource, Hidden, MountKind, Project};
 use crate::compose::yaml::{self, Node, Value};
 use crate::problem::Problems;
 
-const TOP_KEYS: &[&str] = &["name", "services", "networks", "volumes", "version", "include"];
-const TOP_LATER: &[&str] = &["secrets", "configs", "models"];
+const TOP_KEYS: &[&str] = &[
+    "name", "services", "networks", "volumes", "secrets", "configs", "models", "include", "version",
+];
 
 impl Loader<'_> {
     /// Reads the tree; the environment files of enabled services are read into it first.
@@ -41,11 +43,14 @@ impl Loader<'_> {
                 enabled: selection.enabled.iter().map(String::as_str).collect(),
                 networks: project.networks.keys().map(String::as_str).collect(),
                 volumes: project.volumes.keys().map(String::as_str).collect(),
+                secrets: project.secrets.keys().map(String::as_str).collect(),
+                configs: project.configs.keys().map(String::as_str).collect(),
             };
             check::check(tree, &project.services, &names, &mut decoder.problems);
         }
         self.refuse(decoder.problems)?;
         project.warnings = decoder.warnings;
+        self.fill_in(&mut project);
         self.drop_what_is_off(&mut project, &selection);
         Ok(project)
     }
@@ -74,15 +79,35 @@ impl Loader<'_> {
         in_order(problems).into_result()
     }
 
-    /// Drops dependencies on services that are off, and resources that no service uses.
-    fn drop_what_is_off(&self, project: &mut Project, selection: &Selection) {
-        let Project { services, networks, volumes, .. } = project;
+    /// Fills in what comes from the environment, and what two places say.
+    fn fill_in(&self, project: &mut Project) {
+        let Project { name, services, secrets, configs, .. } = project;
         for service in services.values_mut() {
-            service.depends_on.retain(|other, _| selection.selected.contains(other));
+            service.imply_image(name);
             // Compose says the number in both places when there is a `deploy`.
             if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
                 deploy.replicas = Some(scale);
             }
+        }
+        for (section, files) in [("secrets", secrets), ("configs", configs)] {
+            for (key, file) in files {
+                self.fill_in_file(section, key, file);
+            }
+        }
+    }
+
+    fn fill_in_file(&self, section: &'static str, key: &str, file: &mut FileObject) {
+        if let FileSource::Environment { variable, value } = &mut file.source {
+            let included = self.file_values.get(&(section, key.to_owned()));
+            *value = included.or_else(|| self.environment.get(variable)).cloned().map(Hidden::new);
+        }
+    }
+
+    /// Drops dependencies on services that are off, and resources that no service uses.
+    fn drop_what_is_off(&self, project: &mut Project, selection: &Selection) {
+        let Project { services, networks, volumes, secrets, configs, .. } = project;
+        for service in services.values_mut() {
+            service.depends_on.retain(|other, _| selection.selected.contains(other));
         }
         if self.request.all_resources {
             return;
@@ -94,6 +119,15 @@ impl Loader<'_> {
         let named = mounts.filter(|mount| matches!(mount.kind, MountKind::Volume { .. }));
         let used: BTreeSet<&String> = named.filter_map(|mount| mount.source.as_ref()).collect();
         volumes.retain(|key, _| used.contains(key));
+        let secrets_of = services.values().flat_map(|service| {
+            let built = service.build.iter().flat_map(|build| &build.secrets);
+            service.secrets.iter().chain(built)
+        });
+        let used: BTreeSet<&String> = secrets_of.map(|secret| &secret.source).collect();
+        secrets.retain(|key, _| used.contains(key));
+        let configs_of = services.values().flat_map(|service| &service.configs);
+        let used: BTreeSet<&String> = configs_of.map(|config| &config.source).collect();
+        configs.retain(|key, _| used.contains(key));
     }
 }
 
@@ -113,7 +147,13 @@ fn read(
             "services" => drafts = services(decoder, field, enabled),
             "networks" => project.networks = each(decoder, field, resources::network),
             "volumes" => project.volumes = each(decoder, field, resources::volume),
-            _ => decoder.unknown(at, key, TOP_KEYS, TOP_LATER),
+            "secrets" => project.secrets = each(decoder, field, files::secret),
+            "configs" => project.configs = each(decoder, field, files::config),
+            "models" => project.models = each(decoder, field, resources::model),
+            extension if extension.starts_with("x-") => {
+                project.extensions.insert(key.name.clone(), emit::json(node));
+            }
+            _ => decoder.unknown(at, key, TOP_KEYS),
         }
     }
     drafts
@@ -133,16 +173,13 @@ fn services(
     drafts
 }
 
-/// Reads each entry of a top-level mapping; the mapping itself may be null.
+/// Reads each entry of a top-level mapping.
 fn each<T>(
     decoder: &mut Decoder,
     at: At<'_>,
     read: fn(&mut Decoder, At<'_>) -> T,
 ) -> BTreeMap<String, T> {
     let mut values = BTreeMap::new();
-    if at.node.is_null() {
-        return values;
-    }
     for (key, node) in decoder.mapping(at) {
         refuse_name(decoder, at, key);
         values.insert(key.name.clone(), read(decoder, at.key(key, node)));

@@ -16,7 +16,7 @@ pub(super) fn widen(root: &mut Node) {
             let mount = item.as_str().and_then(|text| shortforms::mount(text).ok());
             mount.and_then(|mount| mount_node(&mount, &item.span))
         }),
-        "dns" | "tmpfs" if node.as_str().is_some() => listed(node),
+        "dns" | "label_file" if node.as_str().is_some() => listed(node),
         _ => {}
     });
 }

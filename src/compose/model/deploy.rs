@@ -40,7 +40,7 @@ pub struct Resources {
     /// `devices`, of reservations only.
     pub devices: Vec<DeviceRequest>,
     /// `generic_resources`: of Swarm, unused here.
-    pub generic_resources: Vec<GenericResource>,
+    pub generic_resources: Vec<Option<GenericResource>>,
 }
 
 /// `deploy.restart_policy`.
@@ -99,7 +99,7 @@ pub struct DeviceRequest {
     pub options: BTreeMap<String, String>,
 }
 
-/// An entry of `generic_resources`: its `discrete_resource_spec`.
+/// The `discrete_resource_spec` of an entry of `generic_resources`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GenericResource {
     /// `kind`.

@@ -89,6 +89,19 @@ fn containers_that_differ_are_replaced() {
             &["replace container p-web-1 (image nginx changed)"],
         ),
         (
+            "content of a secret",
+            |case| {
+                case.hashes.contents.insert("web".to_owned(), "new".to_owned());
+                set(case.container(), labels::CONTENT, "old");
+            },
+            &["replace container p-web-1 (content of a secret or config changed)"],
+        ),
+        (
+            "content of a secret that somebody else wrote",
+            |case| drop(case.hashes.contents.insert("web".to_owned(), "new".to_owned())),
+            &[],
+        ),
+        (
             "asked for",
             |case| case.options.recreate = Recreate::Always,
             &["replace container p-web-1 (asked for)"],

@@ -156,6 +156,7 @@ impl World {
         self.assert_free(&name);
         let provenance = Provenance {
             hash: &case.hashes.referring(service, &self.referred(case, plan, service))[0],
+            content: None,
             number: change.number,
             image_id: &image_id,
             replaces: old,
@@ -318,7 +319,7 @@ impl World {
             }
             case.project.services.insert(name.clone(), service);
         }
-        case.hashes.services = Hashes::of(&case.project).services;
+        case.hashes.services = Hashes::of(&case.project, case.hashes.to_write).services;
         self.observed.images =
             [("nginx:latest".to_owned(), format!("sha256:{}", wish.image))].into();
         case.observed = self.observed.clone();

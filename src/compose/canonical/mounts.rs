@@ -1,0 +1,154 @@
+//! What a service is connected to: ports, mounts, networks, devices, files.
+
+use serde_json::{Map, Value};
+
+use super::Dialect;
+use super::object::Object;
+use crate::compose::model::{
+    BlkioConfig, Device, DeviceRate, DeviceRequest, FileReference, Mount, MountKind, Port,
+    ServiceNetwork,
+};
+
+pub(super) fn attachment_json(network: &ServiceNetwork) -> Map<String, Value> {
+    let mut object = Object::new();
+    object.list("aliases", &network.aliases);
+    object.texts("driver_opts", &network.driver_opts);
+    object.number("gw_priority", network.gw_priority);
+    object.text("interface_name", network.interface_name.as_ref());
+    object.text("ipv4_address", network.ipv4_address.as_ref());
+    object.text("ipv6_address", network.ipv6_address.as_ref());
+    object.list("link_local_ips", &network.link_local_ips);
+    object.text("mac_address", network.mac_address.as_ref());
+    object.number("priority", network.priority);
+    object.0
+}
+
+pub(super) fn port_json(port: &Port) -> Value {
+    let mut object = Object::new();
+    object.text("name", port.name.as_ref());
+    object.text("mode", port.mode.as_ref());
+    object.text("host_ip", port.host_ip.as_ref());
+    object.some("target", (port.target != 0).then_some(port.target));
+    object.text("published", port.published.as_ref());
+    object.text("protocol", Some(&port.protocol));
+    object.text("app_protocol", port.app_protocol.as_ref());
+    Value::Object(object.0)
+}
+
+pub(super) fn mount_json(mount: &Mount, dialect: Dialect) -> Value {
+    let mut object = Object::new();
+    object.put(
+        "type",
+        match mount.kind {
+            MountKind::Bind { .. } => "bind",
+            MountKind::Volume { .. } => "volume",
+            MountKind::Tmpfs { .. } => "tmpfs",
+            MountKind::Image { .. } => "image",
+            MountKind::NamedPipe => "npipe",
+            MountKind::Cluster => "cluster",
+        },
+    );
+    object.text("source", mount.source.as_ref());
+    object.text("target", Some(&mount.target));
+    object.flag("read_only", mount.read_only);
+    object.text("consistency", mount.consistency.as_ref());
+    let mut bind = Object::new();
+    let mut options = Object::new();
+    let block = match &mount.kind {
+        MountKind::Bind { selinux, propagation, create_host_path, recursive } => {
+            options.text("selinux", selinux.as_ref());
+            options.text("propagation", propagation.as_ref());
+            match (dialect, create_host_path) {
+                (Dialect::V2_40, Some(true)) => options.put("create_host_path", true),
+                (Dialect::V5, Some(false)) => options.put("create_host_path", false),
+                (Dialect::V2_40 | Dialect::V5, _) => {}
+            }
+            options.text("recursive", recursive.as_ref());
+            "bind"
+        }
+        MountKind::Volume { selinux, propagation, nocopy, subpath, labels } => {
+            bind.text("selinux", selinux.as_ref());
+            bind.text("propagation", propagation.as_ref());
+            options.texts("labels", labels);
+            options.flag("nocopy", *nocopy);
+            options.text("subpath", subpath.as_ref());
+            "volume"
+        }
+        MountKind::Tmpfs { size, mode } => {
+            options.bytes("size", *size);
+            options.some("mode", mode.filter(|mode| *mode != 0));
+            "tmpfs"
+        }
+        MountKind::Image { subpath } => {
+            options.text("subpath", subpath.as_ref());
+            "image"
+        }
+        MountKind::NamedPipe | MountKind::Cluster => "volume",
+    };
+    if !bind.0.is_empty() {
+        // A short form with `z` on a named volume: the block of a bind on a volume.
+        if dialect == Dialect::V5 {
+            bind.put("create_host_path", false);
+        }
+        object.put("bind", bind.0);
+    }
+    if mount.options_given || !options.0.is_empty() {
+        object.put(block, options.0);
+    }
+    Value::Object(object.0)
+}
+
+pub(super) fn reference_json(reference: &FileReference) -> Value {
+    let mut object = Object::new();
+    object.text("source", Some(&reference.source));
+    object.text("target", reference.target.as_ref());
+    object.text("uid", reference.uid.as_ref());
+    object.text("gid", reference.gid.as_ref());
+    object.some("mode", reference.mode.map(|mode| format!("0{mode:o}")));
+    object.into()
+}
+
+pub(super) fn device_json(device: &Device) -> Value {
+    let mut object = Object::new();
+    object.text("source", Some(&device.source));
+    object.text("target", Some(&device.target));
+    object.text("permissions", Some(&device.permissions));
+    object.into()
+}
+
+pub(super) fn request_json(request: &DeviceRequest) -> Value {
+    let mut object = Object::new();
+    object.list("capabilities", &request.capabilities);
+    object.text("driver", request.driver.as_ref());
+    object.number("count", request.count);
+    object.list("device_ids", &request.device_ids);
+    object.texts("options", &request.options);
+    object.into()
+}
+
+pub(super) fn blkio_json(blkio: &BlkioConfig) -> Object {
+    let rates = |entries: &[DeviceRate]| -> Vec<Value> {
+        let entry = |entry: &DeviceRate| {
+            let mut object = Object::new();
+            object.put("Path", entry.path.clone());
+            object.put("Rate", entry.rate.to_string());
+            object.into()
+        };
+        entries.iter().map(entry).collect()
+    };
+    let weights = blkio.weight_device.iter().map(|entry| {
+        let mut object = Object::new();
+        // These two types of compose-go carry no names for JSON.
+        object.put("Path", entry.path.clone());
+        object.put("Weight", entry.weight);
+        object.into()
+    });
+    let mut object = Object::new();
+    object.number("weight", blkio.weight.map(i64::from));
+    object.values("weight_device", weights);
+    object.values("device_read_bps", rates(&blkio.device_read_bps));
+    object.values("device_read_iops", rates(&blkio.device_read_iops));
+    object.values("device_write_bps", rates(&blkio.device_write_bps));
+    object.values("device_write_iops", rates(&blkio.device_write_iops));
+    object
+}

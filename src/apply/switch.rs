@@ -1,5 +1,6 @@
 //! The switch: new containers beside the old ones, then one by one in their place, or all the way back.
 
+mod addresses;
 mod names;
 mod rivals;
 
@@ -209,7 +210,7 @@ impl<'a, 'c> Switch<'a, 'c> {
         };
         let new = NewContainer {
             project: context.project,
-            service,
+            service: &self.without_addresses(service),
             name: &name,
             final_name: &change.name,
             labels: &labels,
@@ -247,7 +248,9 @@ impl<'a, 'c> Switch<'a, 'c> {
             if self.context.cancel.is_cancelled() {
                 return Err(stopped());
             }
-            let moved = networks::make_anew(self.context, plan, change).await?;
+            let moved =
+                networks::make_anew(self.context, plan, change, &self.addresses(&change.key))
+                    .await?;
             self.moved.lock().expect("no holder of this lock panics").extend(moved);
         }
         Ok(())

@@ -3,12 +3,13 @@
 //! docker compose reconnects containers without their aliases and addresses, so that names stop
 //! resolving; here each attachment is made again as it was asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use tracing::{error, info, warn};
 
 use super::{Context, create_network, seconds};
+use crate::compose::model::ServiceNetwork;
 use crate::docker::{Endpoint, NetworkDefinition};
 use crate::plan::{Action, NetworkChange, Plan};
 
@@ -20,10 +21,12 @@ pub(super) struct Moved {
 }
 
 /// Makes one network anew; on failure it is as it was before. `None` where it was gone already.
+/// The `addresses` are those that containers get there only now, by container.
 pub(super) async fn make_anew(
     context: &Context<'_>,
     plan: &Plan,
     change: &NetworkChange,
+    addresses: &BTreeMap<String, ServiceNetwork>,
 ) -> Result<Option<Moved>> {
     let started = tokio::time::Instant::now();
     let engine = context.engine;
@@ -36,7 +39,7 @@ pub(super) async fn make_anew(
     let work = async {
         clear(context, &moved.name, &moved.attached).await?;
         create_network(context, &change.key).await?;
-        attach_all(context, plan, &moved).await
+        attach_all(context, plan, &moved, addresses).await
     };
     if let Err(error) = context.journal.step(change, work).await {
         put_back(context, &moved).await;
@@ -54,12 +57,18 @@ async fn clear(context: &Context<'_>, name: &str, attached: &[Endpoint]) -> Resu
     context.engine.remove_network(name).await
 }
 
-async fn attach_all(context: &Context<'_>, plan: &Plan, moved: &Moved) -> Result<()> {
+async fn attach_all(
+    context: &Context<'_>,
+    plan: &Plan,
+    moved: &Moved,
+    addresses: &BTreeMap<String, ServiceNetwork>,
+) -> Result<()> {
     let removed = plan.removals.iter().map(|it| it.id.as_str());
     let replaced = plan.changes.iter().filter_map(|it| old_of(&it.action));
     let goes: BTreeSet<&str> = replaced.chain(removed).collect();
     for it in &moved.attached {
-        let connected = context.engine.reconnect(&moved.name, it).await;
+        let asked = addresses.get(&it.container).map(|asked| it.at(asked));
+        let connected = context.engine.reconnect(&moved.name, asked.as_ref().unwrap_or(it)).await;
         match connected {
             // It may hold an address that the new network does not have, and is about to go.
             Err(error) if goes.contains(it.container.as_str()) => {

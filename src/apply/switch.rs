@@ -1,5 +1,6 @@
 //! The switch: new containers beside the old ones, then one by one in their place, or all the way back.
 
+mod addresses;
 mod names;
 mod rivals;
 
@@ -23,7 +24,7 @@ use crate::compose::model::{Condition, Service};
 use crate::docker::{NewContainer, Peer, Surroundings};
 use crate::plan::observed::{Container, State};
 use crate::plan::references::{self, Stands};
-use crate::plan::rivals::Rival;
+use crate::plan::rivals::{Rival, goes};
 use crate::plan::{Action, Change, Kept, Plan, labels};
 
 /// Changes sent to the Engine at once. More gains nothing: 20 starts take as long at 20 as at 4
@@ -141,9 +142,8 @@ impl<'a, 'c> Switch<'a, 'c> {
     /// What a new container is made from besides its project: above all, the containers there will be.
     fn surroundings(&self) -> Surroundings {
         let standing = self.context.observed.containers.iter().filter(|it| {
-            !it.is_oneoff()
-                && !crate::plan::rivals::goes(self.plan, &it.id)
-                && !self.changes.iter().any(|change| change.touches(&it.id))
+            let changes = self.changes.iter().any(|change| change.touches(&it.id));
+            !it.is_oneoff() && !changes && !goes(self.plan, &it.id)
         });
         let standing = standing.map(|it| {
             let peer = Peer { id: it.id.clone(), name: it.name.clone(), number: it.number() };
@@ -210,7 +210,7 @@ impl<'a, 'c> Switch<'a, 'c> {
         };
         let new = NewContainer {
             project: context.project,
-            service,
+            service: &self.without_addresses(service),
             name: &name,
             final_name: &change.name,
             labels: &labels,
@@ -248,7 +248,9 @@ impl<'a, 'c> Switch<'a, 'c> {
             if self.context.cancel.is_cancelled() {
                 return Err(stopped());
             }
-            let moved = networks::make_anew(self.context, plan, change).await?;
+            let moved =
+                networks::make_anew(self.context, plan, change, &self.addresses(&change.key))
+                    .await?;
             self.moved.lock().expect("no holder of this lock panics").extend(moved);
         }
         Ok(())

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use bollard::models::{
-    EndpointSettings, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
-    NetworkInspect,
+    EndpointIpamConfig, EndpointSettings, NetworkConnectRequest, NetworkCreateRequest,
+    NetworkDisconnectRequest, NetworkInspect,
 };
 use bollard::query_parameters::ListContainersOptions;
 use futures_util::future::try_join_all;
 
 use super::containers::{ignore, short};
 use super::{Engine, is_not_found, status_of};
+use crate::compose::model::ServiceNetwork;
 
 /// A container's attachment to one network, as it was made.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,21 @@ pub struct Endpoint {
 /// The definition of a network as the Engine has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkDefinition(NetworkCreateRequest);
+
+impl Endpoint {
+    /// The same endpoint, at the addresses that a service asks for.
+    #[must_use]
+    pub fn at(&self, asked: &ServiceNetwork) -> Self {
+        let link_local = asked.link_local_ips.clone();
+        let ipam_config = EndpointIpamConfig {
+            ipv4_address: asked.ipv4_address.clone(),
+            ipv6_address: asked.ipv6_address.clone(),
+            link_local_ips: (!link_local.is_empty()).then_some(link_local),
+        };
+        let settings = EndpointSettings { ipam_config: Some(ipam_config), ..self.settings.clone() };
+        Self { container: self.container.clone(), settings }
+    }
+}
 
 impl Engine {
     /// Everything attached to a network, of any project, running or not.

@@ -23,13 +23,6 @@ fn only_what_takes_part_moves() {
             ..ROW
         },
         Row {
-            name: "a service of a profile by its name",
-            before: PROFILES,
-            up: "tool",
-            moved: "tool-1 created",
-            ..ROW
-        },
-        Row {
             name: "a service comes into a profile that is off",
             before: "services: {web: {image: APP, network_mode: none}, tool: {image: APP, network_mode: none}}",
             after: PROFILES,

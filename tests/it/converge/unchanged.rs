@@ -91,7 +91,7 @@ fn a_definition_that_is_the_same_moves_nothing() {
         ),
         same(
             "namespaces and volumes of others",
-            "services: {a: {image: APP, ipc: shareable, volumes: [/shared]}, b: {image: APP, network_mode: 'service:a', ipc: 'service:a', pid: 'service:a', volumes_from: ['a:ro']}}",
+            "services: {a: {image: APP, ipc: shareable, volumes: [/shared]}, b: {image: APP, command: sleep 100000, network_mode: 'service:a', ipc: 'service:a', pid: 'service:a', volumes_from: ['a:ro']}}",
         ),
         same("links", "services: {db: {image: APP}, web: {image: APP, links: ['db:sql', db]}}"),
         same(

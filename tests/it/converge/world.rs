@@ -189,7 +189,7 @@ impl World {
             let aliases = endpoint["Aliases"].as_array().into_iter().flatten();
             let mut asked: Vec<String> = aliases.map(text).collect();
             // The Engine's own word for it, which newer ones do not list.
-            asked.retain(|alias| !id.starts_with(alias.as_str()));
+            asked.retain(|alias| *alias != id[..12]);
             asked.extend(["IPv4Address", "IPv6Address"].iter().filter_map(|key| {
                 Some(endpoint["IPAMConfig"][key].as_str().filter(|it| !it.is_empty())?.to_owned())
             }));

@@ -113,8 +113,8 @@ impl<'a, 'c> Switch<'a, 'c> {
         while !left.is_empty() {
             let waits = |index: &usize| {
                 let service = self.context.project.services.get(&self.changes[*index].service);
-                let referred = service.map(references::referred).unwrap_or_default();
-                left.iter().any(|other| referred.contains(&self.changes[*other].service.as_str()))
+                let needed = service.map(references::made_before).unwrap_or_default();
+                left.iter().any(|other| needed.contains(&self.changes[*other].service.as_str()))
             };
             let (later, now): (Vec<_>, Vec<_>) = left.iter().partition(|index| waits(index));
             // The loader refuses cycles; one that came through fails at the Engine.

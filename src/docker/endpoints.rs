@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use bollard::models::{
-    EndpointIpamConfig, EndpointSettings, NetworkConnectRequest, NetworkCreateRequest,
+    EndpointIpamConfig, EndpointSettings, Ipam, NetworkConnectRequest, NetworkCreateRequest,
     NetworkDisconnectRequest, NetworkInspect,
 };
 use bollard::query_parameters::ListContainersOptions;
@@ -119,13 +119,18 @@ impl Engine {
         }
     }
 
-    /// Makes a network again as it was.
+    /// Makes a network again as it was, at other addresses where its own are taken by now.
     ///
     /// # Errors
     ///
     /// When the Engine refuses.
     pub async fn restore_network(&self, definition: &NetworkDefinition) -> Result<()> {
-        let created = self.docker()?.create_network(definition.0.clone()).await;
+        let mut created = self.docker()?.create_network(definition.0.clone()).await;
+        if created.as_ref().is_err_and(|error| error.to_string().contains("overlaps")) {
+            let ipam = definition.0.ipam.clone().map(|ipam| Ipam { config: None, ..ipam });
+            let elsewhere = NetworkCreateRequest { ipam, ..definition.0.clone() };
+            created = self.docker()?.create_network(elsewhere).await;
+        }
         let created = created.with_context(|| format!("create network `{}`", definition.0.name));
         ignore(created.map(drop), |error| status_of(error) == Some(409))
     }
@@ -140,7 +145,8 @@ fn is_no_container(error: &anyhow::Error) -> bool {
 fn as_asked_for(endpoint: EndpointSettings, container: &str) -> EndpointSettings {
     // The Engine adds the short id by itself, up to API 1.44 visibly.
     let aliases = endpoint.aliases.map(|mut aliases| {
-        aliases.retain(|alias| !container.starts_with(alias.as_str()));
+        // A service may be called `db`, and so may an id begin.
+        aliases.retain(|alias| alias != short(container));
         aliases
     });
     EndpointSettings {
@@ -180,14 +186,14 @@ mod tests {
         let container = "0123456789abcdef".repeat(4);
         let inspected = json!({
             "IPAMConfig": {"IPv4Address": "10.9.0.5"}, "Links": ["db:sql"],
-            "Aliases": ["p-web-1", "web", "0123456789ab"], "DriverOpts": {"o": "1"},
+            "Aliases": ["p-web-1", "web", "0123456789ab", "01"], "DriverOpts": {"o": "1"},
             "NetworkID": "n", "EndpointID": "e", "Gateway": "10.9.0.1", "IPAddress": "10.9.0.5",
             "MacAddress": "02:42:0a:09:00:05", "GwPriority": 3,
         });
         let asked = as_asked_for(serde_json::from_value(inspected).unwrap(), &container);
         let expected = json!({
             "IPAMConfig": {"IPv4Address": "10.9.0.5"}, "Links": ["db:sql"],
-            "Aliases": ["p-web-1", "web"], "DriverOpts": {"o": "1"}, "GwPriority": 3,
+            "Aliases": ["p-web-1", "web", "01"], "DriverOpts": {"o": "1"}, "GwPriority": 3,
         });
         assert_eq!(serde_json::to_value(asked).unwrap(), expected);
     }

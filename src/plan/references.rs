@@ -24,6 +24,13 @@ pub fn referred(service: &Service) -> Vec<&str> {
     names
 }
 
+/// Services whose containers are made first: those referred to by id, and those linked to, whose
+/// names go into the links.
+pub fn made_before(service: &Service) -> Vec<&str> {
+    let linked = service.links.iter().filter_map(|link| link.split(':').next());
+    referred(service).into_iter().chain(linked).collect()
+}
+
 fn namespaces(service: &Service) -> impl Iterator<Item = &str> {
     let modes = [&service.network_mode, &service.ipc, &service.pid];
     modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix(SERVICE))

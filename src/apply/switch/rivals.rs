@@ -12,12 +12,12 @@ impl Switch<'_, '_> {
     pub(super) async fn stop_rivals(&self, change: &Change) -> Result<()> {
         for rival in &change.rivals {
             let replacing = self.changes.iter().position(|it| replaces(it, &rival.id));
-            match replacing {
+            if let Some(index) = replacing {
                 // Going back starts it again.
-                Some(index) => self.reach(index, Stage::Touched),
-                None => {
-                    self.stopped.lock().expect("no holder of this lock panics").push(rival.clone())
-                }
+                self.reach(index, Stage::Touched);
+            } else {
+                let mut stopped = self.stopped.lock().expect("no holder of this lock panics");
+                stopped.push(rival.clone());
             }
             let service = replacing.and_then(|index| self.service(&self.changes[index]).ok());
             let grace = service.and_then(|it| it.stop_grace_period);

@@ -42,7 +42,7 @@ fn die_and_converge(case: &Case, (method, path, hold): Death) {
     let said = format!("{}{}", output.stdout, output.stderr);
     assert_eq!(output.code, Some(0), "{name}: {said}");
     let after = world.see();
-    let moved = world.moved(&before, &after);
+    let moved = World::moved(&before, &after);
     assert!(case.moved.iter().any(|it| items(it) == moved), "{name}: {moved:#?}\n{said}");
     for (question, answer) in case.ask {
         assert_eq!(world.ask(&after, question), *answer, "{name}: {question}\n{said}");
@@ -50,7 +50,7 @@ fn die_and_converge(case: &Case, (method, path, hold): Death) {
     world.proxy.take();
     world.up(case.up).ok();
     assert_eq!(world.proxy.writes(), [], "{name}");
-    assert_eq!(world.moved(&after, &world.see()), items(""), "{name}");
+    assert_eq!(World::moved(&after, &world.see()), items(""), "{name}");
 }
 
 /// Checks each death, a few at once.

@@ -181,7 +181,7 @@ fn settle(world: &World, name: &str, before: &Seen, expected: &str, said: &str) 
     let (expected, begun) = (world::items(&world.text(expected)), Instant::now());
     loop {
         let seen = world.see();
-        let moved = world.moved(before, &seen);
+        let moved = World::moved(before, &seen);
         if moved == expected {
             return seen;
         }

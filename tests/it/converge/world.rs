@@ -68,7 +68,9 @@ impl World {
         let proxy = CountingProxy::new(engine.socket());
         let world = Self { proxy, engine, directory: tempfile::tempdir().unwrap(), words };
         std::fs::create_dir(world.path()).unwrap();
-        files.iter().for_each(|(path, text)| world.write(path, text));
+        for (path, text) in files {
+            world.write(path, text);
+        }
         world
     }
 
@@ -133,7 +135,7 @@ impl World {
                 wait_for(&format!("{container} {state}"), PATIENCE, || {
                     let seen = self.see();
                     seen.containers.get(*container).is_some_and(|it| it.state == *state)
-                })
+                });
             }
         }
     }
@@ -189,7 +191,7 @@ impl World {
             let aliases = endpoint["Aliases"].as_array().into_iter().flatten();
             let mut asked: Vec<String> = aliases.map(text).collect();
             // The Engine's own word for it, which newer ones do not list.
-            asked.retain(|alias| !id.starts_with(alias.as_str()));
+            asked.retain(|alias| *alias != id[..12]);
             asked.extend(["IPv4Address", "IPv6Address"].iter().filter_map(|key| {
                 Some(endpoint["IPAMConfig"][key].as_str().filter(|it| !it.is_empty())?.to_owned())
             }));
@@ -234,7 +236,7 @@ impl World {
     /// - containers: `created`, `removed`, `replaced`, `started`, `restarted`, `ran` (ended again),
     ///   `rewired` (other aliases or addresses), `renamed`; then its state where it does not run;
     /// - `net NAME` and `vol NAME`: `created`, `removed`, `anew`.
-    pub(super) fn moved(&self, before: &Seen, after: &Seen) -> Vec<String> {
+    pub(super) fn moved(before: &Seen, after: &Seen) -> Vec<String> {
         let mut moved = Vec::new();
         for (name, new) in &after.containers {
             let verb = match before.containers.get(name) {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::apply::{Journal, seconds};
+use crate::apply::{self, Journal, seconds};
 use crate::docker::{Stream, is_unreachable};
 use crate::job::{Job, RunContainer, Work};
 use crate::logs;
@@ -18,6 +18,7 @@ use crate::plan::host_paths::HostPaths;
 use crate::plan::labels;
 use crate::plan::observed::{State, familiar};
 use crate::reconcile::{self, DeployRun, World};
+use crate::registry::ClientConfig;
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::store::Store;
 
@@ -121,7 +122,9 @@ async fn try_run_container(
         engine.remove(&container.id).await?;
     }
     if !engine.images().await?.contains_key(&familiar(&run.image)) {
-        let pulled = journal.step(format!("pull image {}", run.image), engine.pull(&run.image));
+        let client = ClientConfig::load(&world.variables)?;
+        let work = apply::pull(engine, &client, &run.image, None);
+        let pulled = journal.step(format!("pull image {}", run.image), work);
         if let Err(error) = pulled.await {
             let message = format!("{error:#}");
             return Ok(Ending::new(Outcome::Failed, Reason::ImageUnavailable, message));

@@ -8,12 +8,15 @@ use anyhow::{Context, Result, bail};
 
 use crate::compose::model::Project;
 use crate::docker::{self, Surroundings, Upload};
+use crate::registry::ClientConfig;
 
 /// Everything that was read for one project.
 #[derive(Clone, Debug, Default)]
 pub struct Materials {
     /// Files to write into containers before they start, by service; only of those that have some.
     pub uploads: BTreeMap<String, Vec<Upload>>,
+    /// What opens registries.
+    pub client: ClientConfig,
     /// The rest; peers are filled in when there are containers.
     pub surroundings: Surroundings,
 }
@@ -26,7 +29,8 @@ impl Materials {
     /// When a file cannot be read, or a variable behind a secret is not set: all of them, at once.
     pub fn gather(
         project: &Project,
-        proxies: BTreeMap<String, String>,
+        client: ClientConfig,
+        engine_host: &str,
         read: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self> {
         let mut materials = Self::default();
@@ -53,7 +57,8 @@ impl Materials {
         if !problems.is_empty() {
             bail!("{}", problems.join("\n"));
         }
-        materials.surroundings.proxies = proxies;
+        materials.surroundings.proxies = client.proxy_variables(engine_host);
+        materials.client = client;
         Ok(materials)
     }
 

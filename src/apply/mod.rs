@@ -7,12 +7,14 @@ mod hooks;
 mod journal;
 mod materials;
 mod networks;
+mod pull;
 mod switch;
 mod teardown;
 mod watch;
 
 pub use self::journal::Journal;
 pub use self::materials::Materials;
+pub use self::pull::{due_by_age, platform_of, pull};
 use self::switch::Switch;
 pub use self::teardown::{Stopping, tear_down};
 pub use self::watch::{Gate, Watch};
@@ -210,7 +212,10 @@ async fn prepare(context: &Context<'_>, step: &Preparation) -> Result<()> {
             let labels = labels::of_volume(project, key, &hash);
             engine.create_volume(&project.volumes[key], &labels).await
         }
-        Preparation::PullImage { image } => engine.pull(image).await,
+        Preparation::PullImage { image } => {
+            let platform = platform_of(project, image);
+            pull(engine, &context.materials.client, image, platform).await
+        }
         Preparation::RemoveLeftover { id, .. } => engine.remove(id).await,
     }
 }

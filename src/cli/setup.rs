@@ -74,7 +74,10 @@ pub(super) fn world(env_file: Option<&Path>, configuration: &Configuration) -> R
     let env_file: Option<PathBuf> = env_file.map(Path::to_owned);
     let reader: Reader =
         Arc::new(move |files| read(env_file.as_deref(), files).map(|it| it.configuration));
-    Ok(World::new(engine, git, reader, now))
+    let variables = Arc::new(settings.variables.clone());
+    let mut world = World::new(engine, git, reader, now);
+    world.variables = variables;
+    Ok(world)
 }
 
 /// Sends warnings to stderr, for commands whose answer goes to stdout.

@@ -107,6 +107,8 @@ pub struct Options {
     pub services: BTreeSet<String>,
     /// Leaves what they depend on alone.
     pub no_deps: bool,
+    /// Images that are there and old enough to be pulled again.
+    pub due: BTreeSet<String>,
     /// Gives replacements new anonymous volumes instead of those of the old containers.
     pub renew_anonymous_volumes: bool,
 }
@@ -348,7 +350,7 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
     resources::plan_networks(desired, observed, &services, &mut plan, &mut refusals);
     resources::plan_volumes(desired, observed, &services, &mut plan, &mut refusals);
     for service in services {
-        resources::plan_image(service, observed, &mut plan);
+        resources::plan_image(desired, service, observed, &mut plan);
         Scope::new(desired, observed, service, &plan).plan(&mut plan);
     }
     if desired.options.services.is_empty() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::observed::{Observed, Resource, familiar};
+use super::pull::pull_due;
 use super::{Desired, NetworkChange, Plan, Preparation, labels};
 use crate::compose::model::{MountKind, PullPolicy, Service};
 
@@ -96,18 +97,21 @@ fn definition(it: &Resource, key_label: &str, current: Option<&Vec<String>>) -> 
     if is_current { Definition::Same } else { Definition::Changed }
 }
 
-pub(super) fn plan_image(service: &Service, observed: &Observed, plan: &mut Plan) {
+pub(super) fn plan_image(
+    desired: &Desired<'_>,
+    service: &Service,
+    observed: &Observed,
+    plan: &mut Plan,
+) {
     let present = observed.images.contains_key(&familiar(&service.image));
-    let wanted = match service.pull_policy {
-        PullPolicy::Always => true,
-        PullPolicy::Unset
-        | PullPolicy::Missing
-        | PullPolicy::Build
-        | PullPolicy::Refresh
-        | PullPolicy::Daily
-        | PullPolicy::Weekly
-        | PullPolicy::Every { .. } => !present,
-        PullPolicy::Never => false,
+    let wanted = match &service.pull_policy {
+        // What can be built is built.
+        PullPolicy::Unset if service.build.is_some() => false,
+        // Time is not ours to read: the caller has looked.
+        PullPolicy::Daily | PullPolicy::Weekly | PullPolicy::Every { .. } => {
+            !present || desired.options.due.contains(&service.image)
+        }
+        policy => pull_due(policy, present, None, 0),
     };
     let step = Preparation::PullImage { image: service.image.clone() };
     if wanted && service.replicas() > 0 && !plan.prepare.contains(&step) {

@@ -13,6 +13,8 @@ pub use self::recover::{directories, recover};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
@@ -42,6 +44,8 @@ pub struct World {
     pub reader: Reader,
     /// The time.
     pub now: fn() -> DateTime<Utc>,
+    /// Variables that lead to the configuration of Docker's client.
+    pub variables: std::sync::Arc<BTreeMap<String, String>>,
     /// Where our paths lie on the host, once the Engine told.
     host_paths: std::sync::Arc<tokio::sync::OnceCell<HostPaths>>,
 }
@@ -49,7 +53,8 @@ pub struct World {
 impl World {
     /// A world of these systems.
     pub fn new(engine: Engine, git: Git, reader: Reader, now: fn() -> DateTime<Utc>) -> Self {
-        Self { engine, git, reader, now, host_paths: std::sync::Arc::default() }
+        let (variables, host_paths) = Default::default();
+        Self { engine, git, reader, now, variables, host_paths }
     }
 
     /// Where our paths lie on the host; the Engine is asked once.
@@ -219,7 +224,7 @@ async fn pull(
     if pulls.is_empty() {
         return Ok((prospect.observed.clone(), prospect.plan.clone()));
     }
-    let pulled = join_all(pulls.into_iter().map(|step| pull_one(world, journal, step)));
+    let pulled = join_all(pulls.into_iter().map(|step| pull_one(world, journal, prospect, step)));
     // A pull can take an hour; nothing is touched yet, so it may be dropped at once.
     let pulled = tokio::select! {
         pulled = pulled => pulled.into_iter().collect::<Result<()>>(),
@@ -239,14 +244,22 @@ async fn pull(
     })?;
     let mut observed = prospect.observed.clone();
     observed.images = world.engine.images().await.map_err(|error| engine_ending(&error))?;
-    let plan = make_plan(&prospect.project, &prospect.hashes, run.deploy, &observed)?;
+    let plan =
+        make_plan(&prospect.project, &prospect.hashes, run.deploy, (&observed, BTreeSet::new()))?;
     Ok((observed, plan.without_pulls()))
 }
 
-async fn pull_one(world: &World, journal: &Journal, step: &Preparation) -> Result<()> {
+async fn pull_one(
+    world: &World,
+    journal: &Journal,
+    prospect: &Prospect,
+    step: &Preparation,
+) -> Result<()> {
     let Preparation::PullImage { image } = step else { return Ok(()) };
     let started = Instant::now();
-    journal.step(step, world.engine.pull(image)).await?;
+    let platform = apply::platform_of(&prospect.project, image);
+    let work = apply::pull(&world.engine, &prospect.materials.client, image, platform);
+    journal.step(step, work).await?;
     info!("{step}: done in {}", seconds(started));
     Ok(())
 }

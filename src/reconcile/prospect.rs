@@ -2,14 +2,14 @@
 //!
 //! Touches nothing but remote-tracking refs; `plan` shows it and `deploy` carries it out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use futures_util::future::join_all;
 use tracing::{info, warn};
 
 use super::{World, engine_ending};
-use crate::apply::Materials;
+use crate::apply::{self, Materials};
 use crate::compose::model::Project;
 use crate::compose::{self, Files, Request};
 use crate::git::{Look, View};
@@ -79,7 +79,9 @@ pub async fn prospect(
     let (project, hashes, materials) = load(world, deploy, &revision).await.map_err(about)?;
     let observed = world.engine.observe(&project.name).await;
     let observed = observed.map_err(|error| about(engine_ending(&error)))?;
-    let plan = make_plan(&project, &hashes, deploy, &observed).map_err(about)?;
+    let due = apply::due_by_age(&world.engine, &project, &observed, (world.now)().timestamp());
+    let due = due.await.map_err(|error| about(engine_ending(&error)))?;
+    let plan = make_plan(&project, &hashes, deploy, (&observed, due)).map_err(about)?;
     let advances = advances_of(&deploy.sources, &looks, applied.as_ref());
     Ok(Prospect { revision, applied, advances, project, hashes, materials, observed, plan })
 }
@@ -241,8 +243,8 @@ fn gather(
         Ending::new(Outcome::Blocked, Reason::ComposeInvalid, format!("{error:#}"))
     };
     let client = ClientConfig::load(variables).map_err(blocked)?;
-    let proxies = client.proxy_variables(engine_host);
-    Materials::gather(project, proxies, &|path| view.read_bytes(Path::new(path))).map_err(blocked)
+    let read = |path: &str| view.read_bytes(Path::new(path));
+    Materials::gather(project, client, engine_host, &read).map_err(blocked)
 }
 
 /// The project, and the settings it was loaded with.
@@ -276,9 +278,10 @@ pub(super) fn make_plan(
     project: &Project,
     hashes: &Hashes,
     deploy: &Deploy,
-    observed: &Observed,
+    (observed, due): (&Observed, BTreeSet<String>),
 ) -> Result<Plan, Ending> {
-    let options = Options { remove_orphans: deploy.remove_orphans, ..Options::default() };
+    let remove_orphans = deploy.remove_orphans;
+    let options = Options { remove_orphans, due, ..Options::default() };
     plan::plan(&Desired { project, hashes, options: &options }, observed)
         .map_err(|refusal| Ending::new(Outcome::Blocked, Reason::NeedsPerson, refusal.to_string()))
 }

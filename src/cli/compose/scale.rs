@@ -54,7 +54,7 @@ pub(super) async fn scale(session: &Session, arguments: &Scale) -> Result<u8> {
     let options = Options { services, no_deps: arguments.no_deps, ..Options::default() };
     let mut plan = found.plan(&options)?;
     if plan.pulls().next().is_some() && !session.dry_run {
-        up::pull(&session.engine, &plan).await?;
+        up::pull(session, &found, &plan).await?;
         found.observed.images = session.engine.images().await?;
         plan = found.plan(&options)?.without_pulls();
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
 use super::build::build_missing;
-use super::{Session, flag, load_project};
+use super::{Session, flag, load_project, registries};
 use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
 use crate::cli::output::print;
 use crate::cli::setup::now;
@@ -84,7 +84,9 @@ async fn converge(
     known_services(&found.project, &changes.services)?;
     scale(&mut found.project, &changes.scale)?;
     override_pull(&mut found.project, changes);
-    let options = options(request, changes, &found.project);
+    let mut options = options(request, changes, &found.project);
+    options.due =
+        apply::due_by_age(engine, &found.project, &found.observed, now().timestamp()).await?;
     let make = |found: &Found| {
         let plan = found.plan(&options)?;
         anyhow::Ok(if start { plan } else { plan.without_starts() })
@@ -111,7 +113,7 @@ async fn converge(
         plan = make(&found)?;
     }
     if plan.pulls().next().is_some() {
-        pull(engine, &plan).await?;
+        pull(session, &found, &plan).await?;
         found.observed.images = engine.images().await?;
         plan = make(&found)?.without_pulls();
     }
@@ -148,6 +150,7 @@ fn options(request: &Request, changes: &Changes, project: &Project) -> Options {
         services: named,
         no_deps: changes.no_deps,
         renew_anonymous_volumes: changes.renew_anon_volumes,
+        ..Options::default()
     }
 }
 
@@ -200,8 +203,9 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
         let (request, host) = (request.clone(), engine.host().to_owned());
         tokio::task::spawn_blocking(move || {
             let project = load_project(&request)?;
-            let proxies = ClientConfig::load(&request.variables)?.proxy_variables(&host);
-            let materials = Materials::gather(&project, proxies, &|path| std::fs::read(path))?;
+            let client = ClientConfig::load(&request.variables)?;
+            let read = |path: &str| std::fs::read(path);
+            let materials = Materials::gather(&project, client, &host, &read)?;
             anyhow::Ok((project, materials))
         })
     };
@@ -246,11 +250,15 @@ fn known_services(project: &Project, wanted: &[String]) -> Result<()> {
     bail!(Usage(format!("there is no service `{unknown}`{hint}")))
 }
 
-pub(super) async fn pull(engine: &Engine, plan: &Plan) -> Result<()> {
+/// Pulls what the plan asks for, with the credentials of Docker's own client.
+pub(super) async fn pull(session: &Session, found: &Found, plan: &Plan) -> Result<()> {
     for step in plan.pulls() {
         let Preparation::PullImage { image } = step else { continue };
-        tracing::info!("{step}");
-        engine.pull(image).await?;
+        let mut services = found.project.services.values().filter(|it| it.image == *image);
+        let service = services.next().map_or(image.as_str(), |it| it.name.as_str());
+        let platform = apply::platform_of(&found.project, image).map(str::to_owned);
+        let client = &found.materials.client;
+        registries::pull(session, client, (service, image), platform).await?;
     }
     Ok(())
 }

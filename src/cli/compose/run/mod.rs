@@ -106,7 +106,7 @@ async fn bring_up(
     let options = Options { services: BTreeSet::from([service.to_owned()]), ..Options::default() };
     let mut plan = others.plan(&options)?;
     if plan.pulls().next().is_some() && !session.dry_run {
-        up::pull(&session.engine, &plan).await?;
+        up::pull(session, &others, &plan).await?;
         found.observed.images = session.engine.images().await?;
         others.observed.images.clone_from(&found.observed.images);
         plan = others.plan(&options)?.without_pulls();

@@ -6,9 +6,9 @@
 //!
 //! | layer | modules, in reading order | what they are |
 //! |---|---|---|
-//! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`compose`] [`job`] | no I/O, no clock, no async |
+//! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`image`] [`compose`] [`job`] | no I/O, no clock, no async |
 //! | 1 decisions | [`clock`] [`queue`] [`plan`] | pure functions over values |
-//! | 2 adapters | [`git`] [`docker`] [`store`] [`logs`] [`control`] | one outside system each, no policy |
+//! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`control`] | one outside system each, no policy |
 //! | 3 orchestration | [`apply`] [`reconcile`] [`execute`] [`daemon`] | the flow of a run |
 //! | 4 faces | [`config`] [`cli`] | thin |
 
@@ -22,12 +22,14 @@ pub mod daemon;
 pub mod docker;
 pub mod execute;
 pub mod git;
+pub mod image;
 pub mod job;
 pub mod logs;
 pub mod plan;
 pub mod problem;
 pub mod queue;
 pub mod reconcile;
+pub mod registry;
 pub mod run;
 pub mod settings;
 pub mod source;

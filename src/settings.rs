@@ -2,6 +2,7 @@
 //!
 //! Values only. `config` reads them; `env.local.example` documents each variable.
 
+use crate::compose::hash::Dialect;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// `DOCKER_HOST`: `unix://` or `tcp://` address; `None` is the local socket.
     pub docker_host: Option<String>,
+    /// `AUTODEPLOY_COMPOSE_HASH`: release of docker compose whose hashes our containers carry.
+    pub compose_hash: Dialect,
     /// Deploys: how long a new container must stay up before the old one goes, and how long it may
     /// take to become healthy.
     pub health: HealthGate,

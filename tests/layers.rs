@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// The layer table of `src/lib.rs` and ARCHITECTURE.md: a new module is added in all three places.
 const LAYERS: [(u8, &[&str]); 5] = [
-    (0, &["problem", "settings", "source", "run", "compose", "job"]),
+    (0, &["problem", "settings", "source", "run", "image", "compose", "job"]),
     (1, &["clock", "queue", "plan"]),
-    (2, &["git", "docker", "store", "logs", "control"]),
+    (2, &["git", "docker", "registry", "store", "logs", "control"]),
     (3, &["observe", "apply", "reconcile", "execute", "daemon"]),
     (4, &["config", "cli"]),
 ];

@@ -9,14 +9,14 @@ use anyhow::Result;
 use tracing::{error, info, warn};
 
 use super::{Context, create_network, seconds};
-use crate::docker::{Attached, NetworkDefinition};
+use crate::docker::{Endpoint, NetworkDefinition};
 use crate::plan::{Action, NetworkChange, Plan};
 
 /// A network that was made anew, and how to go back.
 pub(super) struct Moved {
     name: String,
     definition: NetworkDefinition,
-    attached: Vec<Attached>,
+    attached: Vec<Endpoint>,
 }
 
 /// Makes one network anew; on failure it is as it was before. `None` where it was gone already.
@@ -31,7 +31,7 @@ pub(super) async fn make_anew(
         create_network(context, &change.key).await?;
         return Ok(None);
     };
-    let attached = engine.attached(&change.name).await?;
+    let attached = engine.endpoints(&change.name).await?;
     let moved = Moved { name: change.name.clone(), definition, attached };
     let work = async {
         clear(context, &moved.name, &moved.attached).await?;
@@ -47,21 +47,23 @@ pub(super) async fn make_anew(
     Ok(Some(moved))
 }
 
-async fn clear(context: &Context<'_>, name: &str, attached: &[Attached]) -> Result<()> {
+async fn clear(context: &Context<'_>, name: &str, attached: &[Endpoint]) -> Result<()> {
     for it in attached {
-        context.engine.detach(name, &it.container).await?;
+        context.engine.disconnect(name, &it.container).await?;
     }
     context.engine.remove_network(name).await
 }
 
 async fn attach_all(context: &Context<'_>, plan: &Plan, moved: &Moved) -> Result<()> {
-    let goes: BTreeSet<&str> = plan.changes.iter().filter_map(|it| old_of(&it.action)).collect();
+    let removed = plan.removals.iter().map(|it| it.id.as_str());
+    let replaced = plan.changes.iter().filter_map(|it| old_of(&it.action));
+    let goes: BTreeSet<&str> = replaced.chain(removed).collect();
     for it in &moved.attached {
-        let attached = context.engine.attach(&moved.name, it).await;
-        match attached {
+        let connected = context.engine.reconnect(&moved.name, it).await;
+        match connected {
             // It may hold an address that the new network does not have, and is about to go.
             Err(error) if goes.contains(it.container.as_str()) => {
-                warn!("{error:#}; it is about to be replaced");
+                warn!("{error:#}; it is about to go");
             }
             other => other?,
         }
@@ -82,11 +84,11 @@ fn old_of(action: &Action) -> Option<&str> {
 pub(super) async fn put_back(context: &Context<'_>, moved: &Moved) -> bool {
     let engine = context.engine;
     let work = async {
-        let attached = engine.attached(&moved.name).await?;
+        let attached = engine.endpoints(&moved.name).await?;
         clear(context, &moved.name, &attached).await?;
         engine.restore_network(&moved.definition).await?;
         for it in &moved.attached {
-            engine.attach(&moved.name, it).await?;
+            engine.reconnect(&moved.name, it).await?;
         }
         anyhow::Ok(())
     };

@@ -1,5 +1,8 @@
 //! The switch: new containers beside the old ones, then one by one in their place, or all the way back.
 
+mod names;
+mod rivals;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,11 +16,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::hooks;
 use super::networks::{self, Moved};
 use super::{Context, Gate, Left, Watch, seconds, stopped};
 use crate::compose::model::{Condition, Service};
-use crate::docker::NewContainer;
-use crate::plan::{Action, Change, Kept, Plan, labels, name_beside, references};
+use crate::docker::{NewContainer, Peer, Surroundings};
+use crate::plan::observed::{Container, State};
+use crate::plan::references::{self, Stands};
+use crate::plan::rivals::Rival;
+use crate::plan::{Action, Change, Kept, Plan, labels};
 
 /// Changes sent to the Engine at once. More gains nothing: 20 starts take as long at 20 as at 4
 /// (measured on Engine 20.10, two cores).
@@ -42,12 +49,15 @@ pub(super) enum Stage {
 /// The changes of one plan on their way.
 pub(super) struct Switch<'a, 'c> {
     context: &'a Context<'c>,
+    plan: &'a Plan,
     changes: &'a [Change],
     watch: &'a Watch,
     /// Id of the container that each change ends with, once there is one.
     ids: Mutex<Vec<Option<String>>>,
     stages: channel::Sender<Vec<Stage>>,
     calls: Semaphore,
+    /// Stopped for another container's sake, and restarted by no change when that one fails.
+    stopped: Mutex<Vec<Rival>>,
     /// Networks that were made anew.
     moved: Mutex<Vec<Moved>>,
     /// Set by the first failure: the others stop at their next step boundary.
@@ -65,11 +75,13 @@ impl<'a, 'c> Switch<'a, 'c> {
         };
         Self {
             context,
+            plan,
             changes: &plan.changes,
             watch,
             ids: Mutex::new(plan.changes.iter().map(existing).collect()),
             stages: channel::Sender::new(vec![Stage::Waiting; plan.changes.len()]),
             calls: Semaphore::new(PARALLEL_CALLS),
+            stopped: Mutex::default(),
             moved: Mutex::default(),
             halt: context.cancel.child_token(),
         }
@@ -84,7 +96,8 @@ impl<'a, 'c> Switch<'a, 'c> {
     }
 
     fn reach(&self, index: usize, stage: Stage) {
-        self.stages.send_modify(|stages| stages[index] = stage);
+        // One that stops for another one's sake may be further by itself.
+        self.stages.send_modify(|stages| stages[index] = stages[index].max(stage));
     }
 
     fn service(&self, change: &Change) -> Result<&'a Service> {
@@ -94,6 +107,7 @@ impl<'a, 'c> Switch<'a, 'c> {
 
     /// Creates every new container beside what runs; those that others refer to by id come first.
     pub(super) async fn create_all(&self) -> Result<()> {
+        self.expect_free_names().await?;
         let mut left: Vec<usize> = (0..self.changes.len()).collect();
         while !left.is_empty() {
             let waits = |index: &usize| {
@@ -115,13 +129,44 @@ impl<'a, 'c> Switch<'a, 'c> {
 
     /// Ids of the containers that those of a service refer to, by service.
     fn referred_ids(&self, service: &Service) -> BTreeMap<String, String> {
-        let id_of = |name: &str| {
-            let made = (0..self.changes.len()).find(|index| self.changes[*index].service == name);
-            let standing = || references::first_of(self.context.observed, name);
-            made.and_then(|index| self.id(index)).or_else(|| Some(standing()?.id.clone()))
-        };
+        let id_of =
+            |name: &str| match references::stands_for(name, self.context.observed, self.plan)? {
+                Stands::Standing(id) => Some(id.to_owned()),
+                Stands::Made(index) => self.id(index),
+            };
         let names = references::referred(service).into_iter();
         names.filter_map(|name| Some((name.to_owned(), id_of(name)?))).collect()
+    }
+
+    /// What a new container is made from besides its project: above all, the containers there will be.
+    fn surroundings(&self) -> Surroundings {
+        let standing = self.context.observed.containers.iter().filter(|it| {
+            !it.is_oneoff()
+                && !crate::plan::rivals::goes(self.plan, &it.id)
+                && !self.changes.iter().any(|change| change.touches(&it.id))
+        });
+        let standing = standing.map(|it| {
+            let peer = Peer { id: it.id.clone(), name: it.name.clone(), number: it.number() };
+            (it.service().to_owned(), peer)
+        });
+        let changing = (0..self.changes.len()).filter_map(|index| {
+            let change = &self.changes[index];
+            let peer =
+                Peer { id: self.id(index)?, name: change.name.clone(), number: change.number };
+            Some((change.service.clone(), peer))
+        });
+        let mut peers: BTreeMap<String, Vec<Peer>> = BTreeMap::new();
+        for (service, peer) in standing.chain(changing) {
+            let known = peers.entry(service).or_default();
+            // One change may rename a container that another one starts.
+            if !known.iter().any(|it| it.id == peer.id) {
+                known.push(peer);
+            }
+        }
+        for known in peers.values_mut() {
+            known.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        Surroundings { peers, ..self.context.materials.surroundings.clone() }
     }
 
     async fn create_if_new(&self, index: usize) -> Result<()> {
@@ -144,13 +189,13 @@ impl<'a, 'c> Switch<'a, 'c> {
         let service = self.service(change)?;
         let ids = self.referred_ids(service);
         let hashes = context.hashes.referring(service, &ids);
-        let service = &references::resolved(service, &ids);
         let image = crate::plan::observed::familiar(&service.image);
         let labels = labels::of_container(
             context.project,
             service,
             &labels::Provenance {
                 hash: hashes.first().map_or("", String::as_str),
+                content: context.hashes.contents.get(&change.service).map(String::as_str),
                 number: change.number,
                 image_id: context.observed.images.get(&image).map_or("", String::as_str),
                 replaces: old,
@@ -158,22 +203,43 @@ impl<'a, 'c> Switch<'a, 'c> {
                 run: context.journal.run(),
             },
         );
-        let name =
-            old.map_or_else(|| change.name.clone(), |old| name_beside(&old.id, &change.name));
-        let none = BTreeMap::new();
+        let name = self.first_name(change);
+        let anonymous_volumes = match old {
+            Some(old) => self.inherited_volumes(service, old).await?,
+            None => BTreeMap::new(),
+        };
         let new = NewContainer {
             project: context.project,
             service,
             name: &name,
             final_name: &change.name,
             labels: &labels,
-            anonymous_volumes: old.map_or(&none, |old| &old.anonymous_volumes),
+            anonymous_volumes: &anonymous_volumes,
+            surroundings: &self.surroundings(),
         };
         // Boxed: the body of a create call is large.
         let work = Box::pin(context.engine.create_service(&new));
         let id = context.journal.step(format!("create container {name}"), work).await?;
         self.set_id(index, Some(id));
         Ok(())
+    }
+
+    /// Anonymous volumes that go over to the new container: those that it still asks for, itself or
+    /// by its image.
+    async fn inherited_volumes(
+        &self,
+        service: &Service,
+        old: &Kept,
+    ) -> Result<BTreeMap<String, String>> {
+        let mut volumes = old.anonymous_volumes.clone();
+        let is_asked_for = |target: &String| {
+            service.volumes.iter().any(|it| it.target == *target && it.source.is_none())
+        };
+        if !volumes.keys().all(is_asked_for) {
+            let of_image = self.context.engine.image_volumes(&service.image).await?;
+            volumes.retain(|target, _| is_asked_for(target) || of_image.contains(target));
+        }
+        Ok(volumes)
     }
 
     /// Makes the networks anew whose definition changed.
@@ -206,15 +272,19 @@ impl<'a, 'c> Switch<'a, 'c> {
     async fn run(&self, index: usize) -> Result<()> {
         let change = &self.changes[index];
         let begun = Instant::now();
-        tokio::select! {
-            biased;
-            () = self.halt.cancelled() => return Err(stopped()),
-            result = self.dependencies(change) => result?,
+        if self.context.start {
+            tokio::select! {
+                biased;
+                () = self.halt.cancelled() => return Err(stopped()),
+                result = self.dependencies(change) => result?,
+            }
         }
         let id = self.id(index).context("the container was not created")?;
         self.touch(index, change, &id).await?;
         self.reach(index, Stage::Started);
-        let word = if matches!(change.action, Action::Rename { .. }) {
+        let word = if !self.context.start {
+            "not started"
+        } else if matches!(change.action, Action::Rename { .. }) {
             "running"
         } else {
             tokio::select! {
@@ -249,17 +319,53 @@ impl<'a, 'c> Switch<'a, 'c> {
         };
         if let Some((id, name)) = to_stop {
             let grace = self.service(change)?.stop_grace_period;
-            let work = context.engine.stop(id, grace);
+            let work = async {
+                match context.stop_timeout {
+                    Some(seconds) => context.engine.stop_within(id, Some(seconds)).await,
+                    None => context.engine.stop(id, grace).await,
+                }
+            };
             context.journal.step(format!("stop container {name}"), work).await?;
         }
-        if matches!(change.action, Action::Finish { .. } | Action::Rename { .. }) {
+        if matches!(change.action, Action::Finish { .. } | Action::Rename { .. }) || !context.start
+        {
             return Ok(());
         }
+        self.stop_rivals(change).await?;
         if self.halt.is_cancelled() {
             return Err(stopped());
         }
+        let service = self.service(change)?;
+        let container = (id, change.name.as_str());
+        if self.is_first_to_run(index) {
+            let surroundings = &self.surroundings();
+            let maker = hooks::Maker { project: context.project, surroundings };
+            // Boxed: the body of a create call is large.
+            Box::pin(hooks::before_start(context.engine, &maker, service, container)).await?;
+        }
+        let uploads = context.materials.uploads.get(&change.service);
+        context.engine.upload_secrets(id, uploads.map_or(&[], Vec::as_slice)).await?;
         let name = format!("start container {}", change.name);
-        context.journal.step(name, context.engine.start(id)).await
+        context.journal.step(name, context.engine.start(id)).await?;
+        hooks::inside(context.engine, container, &service.post_start, "post_start").await
+    }
+
+    /// Whether `pre_start` hooks run before this change: once for a service that does not run, or for
+    /// each container where a hook says so.
+    fn is_first_to_run(&self, index: usize) -> bool {
+        let change = &self.changes[index];
+        let hooks = self.context.project.services.get(&change.service).map(|it| &it.pre_start);
+        if hooks.is_none_or(Vec::is_empty) {
+            return false;
+        }
+        let earlier = self.changes[..index].iter().any(|it| it.service == change.service);
+        let stays = |it: &&Container| {
+            it.service() == change.service
+                && it.state == State::Running
+                && !it.is_oneoff()
+                && !self.changes.iter().any(|change| change.touches(&it.id))
+        };
+        !earlier && !self.context.observed.containers.iter().any(|it| stays(&it))
     }
 
     async fn verify(&self, change: &Change, id: &str) -> Result<&'static str> {
@@ -424,7 +530,7 @@ impl<'a, 'c> Switch<'a, 'c> {
 
     /// Starts the old containers that are to run and do not; false where one does not start.
     pub(super) async fn restart_old(&self, stages: &[Stage]) -> bool {
-        let mut all_run = true;
+        let mut all_run = self.restart_rivals().await;
         for (change, stage) in self.changes.iter().zip(stages) {
             let Some((id, old)) = to_restart(change, *stage) else { continue };
             let work = self.context.engine.start(id);
@@ -438,34 +544,6 @@ impl<'a, 'c> Switch<'a, 'c> {
             }
         }
         all_run
-    }
-
-    /// Lets the old containers go and gives the new ones their names. The new ones are well, so a
-    /// failure here is told but not fatal: the next look finishes it.
-    pub(super) async fn commit(&self) {
-        join_all((0..self.changes.len()).map(|index| self.commit_one(index))).await;
-    }
-
-    async fn commit_one(&self, index: usize) {
-        let (change, context) = (&self.changes[index], self.context);
-        let Some(id) = self.id(index) else { return };
-        let old = match &change.action {
-            Action::Replace { old } | Action::Finish { old, .. } => Some(old),
-            Action::Rename { .. } => None,
-            Action::Create | Action::Start { .. } | Action::Restart { .. } => return,
-        };
-        let _permit = self.calls.acquire().await;
-        let work = async {
-            if let Some(old) = old {
-                let name = format!("remove old container {}", old.name);
-                context.journal.step(name, context.engine.remove(&old.id)).await?;
-            }
-            let name = format!("rename container to {}", change.name);
-            context.journal.step(name, context.engine.rename(&id, &change.name)).await
-        };
-        if let Err(error) = work.await {
-            warn!("{error:#}; the next look finishes it");
-        }
     }
 }
 
@@ -534,6 +612,7 @@ mod tests {
                 action,
                 why: String::new(),
                 after: Vec::new(),
+                rivals: Vec::new(),
             };
             let restarted = to_restart(&change, stage).map(|(id, _)| id);
             assert_eq!(restarted, expected, "{:?} {stage:?}", change.action);

@@ -6,19 +6,32 @@ use anyhow::Result;
 use futures_util::future::try_join_all;
 use tracing::{info, warn};
 
+use super::hooks;
+use crate::compose::model::Project;
 use crate::docker::Engine;
+use crate::plan::observed::{Container, State};
 use crate::plan::teardown::Teardown;
 
-/// Takes a project down: containers wave by wave, then networks, then volumes if they were asked for.
+/// How containers are stopped.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stopping<'a> {
+    /// Seconds a container gets; `None` is its own grace.
+    pub timeout: Option<i32>,
+    /// Knows the `pre_stop` hooks; `None` where there are only labels to go by.
+    pub project: Option<&'a Project>,
+}
+
+/// Takes a project down: containers wave by wave, then networks, then volumes and images if they were
+/// asked for.
 ///
 /// # Errors
 ///
 /// The Engine's first; what is left goes with the next try.
-pub async fn tear_down(engine: &Engine, teardown: &Teardown) -> Result<()> {
+pub async fn tear_down(engine: &Engine, teardown: &Teardown, stopping: Stopping<'_>) -> Result<()> {
     for wave in &teardown.waves {
         try_join_all(wave.iter().map(|container| async move {
-            engine.stop(&container.id, Some(longest_grace())).await?;
-            engine.remove(&container.id).await?;
+            stop(engine, container, stopping).await?;
+            engine.discard(&container.id, teardown.with_anonymous_volumes).await?;
             info!("removed container {}", container.name);
             anyhow::Ok(())
         }))
@@ -26,18 +39,34 @@ pub async fn tear_down(engine: &Engine, teardown: &Teardown) -> Result<()> {
     }
     for name in &teardown.networks {
         // One that somebody else is attached to stays, as with docker compose.
-        match engine.remove_network(name).await {
-            Ok(()) => info!("removed network {name}"),
-            Err(error) => warn!("{error:#}; it stays"),
-        }
+        tell("network", name, engine.remove_network(name).await);
     }
     for name in &teardown.volumes {
-        match engine.remove_volume(name).await {
-            Ok(()) => info!("removed volume {name}"),
-            Err(error) => warn!("{error:#}; it stays"),
-        }
+        tell("volume", name, engine.remove_volume(name).await);
+    }
+    for name in &teardown.images {
+        tell("image", name, engine.remove_image(name).await);
     }
     Ok(())
+}
+
+fn tell(kind: &str, name: &str, removed: Result<()>) {
+    match removed {
+        Ok(()) => info!("removed {kind} {name}"),
+        Err(error) => warn!("{error:#}; it stays"),
+    }
+}
+
+async fn stop(engine: &Engine, container: &Container, stopping: Stopping<'_>) -> Result<()> {
+    let service = stopping.project.and_then(|it| it.services.get(container.service()));
+    if let Some(service) = service.filter(|_| container.state == State::Running) {
+        let it = (container.id.as_str(), container.name.as_str());
+        hooks::inside(engine, it, &service.pre_stop, "pre_stop").await?;
+    }
+    match stopping.timeout {
+        Some(seconds) => engine.stop_within(&container.id, Some(seconds)).await,
+        None => engine.stop(&container.id, Some(longest_grace())).await,
+    }
 }
 
 /// Each container brings its own grace; this only bounds how long we wait for the Engine's answer.

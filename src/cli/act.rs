@@ -86,7 +86,7 @@ pub(super) async fn deploy(
 ) -> Result<u8> {
     let configuration = configuration(env_file)?;
     let name = deploy_job(&configuration, job)?.0.name.clone();
-    run_now(env_file, output, &configuration, &name).await
+    Box::pin(run_now(env_file, output, &configuration, &name)).await
 }
 
 /// `run`.
@@ -95,7 +95,7 @@ pub(super) async fn run_job(env_file: Option<&Path>, output: Output, job: &str) 
     if !configuration.jobs.iter().any(|it| it.name == job) {
         bail!(Usage(daemon::unknown_job(job, &configuration.jobs)));
     }
-    run_now(env_file, output, &configuration, job).await
+    Box::pin(run_now(env_file, output, &configuration, job)).await
 }
 
 /// The deploy job a person means.

@@ -23,9 +23,10 @@ use super::compose::Compose;
 )]
 pub struct Arguments {
     /// File of settings, as `env.local.example` [default: `$ROADSTEAD_ENV_FILE`, else
-    /// `/etc/roadstead/env.local`, if it exists]; with `compose`: file of variables [default: `.env`]
+    /// `/etc/roadstead/env.local`, if it exists]; with `compose`: file of variables, may be given
+    /// several times [default: `.env`]
     #[arg(long, global = true, value_name = "FILE")]
-    pub env_file: Option<PathBuf>,
+    pub env_file: Vec<PathBuf>,
     /// Prints JSON for scripts
     #[arg(long, global = true)]
     pub json: bool,
@@ -109,13 +110,14 @@ pub(super) enum Command {
     Health,
     /// Works on a Compose project as docker compose does, without job, git or history
     #[command(
-        subcommand_required = true,
         arg_required_else_help = true,
         after_help = "Examples:\n  roadstead compose config\n  \
                       roadstead compose -f compose.yml -f compose.prod.yml up -d\n  \
-                      roadstead compose -p hello ps\n  roadstead compose down"
+                      roadstead compose -p hello ps\n  roadstead compose logs -f web\n  \
+                      roadstead compose exec web sh\n  roadstead compose down\n\n\
+                      Scripts written for docker compose run with DOCKER_COMPOSE=\"roadstead compose\"."
     )]
-    Compose(Compose),
+    Compose(Box<Compose>),
     /// Prints a completion script
     #[command(after_help = "Examples:\n  \
         roadstead completions bash > /etc/bash_completion.d/roadstead\n  \

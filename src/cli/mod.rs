@@ -12,6 +12,7 @@ pub mod text;
 pub mod views;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -51,7 +52,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
 
 async fn dispatch(arguments: Arguments) -> Result<u8> {
     let output = Output::detect(arguments.json);
-    let env_file = arguments.env_file.as_deref();
+    let env_files = arguments.env_file;
+    let env_file = env_files.last().map(PathBuf::as_path);
     match arguments.command {
         Command::Serve => act::serve(env_file).await,
         Command::Check => inspect::check(env_file, output),
@@ -64,7 +66,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Runs(runs) => inspect::runs(env_file, output, &runs).await,
         Command::Logs(logs) => inspect::logs(env_file, output, &logs).await,
         Command::Health => act::health(env_file, output).await,
-        Command::Compose(compose) => compose::run(env_file, output, compose).await,
+        Command::Compose(compose) => compose::run(&env_files, output, *compose).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "roadstead", &mut script);

@@ -150,3 +150,8 @@ fn as_text(environment: &Environment, problems: &mut Vec<Problem>) -> BTreeMap<S
 
 #[cfg(test)]
 mod tests;
+
+/// Reads `AUTODEPLOY_COMPOSE_HASH`; `None` where it is no release that we know.
+pub fn compose_hash(text: &str) -> Option<crate::compose::hash::Dialect> {
+    values::compose_hash(text).ok()
+}

@@ -35,6 +35,7 @@ struct Raw {
     autodeploy_health_within: Option<String>,
     autodeploy_health_stable_for: Option<String>,
     autodeploy_shutdown_grace: Option<String>,
+    autodeploy_compose_hash: Option<String>,
     docker_host: Option<String>,
 }
 
@@ -103,6 +104,11 @@ pub(super) fn settings(
         raw.autodeploy_shutdown_grace,
         values::duration,
     );
+    let compose_hash = reader.or_default(
+        "AUTODEPLOY_COMPOSE_HASH",
+        raw.autodeploy_compose_hash,
+        values::compose_hash,
+    );
     if let (Some(within), Some(stable_for)) = (within, stable_for)
         && stable_for > within
     {
@@ -147,6 +153,7 @@ pub(super) fn settings(
             level: level?,
         },
         docker_host: docker_host.ok()?,
+        compose_hash: compose_hash?,
         health: HealthGate { within: within?, stable_for: stable_for? },
         shutdown_grace: shutdown_grace?,
         variables,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
+use crate::compose::hash::Dialect;
 use crate::problem::nearest;
 use crate::settings::{LogFormat, ManagedRepository};
 
@@ -116,6 +117,15 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, Refusal> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => refuse("`text` or `json`"),
+    }
+}
+
+/// Reads `5` or `2.40`; other releases of the same kind mean the same.
+pub(super) fn compose_hash(text: &str) -> Result<Dialect, Refusal> {
+    match text.split('.').next() {
+        Some("2") => Ok(Dialect::V2_40),
+        Some("5") => Ok(Dialect::V5),
+        _ => refuse("`5` or `2.40`"),
     }
 }
 

@@ -290,6 +290,18 @@ pub const VARIABLES: &[Variable] = &[
                   unless `--stop-timeout` says more.",
     },
     Variable {
+        name: "AUTODEPLOY_COMPOSE_HASH",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Host,
+        unit: "5 or 2.40",
+        default: "5",
+        example: "2.40",
+        meaning: "Release of docker compose whose configuration hash our containers carry. Both are \
+                  recognised on containers that exist; say 2.40 where somebody runs docker compose \
+                  2.x on the same projects, else that makes containers with bind mounts anew.",
+    },
+    Variable {
         name: "AUTODEPLOY_STATE_DIR",
         aliases: &[],
         status: Status::Read,

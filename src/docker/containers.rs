@@ -11,8 +11,8 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::create::{NewContainer, blueprint};
-use super::{Engine, is_not_found, status_of};
+use super::create::{Attachment, Blueprint, NewContainer, blueprint};
+use super::{Engine, is_not_found, raw, status_of};
 use crate::job::RunContainer;
 use crate::plan::observed::{Health, State};
 
@@ -45,22 +45,27 @@ impl Engine {
     ///
     /// When the Engine refuses; a container half made is removed again.
     pub async fn create_service(&self, new: &NewContainer<'_>) -> Result<String> {
-        let blueprint = blueprint(new, self.api_version().await?);
-        let platform = new.service.platform.clone().unwrap_or_default();
+        let blueprint = blueprint(new, self.api_version().await?)?;
+        self.create_from(new, blueprint).await
+    }
+
+    /// Creates a container and connects it to what the create call could not take.
+    pub(super) async fn create_from(
+        &self,
+        new: &NewContainer<'_>,
+        blueprint: Blueprint,
+    ) -> Result<String> {
         let name = new.name;
-        let id = self.create(name, platform, blueprint.body).await?;
+        let options = CreateContainerOptions {
+            name: Some(name.to_owned()),
+            platform: new.service.platform.clone().unwrap_or_default(),
+        };
+        let id = self.create(options, blueprint.body, blueprint.mac_address).await?;
         for attachment in blueprint.attachments {
-            let request = NetworkConnectRequest {
-                container: id.clone(),
-                endpoint_config: Some(attachment.endpoint),
-            };
-            let network = attachment.network;
-            let connected = self.docker()?.connect_network(&network, request).await;
-            if let Err(error) = connected {
+            if let Err(error) = self.connect(&id, attachment).await {
                 // The first error is the one that matters.
                 let _ = self.remove(&id).await;
-                return Err(error)
-                    .with_context(|| format!("connect container `{name}` to network `{network}`"));
+                return Err(error).with_context(|| format!("create container `{name}`"));
             }
         }
         Ok(id)
@@ -93,7 +98,8 @@ impl Engine {
             }),
             ..Default::default()
         };
-        let id = self.create(name, String::new(), body).await?;
+        let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
+        let id = self.create(options, body, None).await?;
         for network in run.networks.iter().skip(1) {
             let request = NetworkConnectRequest { container: id.clone(), endpoint_config: None };
             if let Err(error) = self.docker()?.connect_network(network, request).await {
@@ -105,15 +111,35 @@ impl Engine {
         Ok(id)
     }
 
-    async fn create(
+    pub(super) async fn create(
         &self,
-        name: &str,
-        platform: String,
+        options: CreateContainerOptions,
         body: ContainerCreateBody,
+        mac_address: Option<String>,
     ) -> Result<String> {
-        let options = CreateContainerOptions { name: Some(name.to_owned()), platform };
-        let created = self.docker()?.create_container(Some(options), body).await;
+        let name = options.name.clone().unwrap_or_default();
+        let docker = match mac_address {
+            Some(address) => {
+                raw::with_fields(self.docker()?, &body, &[("MacAddress", address.into())])?
+            }
+            None => self.docker()?.clone(),
+        };
+        let created = docker.create_container(Some(options), body).await;
         Ok(created.with_context(|| format!("create container `{name}`"))?.id)
+    }
+
+    /// Connects a container to a network, with the same settings as at its creation.
+    ///
+    /// # Errors
+    ///
+    /// When the network does not exist, or an address is taken.
+    async fn connect(&self, id: &str, attachment: Attachment) -> Result<()> {
+        let Attachment { network, endpoint, .. } = attachment;
+        let request =
+            NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(endpoint) };
+        let connected = self.docker()?.connect_network(&network, request).await;
+        connected
+            .with_context(|| format!("connect container `{}` to network `{network}`", short(id)))
     }
 
     /// Starts a container; one that runs is left alone, a paused one is unpaused.
@@ -160,6 +186,20 @@ impl Engine {
         let removed = removed.with_context(|| format!("remove container `{}`", short(id)));
         // 409: another removal is in progress.
         ignore(removed, |error| matches!(status_of(error), Some(404 | 409)))
+    }
+
+    /// Id of the container with a name, of whatever project; `None` where nobody has it.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine does not answer.
+    pub async fn id_of(&self, name: &str) -> Result<Option<String>> {
+        let inspected = self.docker()?.inspect_container(name, None).await;
+        match inspected.with_context(|| format!("inspect container `{name}`")) {
+            Ok(inspected) => Ok(inspected.id),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives a container another name.

@@ -1,26 +1,111 @@
-//! Images: pulling.
+//! Images: pulling, what they are identical with, tags.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bollard::query_parameters::CreateImageOptions;
+use bollard::models::{ImageManifestSummaryKindEnum, ImageSummary};
+use bollard::query_parameters::{
+    CreateImageOptions, ListImagesOptions, RemoveImageOptions, TagImageOptions,
+};
 use futures_util::StreamExt;
 
-use super::Engine;
+use super::auth::{self, REGISTRY_AUTH};
+use super::gates::IMAGE_MANIFESTS;
+use super::raw::{self, Change};
+use super::{Engine, is_not_found};
+use crate::image::{Credentials, Identity, Reference};
+use crate::plan::observed::familiar;
 
 /// Longest silence in the middle of a pull before it counts as dead.
 const PULL_SILENCE: Duration = Duration::from_mins(2);
 
+/// What a pull or a build says while it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A piece of a build's output, with its line ends.
+    Output(String),
+    /// How far a layer is.
+    Layer {
+        /// The layer, or the tag that is looked up.
+        id: String,
+        /// The Engine's words.
+        status: String,
+        /// Bytes so far.
+        current: Option<i64>,
+        /// All its bytes.
+        total: Option<i64>,
+    },
+}
+
+/// How an image is pulled.
+#[derive(Clone, Debug, Default)]
+pub struct PullOptions {
+    /// `os/architecture`, where not the Engine's own.
+    pub platform: Option<String>,
+    /// What opens the registry.
+    pub credentials: Option<Credentials>,
+}
+
 impl Engine {
-    /// Pulls an image. A reference without a tag means `latest`.
+    /// Removes an image by its reference; one that is gone is fine.
+    ///
+    /// # Errors
+    ///
+    /// When a container uses it.
+    pub async fn remove_image(&self, reference: &str) -> Result<()> {
+        let removed =
+            self.docker()?.remove_image(reference, None::<RemoveImageOptions>, None).await;
+        let removed = removed.map(drop).with_context(|| format!("remove image `{reference}`"));
+        super::containers::ignore(removed, super::is_not_found)
+    }
+
+    /// Targets at which an image asks for volumes.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such image.
+    pub async fn image_volumes(&self, reference: &str) -> Result<BTreeSet<String>> {
+        let inspected = self.docker()?.inspect_image(reference).await;
+        let inspected = inspected.with_context(|| format!("inspect image `{reference}`"))?;
+        let volumes = inspected.config.and_then(|config| config.volumes);
+        Ok(volumes.unwrap_or_default().into_iter().collect())
+    }
+
+    /// Pulls an image without credentials. A reference without a tag means `latest`.
     ///
     /// # Errors
     ///
     /// When the registry does not have it, does not let us in, or falls silent.
     pub async fn pull(&self, reference: &str) -> Result<()> {
-        let tagged = crate::plan::observed::familiar(reference);
-        let options = CreateImageOptions { from_image: Some(tagged), ..Default::default() };
-        let mut stream = Box::pin(self.docker()?.create_image(Some(options), None, None));
+        self.pull_image(reference, &PullOptions::default(), &mut |_| ()).await
+    }
+
+    /// Pulls an image; `sink` hears how far it is.
+    ///
+    /// # Errors
+    ///
+    /// When the registry does not have it, does not let us in, or falls silent.
+    pub async fn pull_image(
+        &self,
+        reference: &str,
+        options: &PullOptions,
+        sink: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<()> {
+        let header = match &options.credentials {
+            Some(credentials) => {
+                let parsed = Reference::parse(reference)?;
+                Some((REGISTRY_AUTH, auth::for_one(parsed.credentials_key(), credentials)))
+            }
+            None => None,
+        };
+        let docker = raw::changed(self.docker()?, Change { header, ..Change::default() });
+        let request = CreateImageOptions {
+            from_image: Some(familiar(reference)),
+            platform: options.platform.clone().unwrap_or_default(),
+            ..Default::default()
+        };
+        let mut stream = Box::pin(docker.create_image(Some(request), None, None));
         loop {
             let next = tokio::time::timeout(PULL_SILENCE, stream.next());
             // Not as the cause: a silent registry is no silent Engine.
@@ -33,6 +118,122 @@ impl Engine {
             if let Some(error) = progress.error_detail.and_then(|detail| detail.message) {
                 bail!("pull image `{reference}`: {error}");
             }
+            let detail = progress.progress_detail.unwrap_or_default();
+            sink(Progress::Layer {
+                id: progress.id.unwrap_or_default(),
+                status: progress.status.unwrap_or_default(),
+                current: detail.current,
+                total: detail.total,
+            });
+        }
+    }
+
+    /// What each image is identical with, by every reference that names it, in familiar form.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails.
+    pub async fn identities(&self) -> Result<BTreeMap<String, Identity>> {
+        let manifests = self.api_version().await? >= IMAGE_MANIFESTS;
+        let options = ListImagesOptions { manifests, ..Default::default() };
+        let listed = self.docker()?.list_images(Some(options)).await.context("list images")?;
+        Ok(by_reference(&listed))
+    }
+
+    /// When an image was last given a tag, in seconds since the Unix epoch: what `pull_policy: daily`
+    /// counts from. `None` where the image is not there, or never had a tag.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails.
+    pub async fn last_tagged(&self, reference: &str) -> Result<Option<i64>> {
+        let inspected = self.docker()?.inspect_image(&familiar(reference)).await;
+        let image = match inspected.with_context(|| format!("inspect image `{reference}`")) {
+            Ok(image) => image,
+            Err(error) if is_not_found(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let text = image.metadata.and_then(|it| it.last_tag_time).unwrap_or_default();
+        let time = chrono::DateTime::parse_from_rfc3339(&text).ok();
+        // The Engine's word for "never" is the year 1.
+        Ok(time.map(|it| it.timestamp()).filter(|it| *it > 0))
+    }
+
+    /// Gives an image another name.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such image.
+    pub async fn tag(&self, image: &str, name: &str) -> Result<()> {
+        let (repository, tag) = match name.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+            _ => (name, "latest"),
+        };
+        let options =
+            TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
+        let tagged = self.docker()?.tag_image(image, Some(options)).await;
+        tagged.with_context(|| format!("tag image `{image}` as `{name}`"))
+    }
+}
+
+/// Identities by every name.
+fn by_reference(images: &[ImageSummary]) -> BTreeMap<String, Identity> {
+    let mut found = BTreeMap::new();
+    for image in images {
+        let identity = identity(image);
+        for reference in image.repo_tags.iter().chain(&image.repo_digests) {
+            found.insert(familiar(reference), identity.clone());
+        }
+        found.insert(image.id.clone(), identity);
+    }
+    found
+}
+
+/// What an image is identical with. The one place that knows the two stores: in the classic one the id
+/// is that of the configuration; in containerd's it is that of an index, which is new with every
+/// attested build, while the manifest of the platform stays.
+fn identity(image: &ImageSummary) -> Identity {
+    let manifests = image.manifests.iter().flatten();
+    let here = manifests
+        .filter(|it| it.available && it.kind == Some(ImageManifestSummaryKindEnum::IMAGE))
+        .map(|it| it.id.clone());
+    Identity { id: image.id.clone(), manifests: here.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn identities_hold_in_both_stores() {
+        let image = |manifests: serde_json::Value| -> ImageSummary {
+            serde_json::from_value(json!({
+                "Id": "sha256:id", "ParentId": "", "RepoTags": ["a:1", "docker.io/library/b:2"],
+                "RepoDigests": ["a@sha256:d"], "Created": 1, "Size": 1, "SharedSize": 1,
+                "Labels": {}, "Containers": 0, "Manifests": manifests,
+            }))
+            .unwrap()
+        };
+        let manifest = |id: &str, kind: &str, available: bool| {
+            json!({
+                "ID": id, "Kind": kind, "Available": available,
+                "Descriptor": {"mediaType": "m", "digest": id, "size": 1},
+                "Size": {"Content": 1, "Total": 1},
+            })
+        };
+        let several = json!([
+            manifest("sha256:here", "image", true),
+            manifest("sha256:far", "image", false),
+            manifest("sha256:proof", "attestation", true),
+        ]);
+        for (manifests, expected) in [(json!(null), vec![]), (several, vec!["sha256:here"])] {
+            let found = by_reference(&[image(manifests)]);
+            let names: Vec<_> = found.keys().map(String::as_str).collect();
+            assert_eq!(names, ["a:1", "a@sha256:d", "b:2", "sha256:id"]);
+            assert_eq!(found["a:1"].id, "sha256:id");
+            assert_eq!(found["a:1"].manifests, expected);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result};
-use bollard::models::{ContainerSummary, MountPoint, PortSummary};
+use bollard::models::{ContainerSummary, EndpointSettings, MountPoint, PortSummary};
 use bollard::query_parameters::{
     ListContainersOptions, ListImagesOptions, ListNetworksOptions, ListVolumesOptions,
 };
@@ -13,6 +13,7 @@ use crate::plan::labels;
 use crate::plan::observed::{
     Container, Health, Observed, Resource, State, exit_code_from_status, familiar,
 };
+use crate::plan::rivals::Claim;
 
 impl Engine {
     /// Observes one project: its containers, and all networks, volumes and images.
@@ -103,7 +104,7 @@ impl Engine {
     }
 }
 
-fn container(summary: ContainerSummary) -> Container {
+pub(super) fn container(summary: ContainerSummary) -> Container {
     let status = summary.status.unwrap_or_default();
     let state = summary.state.map(|state| state.to_string()).unwrap_or_default();
     let networks = summary.network_settings.and_then(|it| it.networks).unwrap_or_default();
@@ -120,6 +121,11 @@ fn container(summary: ContainerSummary) -> Container {
         exit_code: exit_code_from_status(&status),
         created: summary.created.unwrap_or_default(),
         labels: summary.labels.unwrap_or_default().into_iter().collect(),
+        claims: ports
+            .iter()
+            .filter_map(port_claim)
+            .chain(networks.iter().flat_map(addresses))
+            .collect(),
         networks: networks
             .into_iter()
             .map(|(name, endpoint)| (name, endpoint.network_id.unwrap_or_default()))
@@ -137,6 +143,17 @@ fn anonymous_volume(mount: &MountPoint) -> Option<(String, String)> {
     let name = mount.name.as_ref()?;
     let is_anonymous = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_anonymous.then(|| Some((mount.destination.clone()?, name.clone())))?
+}
+
+fn port_claim(port: &PortSummary) -> Option<Claim> {
+    let protocol = port.typ.map(|typ| typ.to_string()).unwrap_or_default();
+    Some(Claim::port(&protocol, port.ip.as_deref().unwrap_or_default(), port.public_port?))
+}
+
+fn addresses((network, endpoint): (&String, &EndpointSettings)) -> Vec<Claim> {
+    let addresses = [&endpoint.ip_address, &endpoint.global_ipv6_address].into_iter().flatten();
+    let given = addresses.filter(|address| !address.is_empty());
+    given.map(|it| Claim::Address { network: network.clone(), address: it.clone() }).collect()
 }
 
 fn port(port: &PortSummary) -> String {
@@ -166,7 +183,9 @@ mod tests {
             "Id": "c1", "Names": ["/other/alias", "/p-web-1"], "ImageID": "sha256:1",
             "State": "running", "Status": "Up 2 hours (healthy)", "Created": 5,
             "Labels": {"a": "b"},
-            "NetworkSettings": {"Networks": {"p_default": {"NetworkID": "n1"}}},
+            "NetworkSettings": {"Networks": {"p_default": {
+                "NetworkID": "n1", "IPAddress": "10.0.0.2", "GlobalIPv6Address": "",
+            }}},
             "Mounts": [
                 {"Type": "volume", "Name": "p_data", "Destination": "/data"},
                 {"Type": "volume", "Name": anonymous, "Destination": "/anonymous"},
@@ -189,6 +208,11 @@ mod tests {
             volumes: ["p_data".to_owned(), anonymous.clone()].into(),
             is_ourselves: false,
             anonymous_volumes: [pair("/anonymous", &anonymous)].into(),
+            claims: [
+                Claim::port("tcp", "0.0.0.0", 8080),
+                Claim::Address { network: "p_default".to_owned(), address: "10.0.0.2".to_owned() },
+            ]
+            .into(),
             ports: vec!["0.0.0.0:8080->80/tcp".to_owned()],
         };
         assert_eq!(found, expected);

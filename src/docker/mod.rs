@@ -3,22 +3,47 @@
 //! Every call has a deadline. Works on API 1.41 (Engine 20.10) and newer; [`Engine::api_version`] is
 //! the one place that knows which.
 
-mod attached;
+mod archive;
+mod attach;
+mod auth;
+mod build;
 mod containers;
 mod create;
+mod endpoints;
 mod events;
+mod files;
+mod gates;
 mod images;
 mod list;
+mod listing;
+mod log_lines;
 mod mounts;
+mod oneoff;
 mod output;
 mod own;
+mod paths;
+mod process;
+mod raw;
 mod resources;
+mod usage;
 
-pub use self::attached::{Attached, NetworkDefinition};
+pub use self::archive::Ownership;
+pub use self::attach::{Attached, Chunk, ExecCommand, MainProcess, TerminalSize};
+pub use self::build::{ImageBuild, beyond_classic};
 pub use self::containers::ContainerState;
-pub use self::create::{Attachment, NewContainer};
+pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, profiles};
+pub use self::endpoints::{Endpoint, NetworkDefinition};
 pub use self::events::{ContainerEvent, What};
+pub use self::files::{Upload, digest, uploads};
+pub use self::gates::{ignored, ignored_of_network, unsupported};
+pub use self::images::{Progress, PullOptions};
+pub use self::listing::{EngineEvent, ImageFacts, Listed, PublishedPort};
+pub use self::log_lines::LogRange;
+pub use self::oneoff::OneOff;
 pub use self::output::{OutputLine, Stream};
+pub use self::paths::PathStat;
+pub use self::process::Processes;
+pub use self::usage::Usage;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -46,6 +71,12 @@ pub struct Engine {
 /// A version of the Engine API, e.g. 1.41.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiVersion(pub u32, pub u32);
+
+impl std::fmt::Display for ApiVersion {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}.{}", self.0, self.1)
+    }
+}
 
 impl Engine {
     /// The Engine at `host`, a `unix://` or `tcp://` address as in `DOCKER_HOST`.
@@ -119,8 +150,16 @@ impl Engine {
         if let Some(version) = self.api_version.get() {
             return Ok(*version);
         }
-        let version = self.docker()?.version().await.context("ask the Engine for its version")?;
-        let text = version.api_version.unwrap_or_default();
+        let pinged = raw::ping_version(&self.host).await.with_context(|| self.advice())?;
+        let text = match pinged {
+            Some(text) => text,
+            // A proxy may swallow the header; this answer takes the Engine much longer.
+            None => {
+                let version = self.docker()?.version().await;
+                let version = version.context("ask the Engine for its version")?;
+                version.api_version.unwrap_or_default()
+            }
+        };
         let parsed = text
             .split_once('.')
             .and_then(|(major, minor)| Some(ApiVersion(major.parse().ok()?, minor.parse().ok()?)));

@@ -7,19 +7,9 @@ use bollard::models::{
 
 use super::ApiVersion;
 use super::create::{NewContainer, non_empty_map};
+use super::files;
+use super::gates::CREATE_MOUNTPOINT;
 use crate::compose::model::{Mount, MountKind, Project, Service};
-
-/// First API version whose `Mounts` can create the host path of a bind.
-const CREATE_MOUNTPOINT: ApiVersion = ApiVersion(1, 42);
-/// First API version that tells apart how far "read only" reaches.
-const RECURSIVE_READ_ONLY: ApiVersion = ApiVersion(1, 44);
-
-/// Targets of anonymous volumes, less those taken over from the container before.
-pub(super) fn anonymous_targets(new: &NewContainer<'_>) -> Vec<String> {
-    let is_anonymous = |it: &&Mount| is_anonymous(it);
-    let targets = new.service.volumes.iter().filter(is_anonymous).map(|it| it.target.clone());
-    targets.filter(|it| !new.anonymous_volumes.contains_key(it)).collect()
-}
 
 /// `Binds` where the Engine may create the host path, `Mounts` for what only they can say: on API 1.41
 /// a bind of a missing path fails as a mount.
@@ -28,17 +18,47 @@ pub(super) fn volumes(new: &NewContainer<'_>, api: ApiVersion) -> (Vec<String>, 
     let mut binds = Vec::new();
     let mut mounts = Vec::new();
     for mount in &service.volumes {
-        match bind_text(project, mount) {
+        match bind_text(project, mount, api) {
             Some(text) => binds.push(text),
-            None => mounts.extend(api_mount(project, mount, api)),
+            None => mounts.push(api_mount(new, mount, api)),
         }
     }
     for (target, name) in new.anonymous_volumes {
-        if !is_taken(service, target) {
-            binds.push(format!("{name}:{target}:rw"));
+        let is_listed = service.volumes.iter().any(|it| &it.target == target);
+        if !is_listed && !is_taken(service, target) {
+            mounts.push(taken_over(name, target));
+        }
+    }
+    for (kind, reference) in files::references(service) {
+        let target = files::target(kind, reference);
+        let is_free = mounts.iter().all(|it| it.target.as_deref() != Some(&target))
+            && service.volumes.iter().all(|it| it.target != target);
+        if is_free && let Some(path) = files::mounted(project, service, kind, reference) {
+            mounts.push(file(path, target));
         }
     }
     (binds, mounts)
+}
+
+/// A volume that a container before had without a name.
+fn taken_over(name: &str, target: &str) -> ApiMount {
+    ApiMount {
+        typ: Some(MountType::VOLUME),
+        source: Some(name.to_owned()),
+        target: Some(target.to_owned()),
+        ..Default::default()
+    }
+}
+
+/// The file of a secret or config; unlike a volume's, its path must exist.
+fn file(path: &str, target: String) -> ApiMount {
+    ApiMount {
+        typ: Some(MountType::BIND),
+        source: Some(path.to_owned()),
+        target: Some(target),
+        read_only: Some(true),
+        ..Default::default()
+    }
 }
 
 fn is_anonymous(mount: &Mount) -> bool {
@@ -53,11 +73,15 @@ fn is_taken(service: &Service, target: &str) -> bool {
 }
 
 /// The mount as `source:target:options`, where that form can say it all.
-fn bind_text(project: &Project, mount: &Mount) -> Option<String> {
+fn bind_text(project: &Project, mount: &Mount, api: ApiVersion) -> Option<String> {
     let source = mount.source.as_ref()?;
     let (source, is_simple, selinux, propagation) = match &mount.kind {
         MountKind::Bind { selinux, propagation, create_host_path, recursive } => {
-            let is_simple = *create_host_path != Some(false) && recursive.is_none();
+            // Only this form can say `selinux`, and on an old Engine make the path.
+            let needs_text = selinux.is_some() || api < CREATE_MOUNTPOINT;
+            let is_simple = *create_host_path != Some(false)
+                && recursive.is_none()
+                && (propagation.is_none() || needs_text);
             (source, is_simple, selinux, propagation)
         }
         MountKind::Volume { nocopy, subpath, labels, selinux, propagation } => {
@@ -75,7 +99,8 @@ fn bind_text(project: &Project, mount: &Mount) -> Option<String> {
     is_simple.then(|| format!("{source}:{}:{options}", mount.target))
 }
 
-fn api_mount(project: &Project, mount: &Mount, api: ApiVersion) -> Option<ApiMount> {
+fn api_mount(new: &NewContainer<'_>, mount: &Mount, api: ApiVersion) -> ApiMount {
+    let project = new.project;
     let plain = ApiMount {
         target: Some(mount.target.clone()),
         read_only: Some(mount.read_only),
@@ -83,34 +108,37 @@ fn api_mount(project: &Project, mount: &Mount, api: ApiVersion) -> Option<ApiMou
         ..Default::default()
     };
     match &mount.kind {
-        MountKind::Bind { propagation, recursive, create_host_path, .. } => Some(ApiMount {
+        MountKind::Bind { propagation, recursive, create_host_path, .. } => ApiMount {
             typ: Some(MountType::BIND),
             source: mount.source.clone(),
             bind_options: Some(MountBindOptions {
                 propagation: propagation.as_deref().and_then(propagation_of),
                 create_mountpoint: (api >= CREATE_MOUNTPOINT && *create_host_path != Some(false))
                     .then_some(true),
-                ..recursion(recursive.as_deref(), api)
+                ..recursion(recursive.as_deref())
             }),
             ..plain
-        }),
+        },
         MountKind::Volume { nocopy, subpath, labels, .. } => {
-            // Anonymous volumes go through `Volumes`.
-            let key = mount.source.as_ref()?;
-            let name = project.volumes.get(key).map_or(key, |volume| &volume.name);
-            Some(ApiMount {
+            let name = match &mount.source {
+                Some(key) => Some(project.volumes.get(key).map_or(key, |volume| &volume.name)),
+                // Without a source a new one is made, unless the container before had one.
+                None => new.anonymous_volumes.get(&mount.target),
+            };
+            let has_options = *nocopy || subpath.is_some() || !labels.is_empty();
+            ApiMount {
                 typ: Some(MountType::VOLUME),
-                source: Some(name.clone()),
-                volume_options: Some(MountVolumeOptions {
+                source: name.cloned(),
+                volume_options: has_options.then(|| MountVolumeOptions {
                     no_copy: Some(*nocopy),
                     subpath: subpath.clone(),
                     labels: non_empty_map(labels),
                     ..Default::default()
                 }),
                 ..plain
-            })
+            }
         }
-        MountKind::Tmpfs { size, mode } => Some(ApiMount {
+        MountKind::Tmpfs { size, mode } => ApiMount {
             typ: Some(MountType::TMPFS),
             tmpfs_options: Some(MountTmpfsOptions {
                 size_bytes: *size,
@@ -118,31 +146,31 @@ fn api_mount(project: &Project, mount: &Mount, api: ApiVersion) -> Option<ApiMou
                 options: None,
             }),
             ..plain
-        }),
-        MountKind::Image { subpath } => Some(ApiMount {
+        },
+        MountKind::Image { subpath } => ApiMount {
             typ: Some(MountType::IMAGE),
             source: mount.source.clone(),
             image_options: subpath
                 .clone()
                 .map(|subpath| MountImageOptions { subpath: Some(subpath) }),
             ..plain
-        }),
+        },
         MountKind::NamedPipe => {
-            Some(ApiMount { typ: Some(MountType::NPIPE), source: mount.source.clone(), ..plain })
+            ApiMount { typ: Some(MountType::NPIPE), source: mount.source.clone(), ..plain }
         }
         MountKind::Cluster => {
-            Some(ApiMount { typ: Some(MountType::CLUSTER), source: mount.source.clone(), ..plain })
+            ApiMount { typ: Some(MountType::CLUSTER), source: mount.source.clone(), ..plain }
         }
     }
 }
 
 /// `bind.recursive`: `enabled` is what the Engine does unasked.
-fn recursion(word: Option<&str>, api: ApiVersion) -> MountBindOptions {
-    let yes = |wanted: &str, known: bool| (word == Some(wanted) && known).then_some(true);
+fn recursion(word: Option<&str>) -> MountBindOptions {
+    let yes = |wanted: &str| (word == Some(wanted)).then_some(true);
     MountBindOptions {
-        non_recursive: yes("disabled", true),
-        read_only_non_recursive: yes("writable", api >= RECURSIVE_READ_ONLY),
-        read_only_force_recursive: yes("readonly", api >= RECURSIVE_READ_ONLY),
+        non_recursive: yes("disabled"),
+        read_only_non_recursive: yes("writable"),
+        read_only_force_recursive: yes("readonly"),
         ..Default::default()
     }
 }

@@ -90,7 +90,7 @@ impl Engine {
 /// Longest line kept whole: a stream without line ends must not fill our memory.
 const LONGEST_LINE_BYTES: usize = 64 * 1024;
 
-fn split_lines(
+pub(super) fn split_lines(
     pending: &mut Vec<u8>,
     bytes: &[u8],
     stream: Stream,
@@ -105,7 +105,7 @@ fn split_lines(
     }
 }
 
-fn line(bytes: &[u8], stream: Stream) -> OutputLine {
+pub(super) fn line(bytes: &[u8], stream: Stream) -> OutputLine {
     let text = String::from_utf8_lossy(bytes);
     OutputLine { stream, text: text.trim_end_matches(['\n', '\r']).to_owned() }
 }

@@ -1,14 +1,16 @@
 //! Our own container, if we run in one: its mounts tell which of our paths the host knows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 
 use super::{Engine, is_not_found};
 use crate::plan::host_paths::HostPaths;
 
-/// What the Engine puts into every container, and no host has.
-const CONTAINER_MARK: &str = "/.dockerenv";
+/// Files that the Engine mounts into every container.
+const MOUNTED: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 /// Lists the mounts of our own mount namespace.
 const MOUNT_INFO: &str = "/proc/self/mountinfo";
 
@@ -45,19 +47,31 @@ impl Engine {
 /// The Engine bind-mounts `/etc/hostname` from `…/containers/<id>/hostname`; cgroup paths tell less
 /// since cgroup namespaces.
 fn own_container_id() -> Option<String> {
-    // A host's mounts can be many, and the kernel writes out all of them.
-    if !Path::new(CONTAINER_MARK).exists() {
+    // A host's mounts can be many, and the kernel takes milliseconds to write all of them out.
+    if !MOUNTED.iter().any(|path| may_be_mounted(path)) {
         return None;
     }
     let text = std::fs::read_to_string(MOUNT_INFO).ok()?;
     text.lines().find_map(container_id_in)
 }
 
+/// False where the kernel (5.8 and newer) says that a file lies in the file system around it.
+fn may_be_mounted(path: &str) -> bool {
+    match rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), StatxFlags::empty()) {
+        Ok(about) => {
+            let mount_root = StatxAttributes::MOUNT_ROOT;
+            !about.stx_attributes_mask.contains(mount_root)
+                || about.stx_attributes.contains(mount_root)
+        }
+        Err(error) => error != Errno::NOENT,
+    }
+}
+
 fn container_id_in(line: &str) -> Option<String> {
     // Fields are separated by blanks: id, parent, device, root, mount point, … (proc(5)).
     let mut fields = line.split(' ').skip(3);
     let (root, mount_point) = (fields.next()?, fields.next()?);
-    if !matches!(mount_point, "/etc/hostname" | "/etc/hosts" | "/etc/resolv.conf") {
+    if !MOUNTED.contains(&mount_point) {
         return None;
     }
     let (_, rest) = root.split_once("/containers/")?;
@@ -68,6 +82,13 @@ fn container_id_in(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_mount_points_are_worth_a_look_at_the_mounts() {
+        for (path, expected) in [("/proc", true), ("/proc/self/status", false), ("/none", false)] {
+            assert_eq!(may_be_mounted(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn our_id_is_read_from_the_hostname_mount() {

@@ -7,7 +7,8 @@ use bollard::models::{Ipam as ApiIpam, IpamConfig, NetworkCreateRequest, VolumeC
 use bollard::query_parameters::RemoveVolumeOptions;
 
 use super::containers::ignore;
-use super::{Engine, is_not_found, status_of};
+use super::gates::SEVERAL_ENDPOINTS;
+use super::{Engine, is_not_found, raw, status_of};
 use crate::compose::model::{Ipam, IpamPool, Network, Volume};
 
 impl Engine {
@@ -22,7 +23,13 @@ impl Engine {
         labels: &BTreeMap<String, String>,
     ) -> Result<()> {
         let request = network_request(network, labels);
-        let created = self.docker()?.create_network(request).await;
+        // Before API 1.44 the Engine would make a second network of the same name.
+        let docker = if self.api_version().await? < SEVERAL_ENDPOINTS {
+            raw::with_fields(self.docker()?, &request, &[("CheckDuplicate", true.into())])?
+        } else {
+            self.docker()?.clone()
+        };
+        let created = docker.create_network(request).await;
         let created = created.with_context(|| format!("create network `{}`", network.name));
         // 409: made meanwhile by somebody else, which is what we wanted.
         ignore(created.map(drop), |error| status_of(error) == Some(409))

@@ -206,7 +206,8 @@ fn read_file(file: OwnedFd) -> io::Result<Vec<u8>> {
     if !about.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "is no regular file"));
     }
-    let mut bytes = Vec::new();
+    let size = about.len().min(LARGEST_FILE_BYTES);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
     file.take(LARGEST_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     check_size(bytes.len() as u64)?;
     Ok(bytes)

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::compose::model::{MountKind, Project};
+use crate::compose::model::{FileSource, MountKind, Project};
 
 /// Our own mounts; empty when we run on the host itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,11 @@ impl HostPaths {
                 *source = self.on_host(Path::new(source)).display().to_string();
             }
         }
+        for object in project.secrets.values_mut().chain(project.configs.values_mut()) {
+            if let FileSource::File(path) = &mut object.source {
+                *path = self.on_host(Path::new(path)).display().to_string();
+            }
+        }
         for volume in project.volumes.values_mut() {
             let is_bind =
                 volume.driver_opts.get("o").is_some_and(|o| o.split(',').any(|o| o == "bind"));
@@ -64,7 +69,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::compose::model::{Mount, Service, Volume};
+    use crate::compose::model::{FileObject, Mount, Service, Volume};
 
     #[test]
     fn the_longest_mount_wins() {
@@ -126,6 +131,14 @@ mod tests {
                         mount(named.clone(), "/srv/stack"),
                     ],
                     ..Service::default()
+                },
+            )]
+            .into(),
+            secrets: [(
+                "key".to_owned(),
+                FileObject {
+                    source: FileSource::File(format!("{root}/key")),
+                    ..FileObject::default()
                 },
             )]
             .into(),

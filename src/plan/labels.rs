@@ -33,6 +33,8 @@ pub const NETWORK: &str = "com.docker.compose.network";
 pub const VOLUME: &str = "com.docker.compose.volume";
 /// Name of the container that this one was made to replace.
 pub const REPLACE: &str = "com.docker.compose.replace";
+/// Kind of hook that a container was made for.
+pub const HOOK: &str = "com.docker.compose.hook";
 /// Ours: id of the container that this one was made to replace. While both exist, a switch is unfinished.
 pub const REPLACES: &str = "dev.roadstead.replaces";
 /// Ours: whether the container that this one was made to replace is to run again if the switch fails.
@@ -41,6 +43,8 @@ pub const REPLACES_RUNNING: &str = "dev.roadstead.replaces-running";
 pub const YES: &str = "true";
 /// No, as a label's value.
 pub const NO: &str = "false";
+/// Ours: digest of what was written into a container, its secrets and configs.
+pub const CONTENT: &str = "dev.roadstead.content";
 /// Ours: the revision a container was made from.
 pub const REVISION: &str = "dev.roadstead.revision";
 /// Ours: number of the run that made it.
@@ -78,6 +82,8 @@ pub fn of_volume(project: &Project, key: &str, hash: &str) -> BTreeMap<String, S
 pub struct Provenance<'a> {
     /// Hash of the service.
     pub hash: &'a str,
+    /// Digest of its secrets and configs, where it has some that are written into it.
+    pub content: Option<&'a str>,
     /// Number in the service, from 1.
     pub number: u32,
     /// Id of the image.
@@ -119,6 +125,9 @@ pub fn of_container(
         let running = if old.restart { YES } else { NO };
         labels.insert(REPLACES_RUNNING.to_owned(), running.to_owned());
     }
+    if let Some(content) = provenance.content {
+        labels.insert(CONTENT.to_owned(), content.to_owned());
+    }
     if !provenance.revision.is_empty() {
         labels.insert(REVISION.to_owned(), provenance.revision.to_owned());
     }
@@ -126,6 +135,19 @@ pub fn of_container(
         labels.insert(RUN.to_owned(), provenance.run.to_string());
     }
     labels
+}
+
+/// Labels of a container that runs a hook: no configuration hash, so that nobody takes it for a
+/// container of the service.
+pub fn of_hook(project: &Project, service: &Service, hook: &str) -> BTreeMap<String, String> {
+    let pairs = [
+        (PROJECT, project.name.as_str()),
+        (SERVICE, service.name.as_str()),
+        (ONEOFF, "True"),
+        (HOOK, hook),
+        (VERSION, env!("CARGO_PKG_VERSION")),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 #[cfg(test)]
@@ -215,8 +237,15 @@ mod tests {
                 &[(REPLACES, "abc"), (REPLACE, "p-web-2"), (REPLACES_RUNNING, NO)],
             ),
         ] {
-            let provenance =
-                Provenance { hash: "h", number: 2, image_id: "sha256:1", replaces, revision, run };
+            let provenance = Provenance {
+                hash: "h",
+                content: None,
+                number: 2,
+                image_id: "sha256:1",
+                replaces,
+                revision,
+                run,
+            };
             let expected = pairs(&[&base[..], more].concat());
             assert_eq!(of_container(&project(), &service, &provenance), expected, "{provenance:?}");
         }

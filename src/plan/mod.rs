@@ -8,9 +8,11 @@ pub mod observed;
 pub mod order;
 mod orphans;
 mod print;
+pub mod pull;
 mod recovery;
 pub mod references;
 mod resources;
+pub mod rivals;
 mod service;
 pub mod teardown;
 #[cfg(test)]
@@ -24,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use self::observed::Observed;
+use self::rivals::Rival;
 use self::service::Scope;
 use crate::compose::hash::{self, Dialect};
 use crate::compose::model::{Condition, Project, Service};
@@ -42,35 +45,44 @@ pub struct Desired<'a> {
 /// Hashes that count as current; the first of each is the one we write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hashes {
+    /// The dialect that new containers carry.
+    pub to_write: Dialect,
     /// By service.
     pub services: BTreeMap<String, Vec<String>>,
     /// By key of the network.
     pub networks: BTreeMap<String, Vec<String>>,
     /// By key of the volume.
     pub volumes: BTreeMap<String, Vec<String>>,
+    /// By service: digest of the secrets and configs that are written into its containers.
+    pub contents: BTreeMap<String, String>,
 }
 
 impl Hashes {
     /// Hashes of a project as the host sees it, in every dialect of docker compose we know.
-    pub fn of(project: &Project) -> Self {
+    pub fn of(project: &Project, to_write: Dialect) -> Self {
         let services = project.services.iter();
-        let services = services.map(|(name, service)| (name.clone(), Self::of_service(service)));
+        let services =
+            services.map(|(name, service)| (name.clone(), Self::of_service(service, to_write)));
         let networks = project.networks.iter();
         let volumes = project.volumes.iter();
         Self {
+            to_write,
             services: services.collect(),
             networks: networks
                 .map(|(key, it)| (key.clone(), vec![hash::network_hash(it)]))
                 .collect(),
             volumes: volumes.map(|(key, it)| (key.clone(), vec![hash::volume_hash(it)])).collect(),
+            contents: BTreeMap::new(),
         }
     }
 
     /// Hashes of one service, the one to write first.
-    fn of_service(service: &Service) -> Vec<String> {
-        // The first is written: that of the docker compose our tests hold us against.
-        const DIALECTS: [Dialect; 2] = [Dialect::V2_40, Dialect::V5];
-        DIALECTS.map(|it| hash::service_hash(service, it)).to_vec()
+    fn of_service(service: &Service, to_write: Dialect) -> Vec<String> {
+        let dialects = match to_write {
+            Dialect::V5 => [Dialect::V5, Dialect::V2_40],
+            Dialect::V2_40 => [Dialect::V2_40, Dialect::V5],
+        };
+        dialects.map(|it| hash::service_hash(service, it)).to_vec()
     }
 
     /// Hashes of a service whose containers refer to those with these ids, by service.
@@ -78,7 +90,7 @@ impl Hashes {
         if ids.is_empty() {
             return self.services.get(&service.name).cloned().unwrap_or_default();
         }
-        Self::of_service(&references::hashed(service, ids))
+        Self::of_service(&references::hashed(service, ids), self.to_write)
     }
 }
 
@@ -89,6 +101,8 @@ pub struct Options {
     pub remove_orphans: bool,
     /// Which containers are replaced.
     pub recreate: Recreate,
+    /// Services that [`Recreate::Always`] is about; empty means all.
+    pub by_force: BTreeSet<String>,
     /// Looks at these services and what they depend on only; empty means all.
     pub services: BTreeSet<String>,
     /// Leaves what they depend on alone.
@@ -184,6 +198,9 @@ pub struct Change {
     pub why: String,
     /// What it waits for before it starts.
     pub after: Vec<Wait>,
+    /// Containers that stop before it starts, for they have what it needs and go in this plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<Rival>,
 }
 
 /// What happens to one container.
@@ -282,6 +299,14 @@ impl Plan {
         self.prepare.iter().filter(|step| matches!(step, Preparation::PullImage { .. }))
     }
 
+    /// The plan of somebody who only wants containers to exist.
+    #[must_use]
+    pub fn without_starts(mut self) -> Self {
+        let only_starts = |it: &Action| matches!(it, Action::Start { .. } | Action::Restart { .. });
+        self.changes.retain(|change| !only_starts(&change.action));
+        self
+    }
+
     /// The plan once its images are there.
     #[must_use]
     pub fn without_pulls(mut self) -> Self {
@@ -329,5 +354,6 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
     if desired.options.services.is_empty() {
         orphans::plan_orphans(desired, observed, &mut plan);
     }
+    rivals::settle(desired, observed, &mut plan, &mut refusals);
     if refusals.is_empty() { Ok(plan) } else { Err(Refusal(refusals)) }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::labels;
+use super::rivals::Claim;
 
 /// Everything the plan of one project looks at.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +47,8 @@ pub struct Container {
     pub anonymous_volumes: BTreeMap<String, String>,
     /// True for the container that we run in: no plan may take it away from under itself.
     pub is_ourselves: bool,
+    /// What nobody else can have while it runs: ports of the host, addresses.
+    pub claims: BTreeSet<Claim>,
     /// Published ports as people write them, e.g. `0.0.0.0:8080->80/tcp`.
     pub ports: Vec<String>,
 }

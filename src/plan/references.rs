@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::observed::{Container, Observed};
-use super::{Action, Change};
+use super::observed::{Container, Observed, State};
+use super::rivals::goes;
+use super::{Action, Change, Plan};
 use crate::compose::model::Service;
 
 /// Namespace modes that name a service begin with this.
@@ -16,22 +17,26 @@ const CONTAINER: &str = "container:";
 
 /// Services whose container must exist before one of this service can be made.
 pub fn referred(service: &Service) -> Vec<&str> {
-    let modes = [&service.network_mode, &service.ipc, &service.pid];
-    let modes = modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix(SERVICE));
     let volumes = service.volumes_from.iter().filter_map(|from| volumes_service(from));
-    let mut names: Vec<&str> = modes.chain(volumes).collect();
+    let mut names: Vec<&str> = namespaces(service).chain(volumes).collect();
     names.sort_unstable();
     names.dedup();
     names
+}
+
+fn namespaces(service: &Service) -> impl Iterator<Item = &str> {
+    let modes = [&service.network_mode, &service.ipc, &service.pid];
+    modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix(SERVICE))
 }
 
 fn volumes_service(from: &str) -> Option<&str> {
     (!from.starts_with(CONTAINER)).then(|| from.split(':').next())?
 }
 
-/// The service as the Engine is told it: ids in place of the names of services. One whose container
-/// is unknown keeps its name.
-pub fn resolved(service: &Service, ids: &BTreeMap<String, String>) -> Service {
+/// The service as docker compose hashes it: ids in place of the names of services, and the access mode
+/// behind a container in `volumes_from` lost (compose `resolveVolumeFrom`). One whose container is
+/// unknown keeps its name.
+pub fn hashed(service: &Service, ids: &BTreeMap<String, String>) -> Service {
     let mut service = service.clone();
     for mode in [&mut service.network_mode, &mut service.ipc, &mut service.pid] {
         let id = mode.as_deref().and_then(|it| ids.get(it.strip_prefix(SERVICE)?));
@@ -40,32 +45,48 @@ pub fn resolved(service: &Service, ids: &BTreeMap<String, String>) -> Service {
         }
     }
     for from in &mut service.volumes_from {
-        *from = match from.strip_prefix(CONTAINER) {
-            Some(name) => name.to_owned(),
-            None => match volumes_service(from).and_then(|name| Some((name, ids.get(name)?))) {
-                Some((name, id)) => format!("{id}{}", &from[name.len()..]),
-                None => continue,
-            },
-        };
+        let written = from.strip_prefix(CONTAINER);
+        let named = written.unwrap_or(from).split(':').next().unwrap_or_default();
+        let id = ids.get(named).filter(|_| written.is_none());
+        *from = id.map_or(named, String::as_str).to_owned();
     }
     service
 }
 
-/// The service as docker compose hashes it: as [`resolved`], but the access mode behind a container
-/// in `volumes_from` is lost (compose `resolveVolumeFrom`).
-pub fn hashed(service: &Service, ids: &BTreeMap<String, String>) -> Service {
-    let mut hashed = resolved(service, ids);
-    for from in &mut hashed.volumes_from {
-        from.truncate(from.find(':').unwrap_or(from.len()));
-    }
-    hashed
+/// The container that others of the project mean by a service's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands<'a> {
+    /// One that exists and stays, by its id.
+    Standing(&'a str),
+    /// The one that this change of the plan ends with, by its place among the changes.
+    Made(usize),
 }
 
-/// The container that stands for a service: the first by name, as docker compose chooses.
-pub fn first_of<'a>(observed: &'a Observed, service: &str) -> Option<&'a Container> {
-    let containers = observed.containers.iter();
-    let mine = containers.filter(|it| it.service() == service && !it.is_oneoff());
-    mine.min_by_key(|it| it.name.as_str())
+/// What stands for a service once a plan is carried out: the first by name, as docker compose chooses.
+pub fn stands_for<'a>(service: &str, observed: &'a Observed, plan: &Plan) -> Option<Stands<'a>> {
+    let of_service = |it: &&Container| it.service() == service && !it.is_oneoff();
+    let existing = observed.containers.iter().filter(of_service);
+    let existing = existing.filter(|it| it.state != State::Removing && !goes(plan, &it.id));
+    // A container that only starts or gets its name stays the same one.
+    let is_finished = |id: &str| {
+        let ends = |it: &Change| matches!(&it.action, Action::Finish { id: new, .. } if new == id);
+        plan.changes.iter().any(ends)
+    };
+    let standing = existing
+        .filter(|it| !is_finished(&it.id))
+        .map(|it| (it.name.as_str(), Stands::Standing(it.id.as_str())));
+    let changes = plan.changes.iter().enumerate().filter(|(_, it)| it.service == service);
+    let made = changes
+        .filter(|(_, it)| is_made(&it.action))
+        .map(|(index, it)| (it.name.as_str(), Stands::Made(index)));
+    standing.chain(made).min_by_key(|(name, _)| *name).map(|(_, it)| it)
+}
+
+fn is_made(action: &Action) -> bool {
+    match action {
+        Action::Create | Action::Replace { .. } | Action::Finish { .. } => true,
+        Action::Start { .. } | Action::Restart { .. } | Action::Rename { .. } => false,
+    }
 }
 
 /// What the containers that a service refers to will be.
@@ -77,22 +98,38 @@ pub(super) enum Parents<'a> {
     New(&'a str),
 }
 
-pub(super) fn parents<'a>(
-    service: &'a Service,
-    observed: &Observed,
-    changes: &[Change],
-) -> Parents<'a> {
+pub(super) fn parents<'a>(service: &'a Service, observed: &Observed, plan: &Plan) -> Parents<'a> {
     let mut ids = BTreeMap::new();
     for name in referred(service) {
-        let is_new = |change: &Change| {
-            change.service == name && !matches!(change.action, Action::Start { .. })
-        };
-        match first_of(observed, name).filter(|_| !changes.iter().any(is_new)) {
-            Some(container) => ids.insert(name.to_owned(), container.id.clone()),
-            None => return Parents::New(name),
+        match stands_for(name, observed, plan) {
+            Some(Stands::Standing(id)) => ids.insert(name.to_owned(), id.to_owned()),
+            Some(Stands::Made(_)) | None => return Parents::New(name),
         };
     }
     Parents::Standing(ids)
+}
+
+/// The service whose container starts anew in this plan with a container of this one in its
+/// namespaces, which it would otherwise stay behind in.
+pub(super) fn starts_anew<'a>(
+    service: &'a Service,
+    observed: &Observed,
+    plan: &Plan,
+) -> Option<&'a str> {
+    namespaces(service).find(|name| {
+        let Some(Stands::Standing(id)) = stands_for(name, observed, plan) else { return false };
+        let is_paused =
+            observed.containers.iter().any(|it| it.id == id && it.state == State::Paused);
+        let starts = |it: &Change| match &it.action {
+            Action::Start { id: started } => started == id && !is_paused,
+            Action::Restart { id: started } => started == id,
+            Action::Create
+            | Action::Replace { .. }
+            | Action::Rename { .. }
+            | Action::Finish { .. } => false,
+        };
+        plan.changes.iter().any(starts)
+    })
 }
 
 #[cfg(test)]
@@ -115,15 +152,11 @@ mod tests {
         let written = service("service:vpn", &from);
         assert_eq!(referred(&written), ["data", "gone", "vpn"]);
         assert_eq!(
-            resolved(&written, &ids),
-            service("container:id1", &["id2:ro", "id2", "other:ro", "gone"])
-        );
-        assert_eq!(
             hashed(&written, &ids),
             service("container:id1", &["id2", "id2", "other", "gone"])
         );
         let host = service("host", &[]);
         assert!(referred(&host).is_empty());
-        assert_eq!(resolved(&host, &ids), host);
+        assert_eq!(hashed(&host, &ids), host);
     }
 }

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::observed::{Container, Health, Observed, State, familiar};
 use super::recovery::{ran_before, unfinished};
 use super::references::{self, Parents};
-use super::{Action, Change, Desired, Kept, Plan, Preparation, Recreate, Removal, Wait, labels};
+use super::rivals::is_given_up;
+use super::{
+    Action, Change, Desired, Kept, Options, Plan, Preparation, Recreate, Removal, Wait, labels,
+};
 use crate::compose::model::{MountKind, Service};
 
 /// One service and what is known about it.
@@ -16,8 +19,8 @@ pub(super) struct Scope<'a> {
     parents: Parents<'a>,
     /// Hashes of a current container.
     hashes: Vec<String>,
-    /// A service whose containers are made new, after which those of this one restart.
-    restarts_after: Option<&'a str>,
+    /// Why running containers of this one restart, where they do.
+    restarts_because: Option<String>,
 }
 
 /// What an existing container needs.
@@ -35,7 +38,7 @@ impl<'a> Scope<'a> {
         service: &'a Service,
         plan: &Plan,
     ) -> Self {
-        let parents = references::parents(service, observed, &plan.changes);
+        let parents = references::parents(service, observed, plan);
         let none = BTreeMap::new();
         let ids = match &parents {
             Parents::Standing(ids) => ids,
@@ -47,8 +50,12 @@ impl<'a> Scope<'a> {
             changes.any(|change| matches!(change.action, Action::Replace { .. }))
         };
         let restarting = service.depends_on.iter().filter(|(_, it)| it.restart);
-        let restarts_after = restarting.map(|(name, _)| name.as_str()).find(|name| is_new(name));
-        Self { desired, observed, service, parents, hashes, restarts_after }
+        let replaced = restarting.map(|(name, _)| name.as_str()).find(|name| is_new(name));
+        let restarts_because = replaced.map(|name| format!("{name} is replaced")).or_else(|| {
+            let name = references::starts_anew(service, observed, plan)?;
+            Some(format!("lives with a container of {name}, which starts anew"))
+        });
+        Self { desired, observed, service, parents, hashes, restarts_because }
     }
 
     /// Adds to the plan what happens to the containers of the service.
@@ -62,10 +69,13 @@ impl<'a> Scope<'a> {
             plan.unchanged += containers.len();
             return;
         }
-        let last_number = containers.iter().map(|it| it.number()).max().unwrap_or(0);
         let finishing = plan.changes.len();
         let stopped_by_us = self.resume(&mut containers, plan);
+        let finished = plan.changes[finishing..].iter().map(|it| it.number);
+        let numbers = containers.iter().map(|it| it.number()).chain(finished);
+        let last_number = numbers.max().unwrap_or(0);
         let finishing = plan.changes.len() - finishing;
+        self.drop_leftovers(&mut containers, plan);
         let wanted = (self.service.replicas() as usize).saturating_sub(finishing);
         self.remove_excess(&mut containers, wanted, plan);
         let missing = wanted - containers.len();
@@ -90,7 +100,7 @@ impl<'a> Scope<'a> {
     fn resume(&self, containers: &mut Vec<&'a Container>, plan: &mut Plan) -> BTreeSet<&'a str> {
         let mut stopped_by_us = BTreeSet::new();
         let mut finishing = 0;
-        for (old, new) in unfinished(containers) {
+        for (old, new) in self.interrupted(containers) {
             let is_current = self.difference(new).is_none();
             if is_current
                 && (new.is_up() || self.has_done_its_work(new))
@@ -121,9 +131,38 @@ impl<'a> Scope<'a> {
         stopped_by_us
     }
 
+    /// Pairs of (old, new) of an interrupted switch to a container of this service. The old one may be
+    /// of another service that is given up.
+    fn interrupted(&self, containers: &[&'a Container]) -> Vec<(&'a Container, &'a Container)> {
+        let project = self.desired.project;
+        let is_old = |it: &&Container| {
+            it.service() != self.service.name && !it.is_oneoff() && is_given_up(project, it)
+        };
+        let others = self.observed.containers.iter().filter(is_old);
+        let all: Vec<&Container> = containers.iter().copied().chain(others).collect();
+        let mut pairs = unfinished(&all);
+        pairs.retain(|(_, new)| new.service() == self.service.name);
+        pairs
+    }
+
+    /// New containers that docker compose had made beside the old ones when it was cut short: it
+    /// starts them only once the old ones are gone.
+    fn drop_leftovers(&self, containers: &mut Vec<&'a Container>, plan: &mut Plan) {
+        let is_leftover = |it: &&Container| {
+            let others = &self.observed.containers;
+            let has_other = |name: &str| others.iter().any(|other| other.name == name);
+            it.state == State::Created && temporary_name(it).is_some_and(has_other)
+        };
+        for leftover_of_others in containers.extract_if(.., |it| is_leftover(&&**it)) {
+            plan.prepare.push(leftover(leftover_of_others));
+        }
+    }
+
     /// Current ones and low numbers stay when there are too many.
     fn remove_excess(&self, containers: &mut Vec<&'a Container>, wanted: usize, plan: &mut Plan) {
-        containers.sort_by_key(|it| (self.difference(it).is_some(), it.number()));
+        containers.sort_by_key(|it| {
+            (self.difference(it).is_some(), temporary_name(it).is_some(), it.number())
+        });
         for excess in containers.split_off(containers.len().min(wanted)) {
             let why = format!("{} replicas wanted", self.service.replicas());
             plan.removals.push(Removal { id: excess.id.clone(), name: excess.name.clone(), why });
@@ -178,6 +217,7 @@ impl<'a> Scope<'a> {
             action,
             why: why.to_owned(),
             after: after.collect(),
+            rivals: Vec::new(),
         }
     }
 
@@ -206,8 +246,7 @@ impl<'a> Scope<'a> {
         }
         match container.state {
             State::Running | State::Restarting => {
-                let name = self.restarts_after?;
-                Some((Verb::Restart, format!("{name} is replaced")))
+                Some((Verb::Restart, self.restarts_because.clone()?))
             }
             State::Dead | State::Removing => Some((Verb::Replace, "half removed".to_owned())),
             State::Created => Some((Verb::Start, "never started".to_owned())),
@@ -238,10 +277,13 @@ impl<'a> Scope<'a> {
 
     /// In what a container differs from its service; `None` where it is current.
     fn difference(&self, container: &Container) -> Option<String> {
-        match self.desired.options.recreate {
-            Recreate::Always => return Some("asked for".to_owned()),
+        let Options { recreate, by_force, .. } = self.desired.options;
+        match recreate {
+            Recreate::Always if by_force.is_empty() || by_force.contains(&self.service.name) => {
+                return Some("asked for".to_owned());
+            }
             Recreate::Never => return None,
-            Recreate::Diverged => {}
+            Recreate::Always | Recreate::Diverged => {}
         }
         if let Parents::New(name) = self.parents {
             return Some(format!("lives with a container of {name}, which is made new"));
@@ -249,6 +291,12 @@ impl<'a> Scope<'a> {
         let hash = container.label(labels::CONFIG_HASH);
         if !self.hashes.iter().any(|it| it == hash) {
             return Some("configuration changed".to_owned());
+        }
+        // One that docker compose made carries no digest, and nobody knows what it was made from.
+        let content = self.desired.hashes.contents.get(&self.service.name);
+        let written = container.labels.get(labels::CONTENT);
+        if content.is_some_and(|it| written.is_some_and(|written| written != it)) {
+            return Some("content of a secret or config changed".to_owned());
         }
         let image = self.observed.images.get(&familiar(&self.service.image));
         if image.is_some_and(|id| *id != container.image_id) {
@@ -296,7 +344,8 @@ pub fn name_beside(old_id: &str, name: &str) -> String {
 /// The final name in a [`name_beside`]; `None` where the container has none of that kind.
 fn temporary_name(container: &Container) -> Option<&str> {
     let (id, name) = container.name.split_once('_')?;
-    (container.replaces()?.starts_with(id) && id.len() == 12).then_some(name)
+    let is_id = id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_id || container.replaces().is_some_and(|old| old.get(..12) == Some(id))).then_some(name)
 }
 
 /// Whether its restart policy starts a container again that ended with exit code 0.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::labels;
 use super::observed::{Container, Observed, Resource};
-use crate::compose::model::Project;
+use crate::compose::model::{Project, Service};
 
 /// What goes when a project goes down.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +17,10 @@ pub struct Teardown {
     pub networks: Vec<String>,
     /// Names of volumes made for the project; empty unless asked for.
     pub volumes: Vec<String>,
+    /// Whether the anonymous volumes of the containers go with them.
+    pub with_anonymous_volumes: bool,
+    /// References of images; empty unless asked for.
+    pub images: Vec<String>,
 }
 
 /// Which part of a project goes down.
@@ -28,6 +32,19 @@ pub struct Extent<'a> {
     pub orphans: bool,
     /// The project's volumes and their data, too.
     pub volumes: bool,
+    /// The images of its services, too.
+    pub images: Option<Images>,
+    /// Containers of these services only, and nothing but containers; empty means all.
+    pub services: &'a [String],
+}
+
+/// Images that go with a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// Those that were built here and have no name of their own.
+    Local,
+    /// All.
+    All,
 }
 
 /// Plans to take a project down.
@@ -44,11 +61,33 @@ pub fn teardown(name: &str, observed: &Observed, extent: &Extent<'_>) -> Teardow
     }
     let goes = |container: &&Container| !container.is_ourselves && belongs(container, extent);
     let containers: Vec<Container> = observed.containers.iter().filter(goes).cloned().collect();
-    Teardown { waves: waves(&containers), networks: names(&observed.networks), volumes }
+    let teardown = Teardown {
+        waves: waves(&containers),
+        with_anonymous_volumes: extent.volumes,
+        ..Teardown::default()
+    };
+    if !extent.services.is_empty() {
+        return teardown;
+    }
+    Teardown { networks: names(&observed.networks), volumes, images: images(extent), ..teardown }
+}
+
+fn images(extent: &Extent<'_>) -> Vec<String> {
+    let (Some(project), Some(which)) = (extent.project, extent.images) else { return Vec::new() };
+    let is_local = |service: &&Service| {
+        service.build.is_some() && service.image == format!("{}-{}", project.name, service.name)
+    };
+    let services = project.services.values().filter(|it| which == Images::All || is_local(it));
+    let images: BTreeSet<&String> = services.map(|it| &it.image).collect();
+    images.into_iter().cloned().collect()
 }
 
 /// A project of the same name in another directory is somebody else's.
 fn belongs(container: &Container, extent: &Extent<'_>) -> bool {
+    let named = |name: &String| name == container.service();
+    if !extent.services.is_empty() && !extent.services.iter().any(named) {
+        return false;
+    }
     let Some(project) = extent.project else { return true };
     let directory = container.label(labels::WORKING_DIR);
     let here = directory.is_empty() || project.working_dir.display().to_string() == directory;

@@ -139,10 +139,13 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
         engine: &world.engine,
         project: &prospect.project,
         hashes: &prospect.hashes,
+        materials: &prospect.materials,
         observed: &observed,
         revision: &revision.to_string(),
         journal: &journal,
         wait: Waiting { within: gate.within, stable_for: gate.stable_for, healthy: true },
+        start: true,
+        stop_timeout: None,
         cancel: run.cancel,
         undo: Some(&undo),
     };

@@ -2,17 +2,23 @@
 //!
 //! Touches nothing but remote-tracking refs; `plan` shows it and `deploy` carries it out.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use futures_util::future::join_all;
 use tracing::{info, warn};
 
 use super::{World, engine_ending};
+use crate::apply::Materials;
 use crate::compose::model::Project;
 use crate::compose::{self, Files, Request};
 use crate::git::{Look, View};
 use crate::job::{Deploy, Job, Reader};
 use crate::plan::observed::{Container, Health, Observed, State};
 use crate::plan::{self, Desired, Hashes, Options, Plan};
+use crate::registry::ClientConfig;
 use crate::run::{Ending, Outcome, Reason, Trigger};
+use crate::settings::Settings;
 use crate::source::{CheckoutState, Commit, Revision, Source, SourceRevision, Verdict};
 use crate::store::{Applied, Quarantine, Store};
 
@@ -36,6 +42,7 @@ pub struct Prospect {
     /// The project as the host sees it.
     pub project: Project,
     pub(super) hashes: Hashes,
+    pub(super) materials: Materials,
     pub(super) observed: Observed,
     /// What would be done.
     pub plan: Plan,
@@ -69,12 +76,12 @@ pub async fn prospect(
         }
     }
     tell_distance(world, deploy, &revision, applied.as_ref()).await;
-    let (project, hashes) = load(world, deploy, &revision).await.map_err(about)?;
+    let (project, hashes, materials) = load(world, deploy, &revision).await.map_err(about)?;
     let observed = world.engine.observe(&project.name).await;
     let observed = observed.map_err(|error| about(engine_ending(&error)))?;
     let plan = make_plan(&project, &hashes, deploy, &observed).map_err(about)?;
     let advances = advances_of(&deploy.sources, &looks, applied.as_ref());
-    Ok(Prospect { revision, applied, advances, project, hashes, observed, plan })
+    Ok(Prospect { revision, applied, advances, project, hashes, materials, observed, plan })
 }
 
 impl Prospect {
@@ -195,20 +202,23 @@ async fn load(
     world: &World,
     deploy: &Deploy,
     revision: &Revision,
-) -> Result<(Project, Hashes), Ending> {
+) -> Result<(Project, Hashes, Materials), Ending> {
     let at: Vec<(Source, Commit)> = deploy
         .sources
         .iter()
         .filter_map(|source| Some((source.clone(), revision.commit_of(&source.name)?.clone())))
         .collect();
     let (reader, deploy) = (Reader::clone(&world.reader), deploy.clone());
+    let host = world.engine.host().to_owned();
     let loaded = tokio::task::spawn_blocking(move || {
         let view = View::open(&at).map_err(|error| {
             Ending::new(Outcome::Failed, Reason::Internal, format!("read the revision: {error:#}"))
         })?;
-        load_from(&view, &reader, &deploy)
+        let (project, settings) = load_from(&view, &reader, &deploy)?;
+        let materials = gather(&view, &project, &settings.variables, &host)?;
+        Ok((project, materials, settings.compose_hash))
     });
-    let project = loaded.await.unwrap_or_else(|error| {
+    let (project, materials, to_write) = loaded.await.unwrap_or_else(|error| {
         Err(Ending::new(Outcome::Failed, Reason::Internal, format!("load the project: {error}")))
     })?;
     for warning in &project.warnings {
@@ -216,11 +226,31 @@ async fn load(
     }
     let host_paths = world.host_paths().await.map_err(|error| engine_ending(&error))?;
     let project = host_paths.translate(project);
-    let hashes = Hashes::of(&project);
-    Ok((project, hashes))
+    let hashes = Hashes { contents: materials.contents(), ..Hashes::of(&project, to_write) };
+    Ok((project, hashes, materials))
 }
 
-fn load_from(files: &dyn Files, reader: &Reader, deploy: &Deploy) -> Result<Project, Ending> {
+/// Secrets, configs and profiles as they are at the revision.
+fn gather(
+    view: &View,
+    project: &Project,
+    variables: &BTreeMap<String, String>,
+    engine_host: &str,
+) -> Result<Materials, Ending> {
+    let blocked = |error: anyhow::Error| {
+        Ending::new(Outcome::Blocked, Reason::ComposeInvalid, format!("{error:#}"))
+    };
+    let client = ClientConfig::load(variables).map_err(blocked)?;
+    let proxies = client.proxy_variables(engine_host);
+    Materials::gather(project, proxies, &|path| view.read_bytes(Path::new(path))).map_err(blocked)
+}
+
+/// The project, and the settings it was loaded with.
+fn load_from(
+    files: &dyn Files,
+    reader: &Reader,
+    deploy: &Deploy,
+) -> Result<(Project, Settings), Ending> {
     let blocked = |reason, what: &str, problems: &dyn std::fmt::Display| {
         Ending::new(Outcome::Blocked, reason, format!("{what}:\n{problems}"))
     };
@@ -233,12 +263,13 @@ fn load_from(files: &dyn Files, reader: &Reader, deploy: &Deploy) -> Result<Proj
         env_files: deploy.env_files.clone(),
         profiles: deploy.profiles.clone(),
         project_name: deploy.project_name.clone(),
-        variables: configuration.settings.variables,
+        variables: configuration.settings.variables.clone(),
         ..Request::default()
     };
-    compose::load::load(&request, files).map_err(|problems| {
+    let project = compose::load::load(&request, files).map_err(|problems| {
         blocked(Reason::ComposeInvalid, "the Compose project cannot be loaded", &problems)
-    })
+    })?;
+    Ok((project, configuration.settings))
 }
 
 pub(super) fn make_plan(

@@ -37,7 +37,10 @@ volumes: {data: {}}
 ";
 
 fn scene() -> Scene<'static> {
-    Scene::new(&[("compose.yml", COMPOSE), ("web.env", "COLOR=red\n"), ("conf/a", "a\n")])
+    let files = [("compose.yml", COMPOSE), ("web.env", "COLOR=red\n"), ("conf/a", "a\n")];
+    let scene = Scene::new(&files);
+    scene.set_env_local("AUTODEPLOY_COMPOSE_HASH=2.40\n");
+    scene
 }
 
 fn docker_compose(scene: &Scene<'_>, arguments: &[&str]) -> String {

@@ -133,17 +133,16 @@ fn a_stack_goes_up_stays_changes_and_goes_down() {
     stack.compose(&["--profile", "extra", "up", "--wait"]).ok();
     let rows = stack.json(&["ps", "--json"]);
     let services: Vec<_> =
-        rows.as_array().unwrap().iter().map(|row| row["service"].as_str().unwrap()).collect();
+        rows.as_array().unwrap().iter().map(|row| row["Service"].as_str().unwrap()).collect();
     assert_eq!(services, ["extra", "neighbour", "web"]);
-    assert!(rows.as_array().unwrap().iter().all(|row| row["state"] == "running"), "{rows}");
+    assert!(rows.as_array().unwrap().iter().all(|row| row["State"] == "running"), "{rows}");
     // Not the whole rows: how long each is up may have changed in between.
-    let other = stack.json(&["ps", "--format", "json"]);
-    let ids = |rows: &Value| -> Vec<Value> {
-        rows.as_array().unwrap().iter().map(|row| row["id"].clone()).collect()
-    };
-    assert_eq!(ids(&other), ids(&rows));
+    let lines = stack.compose(&["ps", "--format", "json"]).ok();
+    let ids = |rows: &[Value]| -> Vec<Value> { rows.iter().map(|row| row["ID"].clone()).collect() };
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(ids(&lines), ids(rows.as_array().unwrap()));
     let plain = stack.compose(&["ps"]).ok();
-    assert!(plain.starts_with("NAME\tSERVICE\tSTATE\tSTATUS\tPORTS\n"), "{plain}");
+    assert!(plain.starts_with("NAME "), "{plain}");
     assert_eq!(stack.compose(&["ps", "-q"]).ok().lines().count(), 3);
 
     // By name, from anywhere, without the files.

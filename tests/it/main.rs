@@ -6,9 +6,14 @@
 mod adoption;
 mod bad_days;
 mod bad_input;
+mod build;
 mod cli;
 mod cli_compose;
+mod compose_up;
+mod compose_verbs;
+mod converge;
 mod crash;
+mod create_bodies;
 mod deploy;
 #[path = "../git_world/mod.rs"]
 #[expect(
@@ -20,6 +25,7 @@ mod deploy;
 mod git_world;
 mod image;
 mod jobs;
+mod registry;
 mod rig;
 mod rollback;
 mod support;

@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{
+    attach, cp, events, exec, images, lifecycle, logs, ls, port, ps, pull, rm, run, scale, stats,
+    top, version, wait,
+};
 
 /// Arguments of `compose`.
 #[derive(Debug, Args)]
@@ -22,9 +27,53 @@ pub(in crate::cli) struct Compose {
     /// Includes networks, volumes, secrets and configs that no service uses
     #[arg(long)]
     pub(super) all_resources: bool,
+    /// When to print colors and control characters
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) ansi: Ansi,
+    /// How to tell what is being done
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    pub(super) progress: ProgressForm,
+    /// How many calls at once; -1 is no limit
+    #[arg(long, value_name = "N", default_value_t = -1, allow_hyphen_values = true)]
+    pub(super) parallel: i32,
+    /// Shows what would be done
+    #[arg(long, global = true)]
+    pub(super) dry_run: bool,
+    /// Prints the version
+    #[arg(short = 'v', long)]
+    pub(super) version: bool,
+    /// Accepted for old scripts
+    #[arg(long, hide = true)]
+    pub(super) verbose: bool,
     /// What to do.
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: Option<Command>,
+}
+
+/// `--ansi`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Ansi {
+    /// Never.
+    Never,
+    /// Always.
+    Always,
+    /// On a terminal.
+    Auto,
+}
+
+/// `--progress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressForm {
+    /// What suits where it is printed.
+    Auto,
+    /// For people.
+    Tty,
+    /// One line a step.
+    Plain,
+    /// One JSON object a step.
+    Json,
+    /// Nothing.
+    Quiet,
 }
 
 /// What `compose` does.
@@ -42,14 +91,106 @@ pub(super) enum Command {
                             roadstead compose --profile debug up --wait web\n\n\
                             Exit code 0 when all of it runs, 1 when not: then what ran before runs again.")]
     Up(Up),
+    /// Creates what is missing or changed and starts nothing
+    #[command(after_help = "Examples:\n  roadstead compose create\n  \
+                            roadstead compose create --scale web=3 web")]
+    Create(Create),
     /// Lists the project's containers
     #[command(after_help = "Examples:\n  roadstead compose ps\n  \
-                            roadstead compose -p hello ps --all --json")]
-    Ps(Ps),
+                            roadstead compose -p hello ps --all --format json\n  \
+                            roadstead compose ps --format '{{.Name}} {{.Status}}' --status running")]
+    Ps(ps::Ps),
+    /// Lists projects
+    #[command(after_help = "Examples:\n  roadstead compose ls\n  \
+                            roadstead compose ls --all --format json")]
+    Ls(ls::Ls),
+    /// Stops services, dependents first; their containers stay
+    #[command(after_help = "Examples:\n  roadstead compose stop\n  \
+                            roadstead compose -p hello stop -t 30 web")]
+    Stop(lifecycle::Stop),
+    /// Starts the containers of services, what they depend on first
+    #[command(after_help = "Examples:\n  roadstead compose start\n  \
+                            roadstead compose start --wait web")]
+    Start(lifecycle::Start),
+    /// Restarts the containers of services
+    #[command(after_help = "Examples:\n  roadstead compose restart\n  \
+                            roadstead compose restart -t 5 --no-deps web")]
+    Restart(lifecycle::Restart),
+    /// Freezes the processes of services
+    #[command(after_help = "Examples:\n  roadstead compose pause web")]
+    Pause(lifecycle::Services),
+    /// Lets frozen processes run again
+    #[command(after_help = "Examples:\n  roadstead compose unpause web")]
+    Unpause(lifecycle::Services),
+    /// Sends a signal to the containers of services
+    #[command(after_help = "Examples:\n  roadstead compose kill\n  \
+                            roadstead compose kill -s HUP web")]
+    Kill(lifecycle::Kill),
+    /// Removes stopped containers
+    #[command(after_help = "Examples:\n  roadstead compose rm -f\n  \
+                            roadstead compose rm -fsv web    stops it first; its anonymous volumes go, too")]
+    Rm(rm::Rm),
+    /// Prints what containers wrote
+    #[command(after_help = "Examples:\n  roadstead compose logs -f\n  \
+                            roadstead compose logs --tail 20 --since 10m web db")]
+    Logs(logs::Logs),
+    /// Runs a command in a running container
+    #[command(after_help = "Examples:\n  roadstead compose exec web sh\n  \
+                            roadstead compose exec -T db pg_dump app > app.sql\n\n\
+                            Exit code: that of the command.")]
+    Exec(Box<exec::Exec>),
+    /// Runs a command in a new container of a service
+    #[command(after_help = "Examples:\n  roadstead compose run --rm web ./manage.py migrate\n  \
+                            roadstead compose run --rm --no-deps -e DEBUG=1 web sh\n\n\
+                            Exit code: that of the command.")]
+    Run(Box<run::Run>),
+    /// Copies files between a container and here; `-` is a tar archive on stdin or stdout
+    #[command(after_help = "Examples:\n  roadstead compose cp web:/etc/nginx ./nginx\n  \
+                            roadstead compose cp page.html web:/www/\n  \
+                            roadstead compose cp web:/www - | tar -t")]
+    Cp(cp::Cp),
+    /// Lists the processes in containers
+    #[command(after_help = "Examples:\n  roadstead compose top\n  roadstead compose top web")]
+    Top(top::Top),
+    /// Prints where a port of a service is published
+    #[command(after_help = "Examples:\n  roadstead compose port web 80\n  \
+                            roadstead compose port --protocol udp --index 2 dns 53")]
+    Port(port::Port),
+    /// Lists the images of containers
+    #[command(after_help = "Examples:\n  roadstead compose images\n  \
+                            roadstead compose images --format json web")]
+    Images(images::Images),
+    /// Pulls the images of services
+    #[command(after_help = "Examples:\n  roadstead compose pull\n  \
+                            roadstead compose pull --policy missing --include-deps web")]
+    Pull(pull::Pull),
+    /// Sets how many containers services have
+    #[command(after_help = "Examples:\n  roadstead compose scale web=3 worker=0")]
+    Scale(scale::Scale),
+    /// Waits until containers of services end
+    #[command(after_help = "Examples:\n  roadstead compose wait migrate\n\n\
+                            Exit code: that of the container that ended last.")]
+    Wait(wait::Wait),
+    /// Prints what happens to the project's containers
+    #[command(after_help = "Examples:\n  roadstead compose events\n  \
+                            roadstead compose events --json web")]
+    Events(events::Events),
+    /// Connects to the main process of a container
+    #[command(after_help = "Examples:\n  roadstead compose attach web\n\n\
+                            Ctrl-P Ctrl-Q leaves it, where it has a terminal.")]
+    Attach(attach::Attach),
+    /// Shows what containers use
+    #[command(after_help = "Examples:\n  roadstead compose stats\n  \
+                            roadstead compose stats --no-stream --format json")]
+    Stats(stats::Stats),
+    /// Prints the version
+    #[command(after_help = "Examples:\n  roadstead compose version --short")]
+    Version(version::Version),
     /// Stops and removes the project's containers and networks
     #[command(after_help = "Examples:\n  roadstead compose down\n  \
                             roadstead compose -p hello down\n  \
-                            roadstead compose down --volumes    the data, too")]
+                            roadstead compose down --volumes    the data, too\n  \
+                            roadstead compose down --rmi local  built images, too")]
     Down(Down),
 }
 
@@ -105,7 +246,7 @@ pub(super) struct Config {
     /// Does not check whether what is referred to exists
     #[arg(long)]
     pub(super) no_consistency: bool,
-    /// Does not read environment files of services
+    /// Does not read `env_file`
     #[arg(long)]
     pub(super) no_env_resolution: bool,
     /// Pins images to digests; needs a registry, see `compose pull`
@@ -123,49 +264,105 @@ pub(super) struct Config {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Up {
-    /// Returns once containers run; the only mode so far
+    /// Returns once containers run
     #[arg(short, long)]
     pub(super) detach: bool,
-    /// Waits until containers are healthy
+    #[command(flatten)]
+    pub(super) changes: Changes,
+    /// Creates containers and starts none
+    #[arg(long, conflicts_with_all = ["detach", "wait"])]
+    pub(super) no_start: bool,
+    /// Returns once containers are healthy; implies `--detach`
     #[arg(long)]
     pub(super) wait: bool,
     /// Longest time to wait, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(super) wait_timeout: u64,
-    /// Replaces containers that are not changed, too
+    /// Stops all containers once one ended; not with `--detach`
+    #[arg(long, conflicts_with = "detach")]
+    pub(super) abort_on_container_exit: bool,
+    /// Ends with the exit code of this service's container; implies `--abort-on-container-exit`
+    #[arg(long, value_name = "SERVICE", conflicts_with = "detach")]
+    pub(super) exit_code_from: Option<String>,
+}
+
+/// What `up` and `create` may change, and how.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags")]
+pub(super) struct Changes {
+    /// Builds images first
+    #[arg(long, conflicts_with = "no_build")]
+    pub(super) build: bool,
+    /// Builds no image, even if it is missing
     #[arg(long)]
+    pub(super) no_build: bool,
+    /// When to pull images: always, missing, never, build, or as the files say
+    #[arg(long, value_name = "WHEN", default_value = "policy",
+          value_parser = ["always", "missing", "never", "build", "policy"])]
+    pub(super) pull: String,
+    /// Says nothing about what is pulled
+    #[arg(long)]
+    pub(super) quiet_pull: bool,
+    /// Replaces containers that are not changed, too
+    #[arg(long, conflicts_with = "no_recreate")]
     pub(super) force_recreate: bool,
+    /// Replaces no container, changed or not
+    #[arg(long)]
+    pub(super) no_recreate: bool,
+    /// Leaves alone what the services depend on
+    #[arg(long)]
+    pub(super) no_deps: bool,
+    /// Replaces what the services depend on, too
+    #[arg(long, conflicts_with_all = ["no_deps", "no_recreate"])]
+    pub(super) always_recreate_deps: bool,
+    /// Gives replaced containers new anonymous volumes; the old data stays behind
+    #[arg(short = 'V', long)]
+    pub(super) renew_anon_volumes: bool,
     /// Removes containers of services that are gone
     #[arg(long)]
     pub(super) remove_orphans: bool,
-    /// Shows what would be done
-    #[arg(long)]
-    pub(super) dry_run: bool,
+    /// How many containers a service has; may be given several times
+    #[arg(long, value_name = "SERVICE=NUMBER", value_parser = scale)]
+    pub(super) scale: Vec<(String, u32)>,
+    /// Longest wait for a container to stop, in seconds
+    #[arg(short, long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u64>,
+    /// Says yes to every question, e.g. to make a volume anew
+    #[arg(short = 'y', long)]
+    pub(super) yes: bool,
     /// Only these services and what they depend on
     pub(super) services: Vec<String>,
 }
 
-/// Arguments of `ps`.
+fn scale(text: &str) -> Result<(String, u32), String> {
+    let parsed = text.split_once('=').and_then(|(name, count)| {
+        Some((name.to_owned(), count.parse().ok()?)).filter(|_| !name.is_empty())
+    });
+    parsed.ok_or_else(|| "expected SERVICE=NUMBER, e.g. `web=3`".to_owned())
+}
+
+/// Arguments of `create`.
 #[derive(Debug, Args)]
-pub(super) struct Ps {
-    /// Stopped ones, too
-    #[arg(short, long)]
-    pub(super) all: bool,
-    /// Prints ids only
-    #[arg(short, long)]
-    pub(super) quiet: bool,
-    /// Form of the output
-    #[arg(long, default_value = "table", value_parser = ["table", "json"])]
-    pub(super) format: String,
+pub(super) struct Create {
+    #[command(flatten)]
+    pub(super) changes: Changes,
 }
 
 /// Arguments of `down`.
 #[derive(Debug, Args)]
 pub(super) struct Down {
-    /// Removes named volumes, too: their data is gone
+    /// Removes named and anonymous volumes, too: their data is gone
     #[arg(short, long)]
     pub(super) volumes: bool,
     /// Removes containers of services that are gone, too
     #[arg(long)]
     pub(super) remove_orphans: bool,
+    /// Removes images, too: `all`, or `local` for those that were built and have no name of their own
+    #[arg(long, value_name = "WHICH", value_parser = ["local", "all"])]
+    pub(super) rmi: Option<String>,
+    /// Longest wait for a container to stop, in seconds
+    #[arg(short, long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u64>,
+    /// Only these services; networks and volumes stay
+    pub(super) services: Vec<String>,
 }

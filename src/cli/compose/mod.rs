@@ -1,18 +1,43 @@
 //! `compose`: works on one project as docker compose does, with our plan and our way back.
 
 mod arguments;
+mod attach;
+mod columns;
 mod config;
+mod cp;
 mod down;
+mod events;
+mod exec;
+mod human;
+mod images;
+mod lifecycle;
+mod logs;
+mod ls;
+mod port;
+mod progress;
 mod ps;
+mod pull;
+mod rm;
+mod run;
+mod scale;
+mod stats;
+mod target;
+mod template;
+mod terminal;
+mod top;
 mod up;
+mod version;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use self::arguments::Command;
 pub(super) use self::arguments::Compose;
+use self::arguments::{Ansi, Command, ProgressForm};
+use self::progress::Progress;
+use super::Usage;
 use super::output::Output;
 use super::setup::log_to_console;
 use crate::compose::decode::service::clean_path;
@@ -26,21 +51,86 @@ struct Session {
     engine: Engine,
     request: Request,
     output: Output,
+    /// Tells what is being done, on stderr.
+    progress: Progress,
+    /// Nothing is to be changed.
+    dry_run: bool,
+    /// How many calls at once.
+    parallel: usize,
 }
 
 /// `compose`.
-pub(super) async fn run(env_file: Option<&Path>, output: Output, arguments: Compose) -> Result<u8> {
-    log_to_console(tracing::Level::INFO);
+pub(super) async fn run(env_files: &[PathBuf], output: Output, arguments: Compose) -> Result<u8> {
+    let Some(command) = &arguments.command else {
+        if arguments.version {
+            return version::version(&version::Version::default());
+        }
+        bail!(Usage("name a command; `roadstead compose --help` lists them".to_owned()));
+    };
+    let is_quiet = arguments.progress == ProgressForm::Quiet;
+    log_to_console(if is_quiet { tracing::Level::WARN } else { tracing::Level::INFO });
     let variables = variables();
     let engine = Engine::new(variables.get("DOCKER_HOST").map(String::as_str))?;
-    let request = request(&arguments, env_file, variables)?;
-    let session = Session { engine, request, output };
-    match &arguments.command {
-        Command::Config(arguments) => config::config(&session, arguments),
-        Command::Up(arguments) => up::up(&session, arguments).await,
-        Command::Ps(arguments) => ps::ps(&session, arguments).await,
-        Command::Down(arguments) => down::down(&session, arguments).await,
+    let output = colored(output, arguments.ansi);
+    let session = Session {
+        engine,
+        progress: Progress::new(arguments.progress, arguments.ansi, arguments.dry_run),
+        dry_run: arguments.dry_run,
+        parallel: at_once(arguments.parallel, &variables),
+        request: request(&arguments, env_files, variables)?,
+        output,
+    };
+    // Boxed: some commands keep much across a wait.
+    Box::pin(dispatch(&session, command)).await
+}
+
+async fn dispatch(session: &Session, command: &Command) -> Result<u8> {
+    match command {
+        Command::Config(arguments) => config::config(session, arguments),
+        Command::Up(arguments) => up::up(session, arguments).await,
+        Command::Create(arguments) => up::create(session, arguments).await,
+        Command::Ps(arguments) => ps::ps(session, arguments).await,
+        Command::Ls(arguments) => ls::ls(session, arguments).await,
+        Command::Stop(arguments) => lifecycle::stop(session, arguments).await,
+        Command::Start(arguments) => lifecycle::start(session, arguments).await,
+        Command::Restart(arguments) => lifecycle::restart(session, arguments).await,
+        Command::Pause(arguments) => lifecycle::pause(session, arguments).await,
+        Command::Unpause(arguments) => lifecycle::unpause(session, arguments).await,
+        Command::Kill(arguments) => lifecycle::kill(session, arguments).await,
+        Command::Rm(arguments) => rm::rm(session, arguments).await,
+        Command::Logs(arguments) => logs::logs(session, arguments).await,
+        Command::Exec(arguments) => exec::exec(session, arguments).await,
+        Command::Run(arguments) => run::run(session, arguments).await,
+        Command::Cp(arguments) => cp::cp(session, arguments).await,
+        Command::Top(arguments) => top::top(session, arguments).await,
+        Command::Port(arguments) => port::port(session, arguments).await,
+        Command::Images(arguments) => images::images(session, arguments).await,
+        Command::Pull(arguments) => pull::pull(session, arguments).await,
+        Command::Scale(arguments) => scale::scale(session, arguments).await,
+        Command::Wait(arguments) => wait::wait(session, arguments).await,
+        Command::Events(arguments) => events::events(session, arguments).await,
+        Command::Attach(arguments) => attach::attach(session, arguments).await,
+        Command::Stats(arguments) => stats::stats(session, arguments).await,
+        Command::Version(arguments) => version::version(arguments),
+        Command::Down(arguments) => down::down(session, arguments).await,
     }
+}
+
+/// `--ansi` wins over what stdout is.
+fn colored(output: Output, ansi: Ansi) -> Output {
+    let color = match ansi {
+        Ansi::Never => false,
+        Ansi::Always => true,
+        Ansi::Auto => output.color,
+    };
+    Output { color, ..output }
+}
+
+/// `--parallel`, else `COMPOSE_PARALLEL_LIMIT`, else no limit.
+fn at_once(asked: i32, variables: &BTreeMap<String, String>) -> usize {
+    let limit = || variables.get("COMPOSE_PARALLEL_LIMIT")?.parse::<i32>().ok();
+    let wanted = if asked > 0 { Some(asked) } else { limit() };
+    wanted.and_then(|it| usize::try_from(it).ok()).filter(|it| *it > 0).unwrap_or(usize::MAX)
 }
 
 fn variables() -> BTreeMap<String, String> {
@@ -52,7 +142,7 @@ fn variables() -> BTreeMap<String, String> {
 
 fn request(
     arguments: &Compose,
-    env_file: Option<&Path>,
+    env_files: &[PathBuf],
     mut variables: BTreeMap<String, String>,
 ) -> Result<Request> {
     let current = current_directory(&variables)?;
@@ -77,7 +167,7 @@ fn request(
         follow_files: arguments.project_directory.is_none(),
         files,
         stdin: stdin.transpose().context("read standard input")?,
-        env_files: env_file.map(|file| current.join(file)).into_iter().collect(),
+        env_files: env_files.iter().map(|file| current.join(file)).collect(),
         profiles: arguments.profile.clone(),
         project_name: arguments.project_name.clone(),
         variables,
@@ -115,10 +205,8 @@ fn load_project(request: &Request) -> Result<Project> {
     Ok(project)
 }
 
-/// The name without loading the files, where it was given.
-fn project_name(request: &Request) -> Result<String> {
-    match &request.project_name {
-        Some(name) => Ok(name.clone()),
-        None => Ok(load_project(request)?.name),
-    }
+/// Whether a variable, of the environment or of `.env`, says yes.
+fn flag(request: &Request, name: &str) -> bool {
+    let value = request.variables.get(name);
+    value.and_then(|it| crate::compose::scalar::boolean(it)).unwrap_or(false)
 }

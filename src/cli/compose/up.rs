@@ -10,45 +10,89 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::Up;
-use super::{Session, load_project};
-use crate::apply::{self, Failure, Journal, Left, Waiting};
+use super::arguments::{Changes, Create, Up};
+use super::{Session, flag, load_project};
+use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
 use crate::cli::output::print;
 use crate::cli::setup::now;
 use crate::cli::{FAILED, Usage};
 use crate::compose::Request;
-use crate::compose::model::Project;
+use crate::compose::hash::Dialect;
+use crate::compose::model::{Project, PullPolicy};
 use crate::docker::Engine;
 use crate::plan::host_paths::HostPaths;
 use crate::plan::observed::Observed;
 use crate::plan::{self, Desired, Hashes, Options, Plan, Preparation, Recreate};
+use crate::registry::ClientConfig;
+
+/// Longest wait of a command that waits for nothing of its own.
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// The project as the host sees it, and what the Engine has of it.
-struct Found {
-    project: Project,
-    hashes: Hashes,
-    observed: Observed,
+#[derive(Clone)]
+pub(super) struct Found {
+    pub(super) project: Project,
+    pub(super) hashes: Hashes,
+    pub(super) materials: Materials,
+    pub(super) observed: Observed,
+}
+
+/// How changes are carried out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) wait: Waiting,
+    pub(super) start: bool,
+    pub(super) stop_timeout: Option<i32>,
+}
+
+impl Manner {
+    /// Starts what was made, without waiting for its health; what others wait for has `within`.
+    pub(super) fn starting(within: Duration) -> Self {
+        let wait = Waiting { within, stable_for: Duration::ZERO, healthy: false };
+        Self { wait, start: true, stop_timeout: None }
+    }
 }
 
 /// Makes the Engine have what the project says.
 pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
-    let Session { engine, request, output } = session;
-    if !arguments.detach && !arguments.wait && !arguments.dry_run {
+    if !arguments.detach && !arguments.wait && !session.dry_run && !arguments.no_start {
         bail!(Usage("`up` without `-d` is not supported yet: add `-d` (or `--wait`)".to_owned()));
     }
-    let mut found = look(engine, request).await?;
-    known_services(&found.project, &arguments.services)?;
-    let options = Options {
-        remove_orphans: arguments.remove_orphans,
-        recreate: if arguments.force_recreate { Recreate::Always } else { Recreate::Diverged },
-        services: arguments.services.iter().cloned().collect::<BTreeSet<_>>(),
-        ..Options::default()
+    let wait = Waiting {
+        within: Duration::from_secs(arguments.wait_timeout),
+        stable_for: Duration::ZERO,
+        healthy: arguments.wait,
     };
-    let mut plan = found.plan(&options)?;
+    let start = !arguments.no_start;
+    converge(session, &arguments.changes, (wait, start)).await
+}
+
+/// Makes the Engine have what the project says, and starts nothing.
+pub(super) async fn create(session: &Session, arguments: &Create) -> Result<u8> {
+    let wait = Waiting { within: LONGEST_WAIT, stable_for: Duration::ZERO, healthy: false };
+    converge(session, &arguments.changes, (wait, false)).await
+}
+
+async fn converge(
+    session: &Session,
+    changes: &Changes,
+    (wait, start): (Waiting, bool),
+) -> Result<u8> {
+    let Session { engine, request, output, .. } = session;
+    let mut found = look(engine, request).await?;
+    known_services(&found.project, &changes.services)?;
+    scale(&mut found.project, &changes.scale)?;
+    override_pull(&mut found.project, changes);
+    let options = options(request, changes, &found.project);
+    let make = |found: &Found| {
+        let plan = found.plan(&options)?;
+        anyhow::Ok(if start { plan } else { plan.without_starts() })
+    };
+    let mut plan = make(&found)?;
     for note in &plan.notes {
         tracing::warn!("{note}");
     }
-    if arguments.dry_run {
+    if session.dry_run {
         print(|to| {
             if output.json {
                 return writeln!(to, "{:#}", json!(plan));
@@ -61,11 +105,13 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
     if plan.pulls().next().is_some() {
         pull(engine, &plan).await?;
         found.observed.images = engine.images().await?;
-        plan = found.plan(&options)?.without_pulls();
+        plan = make(&found)?.without_pulls();
     }
+    let stop_timeout = changes.timeout.map(|it| i32::try_from(it).unwrap_or(i32::MAX));
+    let manner = Manner { wait, start, stop_timeout };
     if plan.is_empty() {
         tracing::info!("{}: nothing to do, {}", plan.project, plan.summary());
-    } else if let Err(failure) = apply(engine, arguments, &found, &plan).await? {
+    } else if let Err(failure) = apply(engine, manner, &found, &plan).await? {
         return report(&failure);
     }
     if output.json {
@@ -74,8 +120,63 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
     Ok(0)
 }
 
+fn options(request: &Request, changes: &Changes, project: &Project) -> Options {
+    let named: BTreeSet<String> = changes.services.iter().cloned().collect();
+    let recreate = match (changes.force_recreate, changes.no_recreate) {
+        (true, _) => Recreate::Always,
+        (_, true) => Recreate::Never,
+        _ => Recreate::Diverged,
+    };
+    // Those that are only depended on are not replaced by force, unless asked for.
+    let by_force = if named.is_empty() || changes.always_recreate_deps {
+        project.services.keys().cloned().collect()
+    } else {
+        named.clone()
+    };
+    Options {
+        remove_orphans: changes.remove_orphans || flag(request, "COMPOSE_REMOVE_ORPHANS"),
+        recreate,
+        by_force,
+        services: named,
+        no_deps: changes.no_deps,
+        renew_anonymous_volumes: changes.renew_anon_volumes,
+    }
+}
+
+fn scale(project: &mut Project, wanted: &[(String, u32)]) -> Result<()> {
+    for (name, replicas) in wanted {
+        known_services(project, std::slice::from_ref(name))?;
+        let service = project.services.get_mut(name).context("known above")?;
+        if service.container_name.is_some() && *replicas > 1 {
+            bail!(Usage(format!(
+                "service `{name}` has a `container_name`: {replicas} containers cannot share it"
+            )));
+        }
+        service.scale = Some(*replicas);
+    }
+    Ok(())
+}
+
+/// `--pull` and `--build` win over what the files say.
+fn override_pull(project: &mut Project, changes: &Changes) {
+    let policy = match changes.pull.as_str() {
+        _ if changes.build => Some(PullPolicy::Build),
+        "always" => Some(PullPolicy::Always),
+        "missing" => Some(PullPolicy::Missing),
+        "never" => Some(PullPolicy::Never),
+        "build" => Some(PullPolicy::Build),
+        _ => None,
+    };
+    let Some(policy) = policy else { return };
+    for service in project.services.values_mut() {
+        if policy != PullPolicy::Build || service.build.is_some() {
+            service.pull_policy = policy.clone();
+        }
+    }
+}
+
 impl Found {
-    fn plan(&self, options: &Options) -> Result<Plan> {
+    pub(super) fn plan(&self, options: &Options) -> Result<Plan> {
         let desired = Desired { project: &self.project, hashes: &self.hashes, options };
         Ok(plan::plan(&desired, &self.observed)?)
     }
@@ -83,21 +184,36 @@ impl Found {
 
 /// Loads the project while the Engine answers what does not depend on it. What is wrong with the
 /// files is told before what is wrong with the Engine.
-async fn look(engine: &Engine, request: &Request) -> Result<Found> {
+pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
     // With a name that was given, even the containers need not wait for the files.
     let mut early = JoinSet::new();
     early.spawn(observe(engine.clone(), request.project_name.clone()));
     let loading = {
-        let request = request.clone();
-        tokio::task::spawn_blocking(move || load_project(&request))
+        let (request, host) = (request.clone(), engine.host().to_owned());
+        tokio::task::spawn_blocking(move || {
+            let project = load_project(&request)?;
+            let proxies = ClientConfig::load(&request.variables)?.proxy_variables(&host);
+            let materials = Materials::gather(&project, proxies, &|path| std::fs::read(path))?;
+            anyhow::Ok((project, materials))
+        })
     };
-    let project = loading.await.context("load the project")??;
+    let (project, materials) = loading.await.context("load the project")??;
     let (host_paths, mut observed) = early.join_next().await.context("observe")???;
     let project = host_paths.translate(project);
     if request.project_name.as_ref() != Some(&project.name) {
         observed.containers = engine.containers_of(&project.name).await?;
     }
-    Ok(Found { hashes: Hashes::of(&project), project, observed })
+    let hashes = Hashes::of(&project, dialect(request)?);
+    let hashes = Hashes { contents: materials.contents(), ..hashes };
+    Ok(Found { project, hashes, materials, observed })
+}
+
+/// The same variable as in `env.local`.
+fn dialect(request: &Request) -> Result<Dialect> {
+    const NAME: &str = "AUTODEPLOY_COMPOSE_HASH";
+    let Some(text) = request.variables.get(NAME) else { return Ok(Dialect::default()) };
+    let read = crate::config::compose_hash(text);
+    read.with_context(|| Usage(format!("{NAME} is `{text}`: expected `5` or `2.40`")))
 }
 
 async fn observe(engine: Engine, project: Option<String>) -> Result<(HostPaths, Observed)> {
@@ -122,7 +238,7 @@ fn known_services(project: &Project, wanted: &[String]) -> Result<()> {
     bail!(Usage(format!("there is no service `{unknown}`{hint}")))
 }
 
-async fn pull(engine: &Engine, plan: &Plan) -> Result<()> {
+pub(super) async fn pull(engine: &Engine, plan: &Plan) -> Result<()> {
     for step in plan.pulls() {
         let Preparation::PullImage { image } = step else { continue };
         tracing::info!("{step}");
@@ -132,9 +248,9 @@ async fn pull(engine: &Engine, plan: &Plan) -> Result<()> {
 }
 
 /// Carries out the plan; a signal stops it at the next step boundary and puts back what was touched.
-async fn apply(
+pub(super) async fn apply(
     engine: &Engine,
-    arguments: &Up,
+    manner: Manner,
     found: &Found,
     plan: &Plan,
 ) -> Result<Result<(), Failure>> {
@@ -144,14 +260,13 @@ async fn apply(
         engine,
         project: &found.project,
         hashes: &found.hashes,
+        materials: &found.materials,
         observed: &found.observed,
         revision: "",
         journal: &journal,
-        wait: Waiting {
-            within: Duration::from_secs(arguments.wait_timeout),
-            stable_for: Duration::ZERO,
-            healthy: arguments.wait,
-        },
+        wait: manner.wait,
+        start: manner.start,
+        stop_timeout: manner.stop_timeout,
         cancel: &cancel,
         undo: None,
     };
@@ -165,7 +280,7 @@ async fn apply(
     })
 }
 
-fn report(failure: &Failure) -> Result<u8> {
+pub(super) fn report(failure: &Failure) -> Result<u8> {
     let after = match failure.left {
         Left::Untouched => "nothing that ran was touched",
         Left::RolledBack => "rolled back, what ran before runs again",

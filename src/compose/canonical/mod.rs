@@ -17,11 +17,12 @@ use super::emit;
 use super::model::Project;
 
 /// Which compose release's forms to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// 2.30 to 2.40.
     V2_40,
     /// From 5.0 on.
+    #[default]
     V5,
 }
 

@@ -11,6 +11,7 @@ use crate::source::{Origin, Source};
 pub(in crate::job) fn settings() -> Settings {
     let variables = [("STACK", "/srv/stack"), ("EMPTY", ""), ("ON", "true"), ("TOKEN", "secret")];
     Settings {
+        compose_hash: crate::compose::hash::Dialect::V5,
         checkouts: Vec::new(),
         compose_dir: None,
         repositories: Vec::<ManagedRepository>::new(),

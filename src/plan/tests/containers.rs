@@ -89,6 +89,19 @@ fn containers_that_differ_are_replaced() {
             &["replace container p-web-1 (image nginx changed)"],
         ),
         (
+            "content of a secret",
+            |case| {
+                case.hashes.contents.insert("web".to_owned(), "new".to_owned());
+                set(case.container(), labels::CONTENT, "old");
+            },
+            &["replace container p-web-1 (content of a secret or config changed)"],
+        ),
+        (
+            "content of a secret that somebody else wrote",
+            |case| drop(case.hashes.contents.insert("web".to_owned(), "new".to_owned())),
+            &[],
+        ),
+        (
             "asked for",
             |case| case.options.recreate = Recreate::Always,
             &["replace container p-web-1 (asked for)"],
@@ -182,7 +195,35 @@ fn containers_follow_those_they_live_with() {
                 side(case);
                 case.container().state = State::Exited;
             },
-            &["start container p-web-1 (exited)"],
+            &[
+                "start container p-web-1 (exited)",
+                "restart container p-side-1 (lives with a container of web, which starts anew)",
+            ],
+        ),
+        (
+            "both only start",
+            |case| {
+                side(case);
+                case.container().state = State::Exited;
+                case.observed.containers[1].state = State::Exited;
+            },
+            &["start container p-web-1 (exited)", "start container p-side-1 (exited)"],
+        ),
+        (
+            "the other one was only frozen",
+            |case| {
+                side(case);
+                case.container().state = State::Paused;
+            },
+            &["start container p-web-1 (paused)"],
+        ),
+        (
+            "the other one gets a second replica",
+            |case| {
+                side(case);
+                case.service().scale = Some(2);
+            },
+            &["create container p-web-2 (missing)"],
         ),
         (
             "volumes of the other one",

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::plan::labels::Provenance;
-use crate::plan::{Action, Change, Plan, Preparation, name_beside, recovery, references};
+use crate::plan::references::Stands;
+use crate::plan::rivals::first_name;
+use crate::plan::{Action, Change, Plan, Preparation, recovery, references};
 
 /// What the two sides of the world look like at one moment.
 #[derive(Clone, Debug)]
@@ -38,8 +40,8 @@ struct World {
     made: u32,
     /// Steps until the crash.
     steps_left: usize,
-    /// Containers made by the plan at hand: service and id.
-    fresh: Vec<(String, String)>,
+    /// Ids of the containers that the changes of the plan at hand end with.
+    fresh: Vec<Option<String>>,
 }
 
 /// The crash.
@@ -67,36 +69,39 @@ impl World {
 
     fn run(&mut self, case: &Case, plan: &Plan) -> Result<(), Crashed> {
         let well = self.well_by_service();
-        self.fresh.clear();
         for step in &plan.prepare {
             self.step()?;
             self.prepare(case, step);
         }
-        let mut ids = Vec::new();
-        for change in &plan.changes {
-            let id = match &change.action {
-                Action::Create | Action::Replace { .. } => {
-                    self.step()?;
-                    self.create(case, change)
-                }
-                Action::Start { id }
-                | Action::Restart { id }
-                | Action::Rename { id }
-                | Action::Finish { id, .. } => id.clone(),
-            };
-            ids.push(id);
+        let existing = |change: &Change| match &change.action {
+            Action::Create | Action::Replace { .. } => None,
+            Action::Start { id }
+            | Action::Restart { id }
+            | Action::Rename { id }
+            | Action::Finish { id, .. } => Some(id.clone()),
+        };
+        self.fresh = plan.changes.iter().map(existing).collect();
+        for (index, change) in plan.changes.iter().enumerate() {
+            if self.fresh[index].is_none() {
+                self.step()?;
+                self.fresh[index] = Some(self.create(case, plan, change));
+            }
         }
+        let ids: Vec<String> = self.fresh.iter().flatten().cloned().collect();
         assert_eq!(self.well_by_service(), well, "preparing took away what ran: {plan:#?}");
         for (change, id) in plan.changes.iter().zip(&ids) {
             self.switch(change, id)?;
         }
         for (change, id) in plan.changes.iter().zip(&ids) {
-            self.commit(change, id)?;
+            self.let_old_go(change, id)?;
         }
         for removal in &plan.removals {
             self.step()?;
             let position = self.position(&removal.id);
             self.observed.containers.remove(position);
+        }
+        for (change, id) in plan.changes.iter().zip(&ids) {
+            self.give_name(change, id)?;
         }
         Ok(())
     }
@@ -129,28 +134,29 @@ impl World {
         }
     }
 
-    /// The container made by this plan, else the one that stands.
-    fn referred(&self, case: &Case, service: &Service) -> BTreeMap<String, String> {
-        let id_of = |name: &str| {
-            let made = self.fresh.iter().find(|(service, _)| service == name);
-            let standing = || references::first_of(&case.observed, name).map(|it| it.id.clone());
-            made.map(|(_, id)| id.clone()).or_else(standing).expect("what it lives with")
+    /// Ids of what a service refers to.
+    fn referred(&self, case: &Case, plan: &Plan, service: &Service) -> BTreeMap<String, String> {
+        let id_of = |name: &str| match references::stands_for(name, &case.observed, plan) {
+            Some(Stands::Standing(id)) => id.to_owned(),
+            Some(Stands::Made(index)) => self.fresh[index].clone().expect("made before"),
+            None => panic!("nothing stands for {name}"),
         };
         let names = references::referred(service).into_iter();
         names.map(|name| (name.to_owned(), id_of(name))).collect()
     }
 
-    fn create(&mut self, case: &Case, change: &Change) -> String {
+    fn create(&mut self, case: &Case, plan: &Plan, change: &Change) -> String {
         let old = match &change.action {
             Action::Replace { old } => Some(old),
             _ => None,
         };
         let service = &case.project.services[&change.service];
         let image_id = self.observed.images["nginx:latest"].clone();
-        let name = old.map_or_else(|| change.name.clone(), |it| name_beside(&it.id, &change.name));
+        let name = first_name(change, &case.observed, plan);
         self.assert_free(&name);
         let provenance = Provenance {
-            hash: &case.hashes.referring(service, &self.referred(case, service))[0],
+            hash: &case.hashes.referring(service, &self.referred(case, plan, service))[0],
+            content: None,
             number: change.number,
             image_id: &image_id,
             replaces: old,
@@ -169,7 +175,6 @@ impl World {
             ..Container::default()
         };
         let id = container.id.clone();
-        self.fresh.push((change.service.clone(), id.clone()));
         self.observed.containers.push(container);
         id
     }
@@ -208,23 +213,27 @@ impl World {
             if ends { (State::Exited, Some(0)) } else { (State::Running, None) };
     }
 
-    fn commit(&mut self, change: &Change, id: &str) -> Result<(), Crashed> {
-        match &change.action {
-            Action::Create | Action::Start { .. } | Action::Restart { .. } => return Ok(()),
-            Action::Replace { old } | Action::Finish { old, .. } => {
-                self.step()?;
-                let new = self.container(id);
-                let is_well = new.is_up() || new.is_done();
-                assert!(is_well, "the old one goes before its replacement runs: {change:?}");
-                let position = self.position(&old.id);
-                self.observed.containers.remove(position);
-            }
-            Action::Rename { .. } => {}
+    fn let_old_go(&mut self, change: &Change, id: &str) -> Result<(), Crashed> {
+        let (Action::Replace { old } | Action::Finish { old, .. }) = &change.action else {
+            return Ok(());
+        };
+        self.step()?;
+        let new = self.container(id);
+        let is_well = new.is_up() || new.is_done();
+        assert!(is_well, "the old one goes before its replacement runs: {change:?}");
+        let position = self.position(&old.id);
+        self.observed.containers.remove(position);
+        Ok(())
+    }
+
+    fn give_name(&mut self, change: &Change, id: &str) -> Result<(), Crashed> {
+        let container = self.container(id);
+        let is_misnamed = container.name != change.name;
+        if !is_misnamed || matches!(change.action, Action::Start { .. } | Action::Restart { .. }) {
+            return Ok(());
         }
         self.step()?;
-        if self.container(id).name != change.name {
-            self.assert_free(&change.name);
-        }
+        self.assert_free(&change.name);
         self.container(id).name.clone_from(&change.name);
         Ok(())
     }
@@ -310,7 +319,7 @@ impl World {
             }
             case.project.services.insert(name.clone(), service);
         }
-        case.hashes.services = Hashes::of(&case.project).services;
+        case.hashes.services = Hashes::of(&case.project, case.hashes.to_write).services;
         self.observed.images =
             [("nginx:latest".to_owned(), format!("sha256:{}", wish.image))].into();
         case.observed = self.observed.clone();

@@ -133,10 +133,31 @@ fn other_ends_of_a_switch() {
             &[REPLACE],
         ),
         (
-            "a name that only looks temporary",
+            "docker compose was cut short between removal and renaming",
             || {
                 let mut case = Case::converged();
                 case.container().name = "0123456789ab_p-web-1".to_owned();
+                case
+            },
+            &["rename container p-web-1 (an interrupted run left it under a temporary name)"],
+        ),
+        (
+            "docker compose was cut short before the removal",
+            || {
+                let mut case = Case::converged();
+                let leftover = case.add("web", 1);
+                leftover.id = id("left");
+                leftover.name = "0123456789ab_p-web-1".to_owned();
+                leftover.state = State::Created;
+                case
+            },
+            &["remove container 0123456789ab_p-web-1 (left by an interrupted run)"],
+        ),
+        (
+            "a name that only looks temporary",
+            || {
+                let mut case = Case::converged();
+                case.container().name = "0123456789ab_other".to_owned();
                 case
             },
             &[],

@@ -4,6 +4,7 @@
 mod containers;
 mod convergence;
 mod interrupted;
+mod rivals;
 mod surroundings;
 
 use std::collections::BTreeMap;
@@ -51,9 +52,11 @@ impl Case {
         };
         let both = || vec!["new-dialect".to_owned(), "old-dialect".to_owned()];
         let hashes = Hashes {
+            to_write: crate::compose::hash::Dialect::V5,
             services: [("web".to_owned(), both())].into(),
             networks: [("default".to_owned(), vec!["network-hash".to_owned()])].into(),
             volumes: [("data".to_owned(), vec!["volume-hash".to_owned()])].into(),
+            contents: BTreeMap::new(),
         };
         let observed = Observed {
             networks: vec![resource("p_default", labels::NETWORK, "network-hash")],

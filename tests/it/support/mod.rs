@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub(crate) use engine::Engine;
 pub(crate) use process::{Output, run};
 pub(crate) use project::TempProject;
-pub(crate) use proxy::{CountingProxy, Hold};
+pub(crate) use proxy::{Body, CountingProxy, Hold};
 pub(crate) use registry::Registry;
 pub(crate) use roadstead::{Daemon, Roadstead};
 pub(crate) use scene::{Scene, oracle};

@@ -23,10 +23,21 @@ pub(crate) struct CountingProxy {
     seen: Arc<Seen>,
 }
 
+/// A request with its JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Body {
+    pub(crate) path: String,
+    pub(crate) json: serde_json::Value,
+}
+
+/// Bytes of the largest body that is kept: create calls are far below, archives far above.
+const LARGEST_BODY: u64 = 1024 * 1024;
+
 /// What the connections share.
 #[derive(Debug, Default)]
 struct Seen {
     requests: Mutex<Vec<Request>>,
+    bodies: Mutex<Vec<Body>>,
     traps: Mutex<Vec<Arc<Trap>>>,
 }
 
@@ -161,6 +172,11 @@ impl CountingProxy {
         std::mem::take(&mut *self.seen.requests.lock().unwrap())
     }
 
+    /// Returns the JSON bodies of the requests so far and forgets them.
+    pub(crate) fn take_bodies(&self) -> Vec<Body> {
+        std::mem::take(&mut *self.seen.bodies.lock().unwrap())
+    }
+
     /// Returns those requests so far that may change something.
     pub(crate) fn writes(&self) -> Vec<Request> {
         let mut requests = self.requests();
@@ -230,6 +246,7 @@ impl Forth<'_> {
         {
             return Ok(false);
         }
+        let path = line.split(' ').nth(1).map(without_version).unwrap_or_default().to_owned();
         let mut head = line.clone();
         let (mut length, mut chunked, mut upgrade) = (0, false, false);
         loop {
@@ -250,10 +267,23 @@ impl Forth<'_> {
         }
         if chunked {
             self.pass_chunks()?;
+        } else if (1..=LARGEST_BODY).contains(&length) {
+            self.pass_body(seen, path, length)?;
         } else {
             self.pass_bytes(length)?;
         }
         Ok(true)
+    }
+
+    /// Passes a body that is small enough to be kept.
+    fn pass_body(&mut self, seen: &Seen, path: String, length: u64) -> std::io::Result<()> {
+        let mut body = Vec::new();
+        let passed = (&mut self.from).take(length).read_to_end(&mut body)? as u64;
+        if let Ok(json) = serde_json::from_slice(&body) {
+            seen.bodies.lock().unwrap().push(Body { path, json });
+        }
+        self.to.write_all(&body)?;
+        if passed == length { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
     }
 
     fn pass_chunks(&mut self) -> std::io::Result<()> {

@@ -1,12 +1,14 @@
 //! What each key of a service becomes in the create call.
 
 mod mounts;
+mod peers;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::compose::model::{
-    Deploy, Logging, Mount, MountKind, Network, Port, Resources, RestartPolicy as ModelPolicy,
+    BlkioConfig, Deploy, Device, DeviceRate, DeviceRequest, DeviceWeight, Logging, Mount,
+    MountKind, Network, Port, Resources, RestartPolicy as ModelPolicy, ServiceNetwork, Ulimit,
     Volume,
 };
 
@@ -31,6 +33,15 @@ fn project(service: &Service) -> Project {
 }
 
 fn make(service: &Service, api: ApiVersion, anonymous: &[(&str, &str)]) -> Blueprint {
+    make_beside(service, api, anonymous, &Surroundings::default()).unwrap()
+}
+
+fn make_beside(
+    service: &Service,
+    api: ApiVersion,
+    anonymous: &[(&str, &str)],
+    surroundings: &Surroundings,
+) -> Result<Blueprint> {
     let project = project(service);
     let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
     let anonymous_volumes =
@@ -42,6 +53,7 @@ fn make(service: &Service, api: ApiVersion, anonymous: &[(&str, &str)]) -> Bluep
         final_name: "p-web-1",
         labels: &labels,
         anonymous_volumes: &anonymous_volumes,
+        surroundings,
     };
     blueprint(&new, api)
 }
@@ -113,6 +125,119 @@ fn every_key_has_its_field() {
             },
             "/Env",
             json!(["A=1=2", "B"]),
+        ),
+        (
+            "annotations",
+            |it| it.annotations = pairs(&[("k", "v")]),
+            "/HostConfig/Annotations",
+            json!({"k": "v"}),
+        ),
+        ("cgroup", |it| it.cgroup = text("private"), "/HostConfig/CgroupnsMode", json!("private")),
+        ("cpu_count", |it| it.cpu_count = Some(2), "/HostConfig/CpuCount", json!(2)),
+        ("cpu_percent", |it| it.cpu_percent = Some(12.5), "/HostConfig/CpuPercent", json!(1250)),
+        ("cpu_period", |it| it.cpu_period = Some(3), "/HostConfig/CpuPeriod", json!(3)),
+        ("cpu_quota", |it| it.cpu_quota = Some(4), "/HostConfig/CpuQuota", json!(4)),
+        (
+            "cpu_rt_period",
+            |it| it.cpu_rt_period = Some(5),
+            "/HostConfig/CpuRealtimePeriod",
+            json!(5),
+        ),
+        (
+            "cpu_rt_runtime",
+            |it| it.cpu_rt_runtime = Some(6),
+            "/HostConfig/CpuRealtimeRuntime",
+            json!(6),
+        ),
+        (
+            "device_cgroup_rules",
+            |it| it.device_cgroup_rules = texts(&["c 1:3 mr"]),
+            "/HostConfig/DeviceCgroupRules",
+            json!(["c 1:3 mr"]),
+        ),
+        (
+            "devices with a name",
+            |it| {
+                it.devices = vec![Device {
+                    source: "vendor.com/net=one".to_owned(),
+                    target: "vendor.com/net=one".to_owned(),
+                    permissions: "rwm".to_owned(),
+                }];
+            },
+            "/HostConfig/DeviceRequests",
+            json!([{"Driver": "cdi", "DeviceIDs": ["vendor.com/net=one"]}]),
+        ),
+        (
+            "gpus",
+            |it| {
+                it.gpus = vec![DeviceRequest {
+                    capabilities: texts(&["compute"]),
+                    driver: text("nvidia"),
+                    count: Some(-1),
+                    device_ids: Vec::new(),
+                    options: pairs(&[("o", "1")]),
+                }];
+            },
+            "/HostConfig/DeviceRequests",
+            json!([{
+                "Driver": "nvidia", "Count": -1, "Capabilities": [["compute", "gpu"]],
+                "Options": {"o": "1"},
+            }]),
+        ),
+        (
+            "reserved devices",
+            |it| {
+                let device = DeviceRequest {
+                    capabilities: texts(&["tpu"]),
+                    device_ids: texts(&["0"]),
+                    ..DeviceRequest::default()
+                };
+                let reservations = Resources { devices: vec![device], ..Resources::default() };
+                it.deploy = Some(Deploy { reservations: Some(reservations), ..Deploy::default() });
+            },
+            "/HostConfig/DeviceRequests",
+            json!([{"DeviceIDs": ["0"], "Capabilities": [["tpu"]]}]),
+        ),
+        (
+            "blkio_config",
+            |it| {
+                let rate = |rate| vec![DeviceRate { path: "/dev/a".to_owned(), rate }];
+                it.blkio_config = Some(BlkioConfig {
+                    weight: Some(10),
+                    weight_device: vec![DeviceWeight { path: "/dev/a".to_owned(), weight: 20 }],
+                    device_read_bps: rate(1),
+                    device_read_iops: rate(2),
+                    device_write_bps: rate(3),
+                    device_write_iops: rate(4),
+                });
+            },
+            "/HostConfig/BlkioDeviceWriteIOps",
+            json!([{"Path": "/dev/a", "Rate": 4}]),
+        ),
+        ("isolation", |it| it.isolation = text("hyperv"), "/HostConfig/Isolation", json!("hyperv")),
+        (
+            "mem_swappiness",
+            |it| it.mem_swappiness = Some(7),
+            "/HostConfig/MemorySwappiness",
+            json!(7),
+        ),
+        (
+            "storage_opt",
+            |it| it.storage_opt = pairs(&[("size", "1G")]),
+            "/HostConfig/StorageOpt",
+            json!({"size": "1G"}),
+        ),
+        (
+            "security_opt that lifts the cover",
+            |it| it.security_opt = texts(&["systempaths=unconfined"]),
+            "/HostConfig/MaskedPaths",
+            json!([]),
+        ),
+        (
+            "network_mode that is none",
+            |it| it.network_mode = text("disabled"),
+            "/NetworkDisabled",
+            json!(true),
         ),
         ("cap_add", |it| it.cap_add = texts(&["X"]), "/HostConfig/CapAdd", json!(["X"])),
         ("cap_drop", |it| it.cap_drop = texts(&["ALL"]), "/HostConfig/CapDrop", json!(["ALL"])),
@@ -242,6 +367,7 @@ fn what_was_not_said_is_not_sent() {
         ("stop_grace_period", |_| {}, "/StopTimeout"),
         ("init", |_| {}, "/HostConfig/Init"),
         ("logging", |_| {}, "/HostConfig/LogConfig"),
+        ("mem_swappiness 0", |it| it.mem_swappiness = Some(0), "/HostConfig/MemorySwappiness"),
         ("pids_limit 0", |it| it.pids_limit = Some(0), "/HostConfig/PidsLimit"),
         ("memory", |_| {}, "/HostConfig/Memory"),
         ("binds", |_| {}, "/HostConfig/Binds"),
@@ -254,11 +380,12 @@ fn what_was_not_said_is_not_sent() {
 }
 
 #[test]
-fn deploy_resources_stand_in_where_the_short_key_is_missing() {
+fn deploy_resources_win_over_the_short_keys() {
     fn limits(it: &mut Service) {
         let limits =
             Resources { cpus: Some(2.0), memory: Some(10), pids: Some(20), ..Resources::default() };
         let reservations = Resources { memory: Some(5), ..Resources::default() };
+        (it.mem_limit, it.mem_reservation) = (Some(11), Some(6));
         it.deploy = Some(Deploy {
             limits: Some(limits),
             reservations: Some(reservations),
@@ -284,17 +411,14 @@ fn health_checks_are_given_in_nanoseconds() {
         start_interval: Some(Duration::from_secs(1)),
         disable: false,
     };
-    let without_start_interval = json!({
+    let expected = json!({
         "Test": ["CMD", "true"], "Interval": 1_500_000_000_i64, "Timeout": 2_000_000_000_i64,
-        "Retries": 4, "StartPeriod": 5_000_000_000_i64,
+        "Retries": 4, "StartPeriod": 5_000_000_000_i64, "StartInterval": 1_000_000_000,
     });
-    let mut with_start_interval = without_start_interval.clone();
-    with_start_interval["StartInterval"] = json!(1_000_000_000);
     let disabled = Healthcheck { disable: true, ..Healthcheck::default() };
     let inherited = Healthcheck { retries: Some(9), ..Healthcheck::default() };
     for (check, api, expected) in [
-        (&full, OLD, &without_start_interval),
-        (&full, NEW, &with_start_interval),
+        (&full, NEW, &expected),
         (&disabled, OLD, &json!({"Test": ["NONE"]})),
         (&inherited, OLD, &json!({"Retries": 9})),
     ] {
@@ -396,7 +520,7 @@ fn networks_are_joined_in_order_of_priority() {
         .into(),
         ..service()
     };
-    let front = json!({
+    let mut front = json!({
         // The final name, not the one it is created under while the old container has it.
         "Aliases": ["p-web-1", "web", "www"],
         "IPAMConfig": {"IPv4Address": "10.0.0.2", "LinkLocalIPs": ["169.254.0.9"]},
@@ -404,16 +528,22 @@ fn networks_are_joined_in_order_of_priority() {
         "DriverOpts": {"x": "y"},
     });
     let plain = json!({"Aliases": ["p-web-1", "web"]});
-    let all = json!({"p_front": front, "p_back": plain, "p_default": plain});
+    let mut all = json!({"p_front": front, "p_back": plain, "p_default": plain});
+    let with_address = all.clone();
+    // An old Engine knows one address for the container.
+    front.as_object_mut().unwrap().remove("MacAddress");
+    all["p_front"] = front;
     let names: &[&str] = &["p_back", "p_default"];
     for (api, in_create, attached) in [
         (OLD, json!({"p_front": all["p_front"]}), names),
         (ApiVersion(1, 43), json!({"p_front": all["p_front"]}), names),
-        (NEW, all.clone(), &[]),
-        (ApiVersion(1, 51), all.clone(), &[]),
-        (ApiVersion(2, 0), all.clone(), &[]),
+        (NEW, with_address.clone(), &[]),
+        (ApiVersion(1, 51), with_address.clone(), &[]),
+        (ApiVersion(2, 0), with_address.clone(), &[]),
     ] {
         let blueprint = make(&service, api, &[]);
+        let is_old = blueprint.attachments.len() == 2;
+        assert_eq!(blueprint.mac_address.is_some(), is_old, "{api:?}");
         let body = serde_json::to_value(blueprint.body).unwrap();
         assert_eq!(body["HostConfig"]["NetworkMode"], "p_front", "{api:?}");
         assert_eq!(body["NetworkingConfig"]["EndpointsConfig"], in_create, "{api:?}");

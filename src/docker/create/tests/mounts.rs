@@ -1,10 +1,20 @@
 //! What each form of a mount becomes: a line of `Binds`, an entry of `Mounts` or one of `Volumes`.
 
 use super::*;
+use crate::compose::model::{FileObject, FileReference, FileSource};
 
 fn bind(create_host_path: Option<bool>, recursive: Option<&str>) -> MountKind {
     let recursive = recursive.map(str::to_owned);
     MountKind::Bind { selinux: None, propagation: None, create_host_path, recursive }
+}
+
+fn rslave() -> MountKind {
+    MountKind::Bind {
+        selinux: None,
+        propagation: text("rslave"),
+        create_host_path: Some(true),
+        recursive: None,
+    }
 }
 
 fn volume() -> MountKind {
@@ -47,6 +57,7 @@ fn mounts_that_text_can_say_are_binds() {
         (mount(bind(Some(true), None), Some("/h"), false), "/h:/t:rw"),
         (mount(bind(None, None), Some("/h"), true), "/h:/t:ro"),
         (mount(shared, Some("/h"), true), "/h:/t:ro,z,rslave"),
+        (mount(rslave(), Some("/h"), true), "/h:/t:ro,rslave"),
         (mount(volume(), Some("data"), false), "p_data:/t:rw"),
         (mount(volume(), Some("data"), true), "p_data:/t:ro"),
         (mount(with_options, Some("data"), false), "p_data:/t:rw,Z"),
@@ -87,6 +98,15 @@ fn mounts_that_text_cannot_say_are_mounts() {
             json!({
                 "Type": "bind", "Source": "/h", "ReadOnly": false,
                 "BindOptions": {"Propagation": "rshared"}
+            }),
+        ),
+        (
+            "propagation, new enough to make the path",
+            mount(rslave(), Some("/h"), false),
+            NEW,
+            json!({
+                "Type": "bind", "Source": "/h", "ReadOnly": false,
+                "BindOptions": {"Propagation": "rslave", "CreateMountpoint": true}
             }),
         ),
         (
@@ -156,39 +176,74 @@ fn mounts_that_text_cannot_say_are_mounts() {
 fn anonymous_volumes_are_made_or_taken_over() {
     let anonymous = || vec![mount(volume(), None, false)];
     let none = Vec::new;
-    for (what, volumes, tmpfs, taken, targets, binds) in [
-        ("made", anonymous(), none(), vec![], json!({"/t": {}}), Value::Null),
-        ("taken over", anonymous(), none(), vec![("/t", "old")], Value::Null, json!(["old:/t:rw"])),
-        ("of the image", vec![], none(), vec![("/i", "old")], Value::Null, json!(["old:/i:rw"])),
+    let made = |target: &str| json!({"Type": "volume", "Target": target, "ReadOnly": false});
+    let named = |target: &str| json!({"Type": "volume", "Target": target, "Source": "old"});
+    let mut kept = named("/t");
+    kept["ReadOnly"] = json!(false);
+    for (what, volumes, tmpfs, taken, expected) in [
+        ("made", anonymous(), none(), vec![], vec![made("/t")]),
+        ("taken over", anonymous(), none(), vec![("/t", "old")], vec![kept]),
+        ("of the image", vec![], none(), vec![("/i", "old")], vec![named("/i")]),
         (
             "named now",
             vec![mount(volume(), Some("data"), false)],
             none(),
             vec![("/t", "old")],
-            Value::Null,
-            json!(["p_data:/t:rw"]),
+            vec![],
         ),
         (
             "memory now",
             vec![mount(MountKind::Tmpfs { size: None, mode: None }, None, false)],
             none(),
             vec![("/t", "old")],
-            Value::Null,
-            Value::Null,
+            vec![json!({
+                "Type": "tmpfs", "Target": "/t", "ReadOnly": false, "TmpfsOptions": {}
+            })],
         ),
-        (
-            "tmpfs now",
-            vec![],
-            texts(&["/t:size=1m"]),
-            vec![("/t", "old")],
-            Value::Null,
-            Value::Null,
-        ),
+        ("tmpfs now", vec![], texts(&["/t:size=1m"]), vec![("/t", "old")], vec![]),
     ] {
         let service = Service { tmpfs, volumes, ..service() };
         let body = serde_json::to_value(make(&service, OLD, &taken).body).unwrap();
-        assert_eq!(body.get("Volumes").unwrap_or(&Value::Null), &targets, "{what}");
-        let found = body["HostConfig"].get("Binds").unwrap_or(&Value::Null);
-        assert_eq!(found, &binds, "{what}");
+        let found = body["HostConfig"].get("Mounts").cloned().unwrap_or(json!([]));
+        assert_eq!(found, json!(expected), "{what}");
     }
+}
+
+#[test]
+fn files_of_secrets_and_configs_are_mounted_where_nothing_else_is() {
+    let reference =
+        |source: &str| FileReference { source: source.to_owned(), ..FileReference::default() };
+    let mut service = Service {
+        secrets: vec![reference("s"), FileReference { mode: Some(1), ..reference("s") }],
+        configs: vec![reference("c"), FileReference { target: text("/t"), ..reference("c") }],
+        volumes: vec![mount(bind(None, None), Some("/h"), false)],
+        ..service()
+    };
+    let object = |path: &str| FileObject {
+        source: FileSource::File(path.to_owned()),
+        ..FileObject::default()
+    };
+    let mut project = project(&service);
+    project.secrets = [("s".to_owned(), object("/h/s"))].into();
+    project.configs = [("c".to_owned(), object("/h/c"))].into();
+    service.name = "web".to_owned();
+    let none = BTreeMap::new();
+    let new = NewContainer {
+        project: &project,
+        service: &service,
+        name: "n",
+        final_name: "n",
+        labels: &none,
+        anonymous_volumes: &none,
+        surroundings: &Surroundings::default(),
+    };
+    let body = serde_json::to_value(blueprint(&new, OLD).unwrap().body).unwrap();
+    let file = |source: &str, target: &str| {
+        json!({
+            "Type": "bind", "Source": source, "Target": target, "ReadOnly": true
+        })
+    };
+    // What has a mode of its own is written, and what a volume covers is not there.
+    let expected = json!([file("/h/s", "/run/secrets/s"), file("/h/c", "/c")]);
+    assert_eq!(body["HostConfig"]["Mounts"], expected);
 }

@@ -15,10 +15,10 @@ use super::{Engine, is_not_found, status_of};
 
 /// A container's attachment to one network, as it was made.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Attached {
+pub struct Endpoint {
     /// Id of the container.
     pub container: String,
-    endpoint: EndpointSettings,
+    settings: EndpointSettings,
 }
 
 /// The definition of a network as the Engine has it.
@@ -31,18 +31,18 @@ impl Engine {
     /// # Errors
     ///
     /// When the Engine does not answer.
-    pub async fn attached(&self, network: &str) -> Result<Vec<Attached>> {
+    pub async fn endpoints(&self, network: &str) -> Result<Vec<Endpoint>> {
         let filters = HashMap::from([("network".to_owned(), vec![network.to_owned()])]);
         let options =
             ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let listed = self.docker()?.list_containers(Some(options)).await;
         let listed = listed.with_context(|| format!("list what is attached to `{network}`"))?;
         let ids = listed.into_iter().filter_map(|container| container.id);
-        let found = try_join_all(ids.map(|id| self.attachment(network, id))).await?;
+        let found = try_join_all(ids.map(|id| self.endpoint(network, id))).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn attachment(&self, network: &str, container: String) -> Result<Option<Attached>> {
+    async fn endpoint(&self, network: &str, container: String) -> Result<Option<Endpoint>> {
         let inspected = self.docker()?.inspect_container(&container, None).await;
         let inspected =
             inspected.with_context(|| format!("inspect container `{}`", short(&container)));
@@ -53,33 +53,33 @@ impl Engine {
         };
         let endpoint = settings.networks.unwrap_or_default().remove(network);
         Ok(endpoint.map(|endpoint| {
-            let endpoint = as_asked_for(endpoint, &container);
-            Attached { container, endpoint }
+            let settings = as_asked_for(endpoint, &container);
+            Endpoint { container, settings }
         }))
     }
 
-    /// Attaches a container, running or not; one that is gone is fine.
+    /// Puts a container into a network again, running or not; one that is gone is fine.
     ///
     /// # Errors
     ///
     /// When the network cannot take it, e.g. because it has no such address.
-    pub async fn attach(&self, network: &str, attached: &Attached) -> Result<()> {
+    pub async fn reconnect(&self, network: &str, endpoint: &Endpoint) -> Result<()> {
         let request = NetworkConnectRequest {
-            container: attached.container.clone(),
-            endpoint_config: Some(attached.endpoint.clone()),
+            container: endpoint.container.clone(),
+            endpoint_config: Some(endpoint.settings.clone()),
         };
         let connected = self.docker()?.connect_network(network, request).await;
         let what =
-            || format!("attach container `{}` to network `{network}`", short(&attached.container));
+            || format!("attach container `{}` to network `{network}`", short(&endpoint.container));
         ignore(connected.with_context(what), is_no_container)
     }
 
-    /// Detaches a container, running or not; one that is gone or not attached is fine.
+    /// Takes a container out of a network, running or not; one that is gone or not attached is fine.
     ///
     /// # Errors
     ///
     /// When the Engine cannot.
-    pub async fn detach(&self, network: &str, container: &str) -> Result<()> {
+    pub async fn disconnect(&self, network: &str, container: &str) -> Result<()> {
         let request =
             NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
         let disconnected = self.docker()?.disconnect_network(network, request).await;

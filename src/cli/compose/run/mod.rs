@@ -1,0 +1,188 @@
+//! `compose run`.
+
+mod arguments;
+mod oneoff;
+
+pub(super) use self::arguments::Run;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::FutureExt;
+
+use self::oneoff::OneOffContainer;
+use super::Session;
+use super::attach::with_signals;
+use super::lifecycle::{each, wait_for};
+use super::target::{Target, did_you_mean};
+use super::terminal::{Manner, Resize, converse, wants_terminal};
+use super::up::{self, Found};
+use crate::apply::Watch;
+use crate::cli::Usage;
+use crate::cli::output::print;
+use crate::cli::setup::now;
+use crate::compose::model::PullPolicy;
+use crate::docker::OneOff;
+use crate::plan::{Options, labels};
+
+/// Longest wait for what the service depends on.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Runs a command in a new container of a service; its exit code is ours.
+pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
+    let Some((service, command)) = arguments.words.split_first() else {
+        bail!(Usage("name a service".to_owned()));
+    };
+    let attached = !arguments.detach;
+    let stdin = arguments.interactive && attached;
+    let tty = wants_terminal(arguments.tty, arguments.no_tty || arguments.detach, stdin)?;
+    let mut found = look(session, service).await?;
+    if let Some(policy) = arguments.pull_policy() {
+        let wanted = found.project.services.get_mut(service);
+        wanted.context("the service was looked up")?.pull_policy = policy;
+    }
+    if arguments.remove_orphans {
+        remove_orphans(session, &found).await?;
+    }
+    bring_up(session, arguments, service, &mut found).await?;
+    if session.dry_run {
+        bail!("interactive run is not supported in dry-run mode");
+    }
+    let new = OneOffContainer::new(session, arguments, (service, command), &found, tty).await?;
+    let one_off = OneOff {
+        stdin: arguments.interactive,
+        // Attached we remove it ourselves: the Engine would before we have asked how it ended.
+        auto_remove: arguments.rm && arguments.detach,
+        aliases: arguments.use_aliases,
+    };
+    let id = session.engine.create_one_off(&new.as_new(), one_off).await?;
+    if arguments.detach {
+        session.engine.start(&id).await?;
+        print(|to| writeln!(to, "{id}"))?;
+        return Ok(0);
+    }
+    let ended = talk(session, &id, Manner { tty, stdin }).await;
+    if arguments.rm
+        && let Err(error) = session.engine.discard(&id, true).await
+    {
+        tracing::warn!("{error:#}");
+    }
+    Ok(u8::try_from(ended?).unwrap_or(u8::MAX))
+}
+
+/// The project with this service, whatever its profile.
+async fn look(session: &Session, service: &str) -> Result<Found> {
+    let found = up::look(&session.engine, &session.request).await?;
+    let project = &found.project;
+    if project.services.contains_key(service) {
+        return Ok(found);
+    }
+    if project.disabled_services.iter().any(|it| it == service) {
+        let mut request = session.request.clone();
+        request.profiles = vec!["*".to_owned()];
+        return up::look(&session.engine, &request).await;
+    }
+    let known = project.services.keys().chain(&project.disabled_services);
+    bail!("no such service: {service}{}", did_you_mean(service, known.map(String::as_str)))
+}
+
+/// Networks, volumes, the image, and what the service depends on, unless that is not wanted.
+async fn bring_up(
+    session: &Session,
+    arguments: &Run,
+    service: &str,
+    found: &mut Found,
+) -> Result<()> {
+    // Its own lasting containers are not what this is about.
+    let mut others = found.project.clone();
+    let own = others.services.get_mut(service).context("the service was looked up")?;
+    own.scale = Some(0);
+    let mut observed = found.observed.clone();
+    observed.containers.retain(|it| it.service() != service);
+    let mut others = Found { project: others, observed, ..found.clone() };
+    let options = Options { services: BTreeSet::from([service.to_owned()]), ..Options::default() };
+    let mut plan = others.plan(&options)?;
+    if plan.pulls().next().is_some() && !session.dry_run {
+        up::pull(&session.engine, &plan).await?;
+        found.observed.images = session.engine.images().await?;
+        others.observed.images.clone_from(&found.observed.images);
+        plan = others.plan(&options)?.without_pulls();
+    }
+    if arguments.no_deps {
+        plan.changes.clear();
+        plan.removals.clear();
+    }
+    if session.dry_run {
+        return Ok(print(|to| plan.lines().iter().try_for_each(|line| writeln!(to, "{line}")))?);
+    }
+    if !plan.is_empty() {
+        let starting = up::Manner::starting(PATIENCE);
+        if let Err(failure) = up::apply(&session.engine, starting, &others, &plan).await? {
+            return Err(failure.error.context(format!("start what `{service}` depends on")));
+        }
+    }
+    if arguments.no_deps {
+        return Ok(());
+    }
+    wait_for_dependencies(session, service, found).await
+}
+
+async fn wait_for_dependencies(session: &Session, service: &str, found: &Found) -> Result<()> {
+    let name = found.project.name.clone();
+    let target = Target { name, project: Some(found.project.clone()) };
+    let edges = target.edges(&[]).remove(service).unwrap_or_default();
+    if edges.is_empty() {
+        return Ok(());
+    }
+    let containers = session.engine.containers_of(&target.name).await?;
+    let lasting: Vec<_> = containers.into_iter().filter(|it| !it.is_oneoff()).collect();
+    let watch = Watch::new(&session.engine);
+    let label = format!("{}={}", labels::PROJECT, target.name);
+    tokio::select! {
+        ended = wait_for(session, &watch, &edges, &lasting) => ended,
+        () = watch.listen(&label, now()) => unreachable!("listens until dropped"),
+    }
+}
+
+/// Starts a container that we are connected to before, and stays with it until it ends.
+async fn talk(session: &Session, id: &str, manner: Manner) -> Result<i64> {
+    let engine = &session.engine;
+    let connected = engine.attach(id, manner.stdin, None).await?;
+    let work = async {
+        engine.start(id).await?;
+        let resize = |size| engine.resize_container(id, size).boxed();
+        let resize: &Resize<'_> = &resize;
+        converse(connected, manner, Some(resize)).await?;
+        engine.wait(id).await
+    };
+    if manner.tty { work.await } else { with_signals(engine, id, work).await }
+}
+
+async fn remove_orphans(session: &Session, found: &Found) -> Result<()> {
+    let project = &found.project;
+    let mut orphans = found.observed.containers.clone();
+    orphans.retain(|it| {
+        let service = it.service();
+        !project.services.contains_key(service)
+            && !project.disabled_services.iter().any(|name| name == service)
+            && !it.is_oneoff()
+            && !it.is_ourselves
+    });
+    each(session, &orphans, ["Removing", "Removed"], |it| async {
+        session.engine.stop_within(&it.id, None).await?;
+        session.engine.discard(&it.id, false).await
+    })
+    .await
+}
+
+impl Run {
+    fn pull_policy(&self) -> Option<PullPolicy> {
+        match self.pull.as_deref() {
+            Some("always") => Some(PullPolicy::Always),
+            Some("missing") => Some(PullPolicy::Missing),
+            Some("never") => Some(PullPolicy::Never),
+            _ => None,
+        }
+    }
+}

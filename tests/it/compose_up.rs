@@ -1,0 +1,140 @@
+//! Flags of `up`, `create` and `down`, and the hooks around a container's life.
+
+use crate::support::Scene;
+
+/// The log of a volume that all hooks write to.
+fn told(scene: &Scene<'_>) -> Vec<String> {
+    let volume = format!("{}_log:/log", scene.project.name());
+    let script = "cat /log/* 2>/dev/null || true";
+    let arguments = ["run", "--rm", "--volume", &volume, "rs-test/app:1", "sh", "-c", script];
+    scene.engine.docker(&arguments).lines().map(str::to_owned).collect()
+}
+
+fn hooked(version: u32, pre_start: &str, post_start: &str) -> String {
+    format!(
+        "services:\n  web:\n    image: rs-test/app:1\n    environment: {{V: '{version}'}}\n    \
+         volumes: ['log:/log']\n    \
+         pre_start: [{{command: [sh, -c, '{pre_start}']}}]\n    \
+         post_start: [{{command: [sh, -c, '{post_start}'], environment: {{WHO: me}}}}]\n    \
+         pre_stop: [{{command: [sh, -c, 'echo stop $$V >> /log/a']}}]\nvolumes: {{log: {{}}}}\n"
+    )
+}
+
+fn write(scene: &Scene<'_>, text: &str) {
+    std::fs::write(scene.project.checkout().join("compose.yml"), text).expect("write the file");
+}
+
+#[test]
+fn hooks_run_at_their_turns_and_a_failing_one_leaves_what_ran() {
+    let (before, after) = ("echo first $$V >> /log/a", "echo $$WHO $$V >> /log/a");
+    let scene = Scene::new(&[("compose.yml", &hooked(1, before, after))]);
+    scene.compose(&["up", "--detach"]).ok();
+    assert_eq!(told(&scene), ["first 1", "me 1"]);
+    scene.compose(&["up", "--detach"]).ok();
+    assert_eq!(told(&scene).len(), 2, "nothing changed, nothing ran");
+    let id = scene.id("web");
+
+    for (pre_start, post_start, said) in [
+        ("exit 3", after, "pre_start hook `sh -c exit 3`"),
+        (before, "echo no; exit 4", "post_start hook `sh -c echo no; exit 4`"),
+    ] {
+        write(&scene, &hooked(2, pre_start, post_start));
+        let failed = scene.compose(&["up", "--detach"]).fails_with(1);
+        assert!(failed.contains(said), "{failed}");
+        assert!(failed.contains("what ran before runs again"), "{failed}");
+        assert_eq!(scene.state("web"), format!("{id} running"));
+        assert_eq!(scene.names(), scene.names_of(&["web"]), "helpers are gone");
+    }
+    write(&scene, &hooked(3, before, after));
+    scene.compose(&["up", "--detach"]).ok();
+    assert_eq!(told(&scene)[2..], ["first 2", "first 3", "me 3"]);
+
+    scene.compose(&["down"]).ok();
+    assert_eq!(told(&scene).last().map(String::as_str), Some("stop 3"));
+}
+
+const TWO: &str = "\
+services:
+  web: {image: 'rs-test/app:1', depends_on: [db], environment: {V: '${V:-1}'}}
+  db: {image: 'rs-test/app:1', volumes: ['data:/data', '/anonymous'], environment: {V: '${V:-1}'}}
+volumes: {data: {}}
+";
+
+#[test]
+fn create_makes_containers_and_starts_none() {
+    let scene = Scene::new(&[("compose.yml", TWO)]);
+    scene.compose(&["create", "--scale", "web=2"]).ok();
+    let state = |name: &str| scene.engine.inspect(name, "{{.State.Status}}").unwrap_or_default();
+    assert_eq!(scene.names().len(), 3);
+    assert!(scene.names().iter().all(|name| state(name) == "created"));
+    let again = scene.compose(&["up", "--no-start", "--scale", "web=2"]);
+    assert!(again.stderr.contains("nothing to do"), "{again:?}");
+    scene.compose(&["up", "--detach", "--scale", "web=2"]).ok();
+    assert!(scene.names().iter().all(|name| state(name) == "running"));
+
+    scene.compose(&["up", "--detach"]).ok();
+    assert_eq!(scene.names(), scene.names_of(&["db", "web"]), "back to one");
+    let refused = scene.compose(&["up", "--detach", "--scale", "wbe=2"]).fails_with(2);
+    assert!(refused.contains("did you mean `web`?"), "{refused}");
+    let refused = scene.compose(&["up", "--detach", "--scale", "web"]).fails_with(2);
+    assert!(refused.contains("SERVICE=NUMBER"), "{refused}");
+}
+
+#[test]
+fn up_replaces_what_it_is_told_to() {
+    let scene = Scene::new(&[("compose.yml", TWO)]);
+    scene.compose(&["up", "--detach"]).ok();
+    let volume = "{{range .Mounts}}{{if eq .Destination \"/anonymous\"}}{{.Name}}{{end}}{{end}}";
+    let mut now = (scene.id("web"), scene.id("db"), scene.inspect("db", volume));
+    for (arguments, web_changes, db_changes, volume_changes) in [
+        (&["--no-recreate"][..], false, false, false),
+        (&["--force-recreate", "web"], true, false, false),
+        (&["--force-recreate", "--always-recreate-deps", "web"], true, true, false),
+        (&["--force-recreate", "--no-deps", "web"], true, false, false),
+        (&["--force-recreate", "--renew-anon-volumes", "db"], false, true, true),
+        (&["--force-recreate", "--timeout", "0"], true, true, false),
+    ] {
+        scene.compose(&[&["up", "--detach"], arguments].concat()).ok();
+        let then = (scene.id("web"), scene.id("db"), scene.inspect("db", volume));
+        let changes = (then.0 != now.0, then.1 != now.1, then.2 != now.2);
+        assert_eq!(changes, (web_changes, db_changes, volume_changes), "{arguments:?}");
+        now = then;
+    }
+    // What differs is left alone on demand.
+    let changed = TWO.replace("V:-1", "V:-2");
+    write(&scene, &changed);
+    scene.compose(&["up", "--detach", "--no-recreate"]).ok();
+    assert_eq!((scene.id("web"), scene.id("db")), (now.0, now.1));
+}
+
+#[test]
+fn down_takes_what_it_is_told_to() {
+    let scene = Scene::new(&[("compose.yml", TWO)]);
+    scene.compose(&["up", "--detach"]).ok();
+    let volume = "{{range .Mounts}}{{if eq .Destination \"/anonymous\"}}{{.Name}}{{end}}{{end}}";
+    let anonymous = scene.inspect("db", volume).expect("the container");
+    let named = format!("{}_data", scene.project.name());
+    let network = format!("{}_default", scene.project.name());
+    let there = |kind: &str, name: &str| scene.engine.try_docker(&[kind, "inspect", name]).code;
+
+    scene.compose(&["down", "--timeout", "1", "web"]).ok();
+    assert_eq!(scene.names(), scene.names_of(&["db"]), "one service");
+    assert_eq!(there("network", &network), Some(0), "others still need it");
+    scene.compose(&["down"]).ok();
+    assert!(scene.names().is_empty());
+    assert_eq!(there("network", &network), Some(1));
+    assert_eq!((there("volume", &named), there("volume", &anonymous)), (Some(0), Some(0)));
+
+    scene.compose(&["up", "--detach"]).ok();
+    let anonymous = scene.inspect("db", volume).expect("the container");
+    scene.compose(&["down", "--volumes"]).ok();
+    assert_eq!((there("volume", &named), there("volume", &anonymous)), (Some(1), Some(1)));
+
+    // An image of the name that a build of this project would give.
+    let built = format!("{}-tool", scene.project.name());
+    scene.engine.docker(&["tag", "rs-test/app:1", &built]);
+    write(&scene, "services:\n  tool: {build: .}\n  web: {image: 'rs-test/app:1'}\n");
+    scene.compose(&["up", "--detach", "--no-build"]).ok();
+    scene.compose(&["down", "--rmi", "local"]).ok();
+    assert_eq!((there("image", &built), there("image", "rs-test/app:1")), (Some(1), Some(0)));
+}

@@ -1,0 +1,112 @@
+//! A registry that is closed: looking up digests and pulling, with Docker's own credentials.
+
+#![expect(clippy::disallowed_methods, reason = "waits for a helper that hangs")]
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use roadstead::docker::{Engine as Client, Progress, PullOptions};
+use roadstead::registry::{ClientConfig, Registries};
+
+use crate::support::registry::{PASSWORD, USER};
+use crate::support::{Engine, Registry, write_files};
+
+/// A client configured by the file in this directory.
+fn registries(directory: &Path) -> Registries {
+    let variables = [("DOCKER_CONFIG".to_owned(), directory.display().to_string())].into();
+    Registries::new(ClientConfig::load(&variables).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_digest_is_looked_up_without_pulling() {
+    let engine = Engine::shared();
+    let registry = Registry::start_closed();
+    let reference = registry.push(engine, "rs-test/app:1", "closed:1");
+    let empty = tempfile::tempdir().unwrap();
+    let config = registry.client_config();
+    let opened = registries(Path::new(&config));
+    let found = opened.digest(&reference).await.unwrap().unwrap();
+    assert!(found.starts_with("sha256:"), "{found}");
+    assert_eq!(engine.inspect(&reference, "{{.Id}}"), None, "nothing was pulled");
+    // The same as the Engine finds when it does pull.
+    let options =
+        PullOptions { credentials: opened.credentials(&reference).await.unwrap(), platform: None };
+    let client = Client::new(Some(&engine.host())).unwrap();
+    let mut layers = Vec::new();
+    let mut note = |progress: Progress| layers.push(progress);
+    client.pull_image(&reference, &options, &mut note).await.unwrap();
+    assert!(layers.iter().any(|it| matches!(it, Progress::Layer { .. })), "{layers:?}");
+    let digests = engine.inspect(&reference, "{{json .RepoDigests}}").unwrap();
+    assert!(digests.contains(&found), "{found} in {digests}");
+    engine.docker(&["rmi", &reference]);
+    // Without credentials, neither.
+    let closed = registries(empty.path());
+    let error = format!("{:#}", closed.digest(&reference).await.unwrap_err());
+    assert!(error.contains("run `docker login`"), "{error}");
+    let error = client.pull(&reference).await.unwrap_err();
+    assert!(format!("{error:#}").contains("no basic auth credentials"), "{error:#}");
+    // A tag that is not there is told as such.
+    let error = format!("{:#}", opened.digest(&registry.reference("none:1")).await.unwrap_err());
+    assert!(error.contains("has no `none:1`"), "{error}");
+}
+
+#[test]
+fn credentials_come_from_a_helper_and_a_helper_that_hangs_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let helper = |name: &str, script: &str| {
+        let path = directory.path().join(format!("docker-credential-{name}"));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    let answer = format!("{{\"Username\": \"{USER}\", \"Secret\": \"{PASSWORD}\"}}");
+    helper("good", &format!("grep -q '^h:1$' && echo '{answer}'"));
+    helper("empty", "echo 'credentials not found in native keychain'; exit 1");
+    helper("broken", "echo 'the keychain is locked'; exit 3");
+    helper("odd", "echo hello");
+    helper("hangs", "exec sleep 1000");
+    for (config, expected) in [
+        (r#"{"credHelpers": {"h:1": "good"}, "auths": {"h:1": {"auth": "YTpi"}}}"#, "Password(ada"),
+        (r#"{"credsStore": "good"}"#, "Password(ada"),
+        (r#"{"credsStore": "empty", "auths": {"h:1": {"auth": "YTpi"}}}"#, "Password(a,"),
+        (r#"{"credsStore": "empty"}"#, "None"),
+        (r#"{"credsStore": "broken"}"#, "the keychain is locked"),
+        (r#"{"credsStore": "odd"}"#, "something else than a user"),
+        (r#"{"credsStore": "missing"}"#, "is it installed"),
+        (r#"{"credsStore": "hangs"}"#, "did not answer"),
+    ] {
+        write_files(directory.path(), &[("config.json", config)]);
+        let started = Instant::now();
+        let found = in_own_process(directory.path());
+        assert!(found.contains(expected), "{config}: {found}");
+        assert!(!found.contains(PASSWORD), "{config}: {found}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{config}");
+    }
+}
+
+/// Asks in a process whose PATH leads to the helpers; the test of the other name does the asking.
+fn in_own_process(directory: &Path) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "registry::asks_a_helper", "--nocapture"]);
+    command.env("ROADSTEAD_TEST_HELPERS", directory);
+    let path = format!("{}:/usr/bin:/bin", directory.display());
+    let output = command.env("PATH", path).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Does nothing unless the test above runs it.
+#[tokio::test]
+async fn asks_a_helper() {
+    let Ok(directory) = std::env::var("ROADSTEAD_TEST_HELPERS") else { return };
+    let variables = BTreeMap::from([("DOCKER_CONFIG".to_owned(), directory)]);
+    let config = ClientConfig::load(&variables).unwrap();
+    let reference = roadstead::image::Reference::parse("h:1/app").unwrap();
+    let found = config.credentials(&reference).await;
+    let text = match found {
+        Ok(found) => format!("{found:?}"),
+        Err(error) => format!("{error:#}"),
+    };
+    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).unwrap();
+}

@@ -85,6 +85,7 @@ fn makes_of_each_case_what_docker_compose_makes() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "asked for by a variable, as by every golden test")]
 fn refuses_with_words_to_act_on() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut wrong = Vec::new();

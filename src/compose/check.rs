@@ -105,7 +105,8 @@ impl Checker<'_> {
             let service = at(self.root, &["services", name]);
             // A key that is refused by itself explains enough.
             let has = |key: &str| service.and_then(|service| service.get(key));
-            let refused = has("image").is_some_and(|image| image.as_str().is_none())
+            let refused = service.is_none_or(|service| service.as_mapping().is_none())
+                || has("image").is_some_and(|image| image.as_str().is_none())
                 || has("provider").is_some();
             if !refused {
                 let message = format!("`services.{name}` has no `image` and no `build`");

@@ -29,59 +29,46 @@ struct Words {
     /// Whether there is a word, which may be empty between quotes.
     is_open: bool,
     is_escaped: bool,
+    /// The quote that is open: `'` or `"`.
     quote: Option<char>,
+    /// What is open around it: a backquote, or `(` of `$( )`.
+    around: Option<char>,
 }
 
 impl Words {
-    /// `quote` is `'`, `"`, a backquote, or `(` within `$( )`.
     fn take(&mut self, c: char) -> Step {
         if std::mem::take(&mut self.is_escaped) {
-            self.push(match c {
-                't' => '\t',
-                'n' => '\n',
-                c => c,
-            });
+            self.push(c);
             return Step::On;
         }
-        match (self.quote, c) {
-            (Some('\''), '\\') => self.word.push(c),
-            (_, '\\') => self.is_escaped = true,
-            (Some(_), ' ' | '\t' | '\r' | '\n') => self.word.push(c),
-            (None, ' ' | '\t' | '\r' | '\n') => self.end_word(),
-            (None | Some('`'), '"' | '\'') => self.quote_in_turn(c),
-            (Some(quote @ ('"' | '\'')), c) if c == quote => {
+        match (c, self.quote, self.around) {
+            ('\\', None | Some('"'), _) => self.is_escaped = true,
+            (' ' | '\t' | '\r' | '\n', None, None) => self.end_word(),
+            ('\\' | ' ' | '\t' | '\r' | '\n', _, _) => self.word.push(c),
+            ('"' | '\'', None, None | Some('`')) => self.quote = Some(c),
+            ('"' | '\'', Some(quote), None | Some('`')) if c == quote => {
                 self.quote = None;
                 self.is_open = true;
             }
-            (None, '`') => {
-                self.quote = Some(c);
-                self.push(c);
-            }
-            (Some('`'), '`') | (Some('('), ')') => {
-                self.quote = None;
-                self.push(c);
-            }
-            (None, '(') if self.word.ends_with('$') => {
-                self.quote = Some(c);
-                self.push(c);
-            }
-            (None | Some('('), '(') | (None, ')') => return Step::Refuse,
-            (None, ';' | '&' | '|' | '<') => return Step::End,
-            (None, '>') => {
+            ('`', None, None | Some('`')) => self.turn('`', c),
+            (')', None, None | Some('(')) => self.turn('(', c),
+            ('(', None, None) if self.word.ends_with('$') => self.turn('(', c),
+            ('(', None, None | Some('(')) => return Step::Refuse,
+            (';' | '&' | '|' | '<', None, None) => return Step::End,
+            ('>', None, None) => {
                 // A number before it is the file that would be redirected.
                 self.is_open &= !self.word.starts_with(|c: char| c.is_ascii_digit());
                 return Step::End;
             }
-            (_, c) => self.push(c),
+            _ => self.push(c),
         }
         Step::On
     }
 
-    fn quote_in_turn(&mut self, c: char) {
-        match self.quote {
-            None => self.quote = Some(c),
-            Some(_) => self.push(c),
-        }
+    /// Opens or closes what stands around words; its signs are part of the word.
+    fn turn(&mut self, around: char, sign: char) {
+        self.around = if self.around.is_none() { Some(around) } else { None };
+        self.push(sign);
     }
 
     fn push(&mut self, c: char) {
@@ -96,7 +83,7 @@ impl Words {
     }
 
     fn finish(mut self) -> Option<Vec<String>> {
-        if self.is_escaped || self.quote.is_some() {
+        if self.is_escaped || self.quote.is_some() || self.around.is_some() {
             return None;
         }
         self.end_word();
@@ -115,7 +102,8 @@ mod tests {
             ("", Some(&[])),
             ("'a b' \"c d\"", Some(&["a b", "c d"])),
             ("a''b \"\" c", Some(&["ab", "", "c"])),
-            (r"a\ b c\td 'e\f'", Some(&["a b", "c\td", r"e\f"])),
+            (r"a\ b c\nd 'e\f'", Some(&["a b", "cnd", r"e\f"])),
+            ("`''x` `a b`", Some(&["`x`", "`a b`"])),
             (r#"sh -c "echo \"x\" \$Y""#, Some(&["sh", "-c", "echo \"x\" $Y"])),
             ("a # b", Some(&["a", "#", "b"])),
             ("a;b && c", Some(&["a"])),

@@ -314,11 +314,16 @@ impl Decoder {
             }
             _ => None,
         };
-        let value = value.filter(|value| value.is_finite() && *value >= 0.0);
-        if value.is_none() {
-            self.wrong(at, expected);
+        let fits = |value: &f32| value.is_finite() && *value >= 0.0;
+        match value {
+            Some(value) if !fits(&value) => {
+                let written = at.node.value.scalar_text().unwrap_or_default();
+                self.refuse(at, format!("is {written}: expected {expected}"));
+            }
+            None => self.wrong(at, expected),
+            Some(_) => {}
         }
-        value
+        value.filter(fits)
     }
 
     /// A size in bytes: a whole number or a string with a unit.

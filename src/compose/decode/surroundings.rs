@@ -62,7 +62,10 @@ pub(super) fn long_env_file(decoder: &mut Decoder, at: At<'_>, mut file: EnvFile
             "path" => file.path = decoder.string(field).unwrap_or_default(),
             "required" => file.required = decoder.boolean(field).unwrap_or(true),
             "format" => {
-                file.raw = decoder.word(field, &["raw", ".env", ""]).as_deref() == Some("raw");
+                // Nothing is as good as `.env`, but no word to propose.
+                if node.as_str() != Some("") {
+                    file.raw = decoder.word(field, &["raw", ".env"]).as_deref() == Some("raw");
+                }
             }
             _ => decoder.stray(at, key, ENV_FILE_KEYS),
         }

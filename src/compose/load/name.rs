@@ -59,6 +59,11 @@ impl Loader<'_> {
             if !self.request.skip.interpolation {
                 interpolate::interpolate(&mut node, &lookup, &mut self.unset, &mut problems);
             }
+            if node.as_str().is_none() {
+                let kind = node.value.kind();
+                problems.push(node.problem(format!("`name` is {kind}: expected a string")));
+                continue;
+            }
             let name = node.as_str().map(normalise_name);
             match name.filter(|name| !name.is_empty()) {
                 Some(name) => written = Some(name),

@@ -90,10 +90,13 @@ fn port(item: &Node) -> Option<String> {
         return text(item);
     }
     let part = |key: &str| item.get(key).and_then(text);
+    // To docker compose a number is another port than the same digits in quotes.
+    let is_number = matches!(item.get("published"), Some(Node { value: Value::Int(_), .. }));
+    let published = part("published").map(|port| if is_number { format!("#{port}") } else { port });
     Some(format!(
         "{}:{}:{}/{}",
         part("host_ip").unwrap_or_else(|| "0.0.0.0".to_owned()),
-        part("published").unwrap_or_default(),
+        published.unwrap_or_default(),
         part("target")?,
         part("protocol").unwrap_or_else(|| "tcp".to_owned())
     ))

@@ -273,7 +273,9 @@ fn drop_resets(node: &mut Node) {
         }
         Value::Mapping(entries) => {
             entries.retain(|(_, node)| stays(node));
-            entries.iter_mut().for_each(|(_, node)| drop_resets(node));
+            for (_, node) in entries {
+                drop_resets(node);
+            }
         }
         _ => {}
     }

@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 oracle=$PWD/${CARGO_TARGET_DIR:-target}/oracle
 suites=${ORACLE_SUITES:-sid forky}
 wanted=2.40
+wanted_engine=28
 
 fail() {
     echo "oracle: $*" >&2
@@ -69,32 +70,49 @@ fetch() { # SUITE PACKAGE...: unpacks packages below $oracle/SUITE
     done
 }
 
+# Links are relative, so that the directory may be moved or shared.
+link() { # SUITE PROGRAM PATTERN
+    found=$(cd "$oracle" && find "$1" -path "$3" -type f -name "$2" -perm -u+x | head -n 1)
+    [ -z "$found" ] || ln -sf "$found" "$oracle/$2"
+}
+
 compose_is_there() {
     [ -x "$oracle/docker-compose" ] &&
         "$oracle/docker-compose" version --short 2>/dev/null | grep -q "^v\{0,1\}$wanted"
 }
 
+# One at a time: several tests may ask for it at once.
+mkdir -p "$oracle"
+exec 9>"$oracle/lock"
+flock 9
+
 if ! compose_is_there; then
     command -v apt-get >/dev/null || fail "needs apt; or put docker-compose $wanted at $oracle/docker-compose"
     for suite in $suites; do
         (prepare "$suite" && fetch "$suite" docker-compose) || continue
-        found=$(find "$oracle/$suite" -type f -name docker-compose -perm -u+x | head -n 1)
-        [ -z "$found" ] || ln -sf "$found" "$oracle/docker-compose"
+        link "$suite" docker-compose '*'
         if compose_is_there; then break; fi
     done
     compose_is_there || fail "found no docker-compose $wanted in $suites"
 fi
 
-if [ "${1:-}" = engine ] && [ ! -x "$oracle/dockerd" ]; then
+engine_is_there() {
+    for program in dockerd docker containerd containerd-shim-runc-v2; do
+        [ -x "$oracle/$program" ] || return 1
+    done
+    "$oracle/dockerd" --version 2>/dev/null | grep -q "version $wanted_engine\."
+}
+
+if [ "${1:-}" = engine ] && ! engine_is_there; then
+    command -v apt-get >/dev/null || fail "needs apt; or put dockerd $wanted_engine and its programs into $oracle"
     for suite in $suites; do
         (prepare "$suite" && fetch "$suite" docker.io docker-cli containerd) || continue
         for program in dockerd docker containerd containerd-shim-runc-v2 docker-proxy; do
-            found=$(find "$oracle/$suite" -path '*bin/*' -type f -name "$program" -perm -u+x | head -n 1)
-            [ -z "$found" ] || ln -sf "$found" "$oracle/$program"
+            link "$suite" "$program" '*bin/*'
         done
-        break
+        if engine_is_there; then break; fi
     done
-    [ -x "$oracle/dockerd" ] || fail "found no docker.io in $suites"
+    engine_is_there || fail "found no docker.io $wanted_engine in $suites"
 fi
 rm -rf "$oracle"/apt-*/lists "$oracle"/apt-*/cache
 echo "$oracle/docker-compose"

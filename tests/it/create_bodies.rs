@@ -1,4 +1,4 @@
-//! The bodies of our create calls are those of docker compose 2.40, key by key, on this Engine.
+//! The bodies of our create calls are those of docker compose 2.40, key by key, on both engines.
 //!
 //! Both go through a proxy that keeps them. Compared is what they mean: Go writes out what is empty, and
 //! the order of a set is chance. What else differs is in [`meaning`], each with its reason.
@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::process::output;
 use crate::support::proxy::Body;
-use crate::support::{CountingProxy, Engine, oracle, unique, write_files};
+use crate::support::{CountingProxy, Engine, on_both_engines, oracle, unique, write_files};
 
 /// Every key that every Engine takes.
 const EVERYWHERE: &str = "\
@@ -136,7 +136,7 @@ services:
   networked:
     image: rs-test/app:1
     networks:
-      front: {aliases: [www], ipv4_address: 10.77.1.5, priority: 10, driver_opts: {com.example: '1'}}
+      front: {aliases: [www], ipv4_address: SUBNET.5, priority: 10, driver_opts: {com.example: '1'}}
       back: {aliases: [backend], link_local_ips: [169.254.1.1]}
       default:
   linked:
@@ -147,7 +147,7 @@ services:
   host: {image: 'rs-test/app:1', network_mode: host}
   none: {image: 'rs-test/app:1', network_mode: none}
 networks:
-  front: {ipam: {config: [{subnet: 10.77.1.0/24, gateway: 10.77.1.1}]}, labels: {l: m}}
+  front: {ipam: {config: [{subnet: SUBNET.0/24, gateway: SUBNET.1}]}, labels: {l: m}}
   back: {driver: bridge, internal: true, attachable: true, driver_opts: {com.docker.network.bridge.enable_icc: 'true'}}
 volumes: {data: {driver: local, labels: {v: w}}}
 secrets: {filed: {file: ./secret.txt}, enved: {environment: SECRET}}
@@ -193,8 +193,9 @@ const NOT_COMPARED: [&str; 4] = ["Labels", "IPAddress", "IPv6Gateway", "ConsoleS
 /// Bodies by what they make: `container p-web-1`, `network p_front`.
 type Bodies = BTreeMap<String, Value>;
 
-#[test]
-fn bodies_are_those_of_docker_compose() {
+on_both_engines!(bodies_are_those_of_docker_compose);
+
+fn bodies_are_those_of_docker_compose(engine: &Engine) {
     let directory = tempfile::tempdir().unwrap();
     write_files(
         directory.path(),
@@ -210,8 +211,9 @@ fn bodies_are_those_of_docker_compose() {
         ],
     );
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let client = Client::new(Some(&Engine::shared().host())).unwrap();
+    let client = Client::new(Some(&engine.host())).unwrap();
     let api = runtime.block_on(client.api_version()).unwrap();
+    let subnet = engine.subnet();
     let mut texts = vec![EVERYWHERE];
     texts.extend(REFUSED);
     if api >= ApiVersion(1, 49) {
@@ -219,9 +221,10 @@ fn bodies_are_those_of_docker_compose() {
     }
     for text in texts {
         let name = unique("bodies");
+        let text = &text.replace("SUBNET", &subnet);
         write_files(directory.path(), &[("compose.yml", text)]);
-        let theirs = theirs(directory.path(), &name);
-        let ours = runtime.block_on(ours(directory.path(), &name));
+        let theirs = theirs(engine, directory.path(), &name);
+        let ours = runtime.block_on(ours(engine, directory.path(), &name));
         assert!(!theirs.is_empty(), "docker compose made nothing of\n{text}");
         let names: Vec<_> = theirs.keys().collect();
         assert_eq!(ours.keys().collect::<Vec<_>>(), names, "{text}");
@@ -235,8 +238,7 @@ fn bodies_are_those_of_docker_compose() {
 }
 
 /// What docker compose asks the Engine for.
-fn theirs(directory: &Path, name: &str) -> Bodies {
-    let engine = Engine::shared();
+fn theirs(engine: &Engine, directory: &Path, name: &str) -> Bodies {
     let proxy = CountingProxy::new(engine.socket());
     let compose = |host: &str, arguments: &[&str]| {
         let mut command = Command::new(oracle());
@@ -246,14 +248,14 @@ fn theirs(directory: &Path, name: &str) -> Bodies {
         output(&mut command)
     };
     compose(&proxy.host(), &["create"]);
-    let bodies = by_name(&proxy.take_bodies(), &names_by_id(name));
+    let bodies = by_name(&proxy.take_bodies(), &names_by_id(engine, name));
     compose(&engine.host(), &["down", "--volumes", "--timeout", "0"]);
     bodies
 }
 
 /// What we ask the Engine for.
-async fn ours(directory: &Path, name: &str) -> Bodies {
-    let proxy = CountingProxy::new(Engine::shared().socket());
+async fn ours(engine: &Engine, directory: &Path, name: &str) -> Bodies {
+    let proxy = CountingProxy::new(engine.socket());
     let client = Client::new(Some(&proxy.host())).unwrap();
     let project = project(directory, name);
     let none = BTreeMap::new();
@@ -324,8 +326,7 @@ fn project(directory: &Path, name: &str) -> Project {
     load::load(&request, &disk).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-fn names_by_id(project: &str) -> BTreeMap<String, String> {
-    let engine = Engine::shared();
+fn names_by_id(engine: &Engine, project: &str) -> BTreeMap<String, String> {
     let ids = engine.containers_of(project);
     let name = |id: &String| engine.inspect(id, "{{.Name}}").unwrap_or_default();
     ids.into_iter().map(|id| (id.clone(), name(&id).trim_start_matches('/').to_owned())).collect()

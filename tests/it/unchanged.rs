@@ -22,7 +22,7 @@ fn fifty(changed: Option<usize>) -> String {
 }
 
 /// Exactly the four lists, besides asking for the Engine's version.
-fn assert_only_looked(what: &str, requests: &[Request]) {
+pub(crate) fn assert_only_looked(what: &str, requests: &[Request]) {
     let mut lists = BTreeMap::new();
     for (method, path) in requests {
         let path = path.split('?').next().unwrap_or_default();

@@ -5,7 +5,8 @@
 //! aliases and addresses. After each row one more `up` must write nothing and move nothing.
 //!
 //! `CONVERGE_ROW=words` runs only the rows with these words in their name, and says what each did.
-//! With `ROADSTEAD_ENGINE_BIN=target/oracle` the whole suite runs on Engine 28.
+//! Rows about what the Engine's releases do differently run on both engines; with
+//! `ROADSTEAD_ENGINE_BIN=target/oracle` the whole suite runs on Engine 28.
 
 #![expect(
     clippy::disallowed_methods,
@@ -107,25 +108,37 @@ enum Do {
     Await(&'static str, &'static str),
 }
 
-/// Runs the rows; all that fail are told at the end.
+/// Runs the rows on the machine's engine; all that fail are told at the end.
 #[track_caller]
 fn check(rows: &[Row]) {
-    // Before the threads race for it.
-    Engine::shared();
+    check_on(&[Engine::shared()], rows);
+}
+
+/// Runs the rows on both engines.
+#[track_caller]
+fn check_on_both(rows: &[Row]) {
+    check_on(&[Engine::shared(), Engine::newer()], rows);
+}
+
+#[track_caller]
+fn check_on(engines: &[&'static Engine], rows: &[Row]) {
     let only = std::env::var("CONVERGE_ROW").ok();
     let mut chosen: Vec<&Row> = rows.iter().collect();
     chosen.retain(|row| only.as_ref().is_none_or(|words| row.name.contains(words.as_str())));
     chosen.reverse();
+    let chosen = chosen.into_iter().flat_map(|row| engines.iter().map(move |it| (*it, row)));
+    let chosen: Vec<_> = chosen.collect();
     let (left, failed) = (Mutex::new(chosen), Mutex::new(Vec::new()));
     let work = || {
         loop {
-            let Some(row) = left.lock().unwrap().pop() else { return };
+            let Some((engine, row)) = left.lock().unwrap().pop() else { return };
             let begun = Instant::now();
-            if catch_unwind(AssertUnwindSafe(|| run(row))).is_err() {
-                failed.lock().unwrap().push(row.name);
+            if catch_unwind(AssertUnwindSafe(|| run(engine, row))).is_err() {
+                failed.lock().unwrap().push(format!("{}: {}", engine.name(), row.name));
             }
             if only.is_some() {
-                eprintln!("{:.1} s: {}", begun.elapsed().as_secs_f64(), row.name);
+                let seconds = begun.elapsed().as_secs_f64();
+                eprintln!("{seconds:.1} s: {}: {}", engine.name(), row.name);
             }
         }
     };
@@ -138,8 +151,8 @@ fn check(rows: &[Row]) {
     assert!(failed.is_empty(), "{} rows failed, see above: {failed:#?}", failed.len());
 }
 
-fn run(row: &Row) {
-    let world = World::new(row.files);
+fn run(engine: &'static Engine, row: &Row) {
+    let world = World::new(engine, row.files);
     row.first.iter().for_each(|step| world.make(step));
     if !row.before.is_empty() {
         world.write("compose.yml", row.before);

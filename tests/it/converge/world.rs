@@ -5,8 +5,6 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -49,12 +47,11 @@ struct Container {
 }
 
 impl World {
-    /// A project of these files; nothing is brought up.
-    pub(super) fn new(files: &[(&str, &str)]) -> Self {
-        let engine = Engine::shared();
+    /// A project of these files on an engine; nothing is brought up.
+    pub(super) fn new(engine: &'static Engine, files: &[(&str, &str)]) -> Self {
         // The last letter keeps one name from being the beginning of another.
         let project = format!("{}x", unique("cv"));
-        let (net1, net2) = (network(engine), network(engine));
+        let (net1, net2) = (engine.subnet(), engine.subnet());
         let words = vec![
             ("PROJECT", project.clone()),
             ("NET1", net1),
@@ -338,20 +335,6 @@ fn words(text: &str) -> Vec<String> {
         }
     }
     words
-}
-
-/// The first three numbers of a network that nobody has: in the engine's own range, below its pools.
-fn network(engine: &Engine) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    static PREFIX: OnceLock<String> = OnceLock::new();
-    let prefix = PREFIX.get_or_init(|| {
-        let gateway = "{{(index .IPAM.Config 0).Gateway}}";
-        let gateway = engine.docker(&["network", "inspect", "--format", gateway, "bridge"]);
-        gateway.split('.').take(2).collect::<Vec<_>>().join(".")
-    });
-    // The first one is the bridge's, the upper half the pools'; rows of long ago are over.
-    let third = NEXT.fetch_add(1, Ordering::Relaxed) % 126 + 1;
-    format!("{prefix}.{third}")
 }
 
 impl Drop for World {

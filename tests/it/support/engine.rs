@@ -1,9 +1,13 @@
-//! A private Docker Engine, by `scripts/engine.sh`: it ends with the test process, even a killed one.
+//! Private Docker Engines, by `scripts/engine.sh`: they end with the test process, even a killed one.
+//!
+//! Two releases are tested: the machine's own (Debian 12's is 20.10, API 1.41), and a newer one (28.x)
+//! that `scripts/oracle.sh engine` puts beside it.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use super::process::{Output, output};
@@ -44,43 +48,81 @@ const IMAGES: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// A running private engine. Dropped, it is removed with all it holds; the shared one is removed by
-/// its supervisor when the test process has ended.
+/// A running private engine. Dropped, it is removed with all it holds; the shared ones are removed by
+/// their supervisors when the test process has ended.
 #[derive(Debug)]
 pub(crate) struct Engine {
     name: String,
     socket: PathBuf,
-    docker: String,
+    docker: PathBuf,
+    subnets: AtomicU32,
+    range: OnceLock<String>,
 }
 
 impl Engine {
     /// Returns the engine that all tests of this process share, with the test images.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Engine> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start("shared"))
+        SHARED.get_or_init(|| Self::start("shared", None))
+    }
+
+    /// Returns the engine of the newer release that all tests of this process share, with the test
+    /// images; panics where its programs cannot be had.
+    pub(crate) fn newer() -> &'static Self {
+        static NEWER: OnceLock<Engine> = OnceLock::new();
+        NEWER.get_or_init(|| Self::start("newer", Some(newer_programs())))
     }
 
     /// Starts an engine of a test's own, which it may halt and resume.
     pub(crate) fn own() -> Self {
-        Self::start("own")
+        Self::start("own", None)
     }
 
-    fn start(prefix: &str) -> Self {
+    /// Starts the engine of these programs, or the machine's.
+    fn start(prefix: &str, programs: Option<&Path>) -> Self {
         assert!(
-            ["/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd"]
+            programs.is_some() || ["/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd"]
                 .iter()
                 .any(|path| Path::new(path).exists()),
             "the tests need a Docker Engine: install docker.io (scripts/setup.sh)"
         );
         let name = unique(prefix);
         let parent = std::process::id().to_string();
-        let line = script(&["start", &name, "--parent", &parent]).ok();
+        let mut start = script(&["start", &name, "--parent", &parent]);
+        if let Some(programs) = programs {
+            start.env("ROADSTEAD_ENGINE_BIN", programs);
+        }
+        let line = output(&mut start).ok();
         let socket = line.split("unix://").nth(1).expect("the script prints DOCKER_HOST");
-        let engine = Self { name, socket: PathBuf::from(socket.trim()), docker: docker_client() };
+        let engine = Self {
+            name,
+            socket: PathBuf::from(socket.trim()),
+            docker: programs.map_or_else(docker_client, |programs| programs.join("docker")),
+            subnets: AtomicU32::new(1),
+            range: OnceLock::new(),
+        };
         for (image, index, rest) in IMAGES {
             engine.build_image(image, &format!("{APP}{rest}"), &[("index.html", index.as_bytes())]);
         }
         engine
+    }
+
+    /// Its name, which begins with `shared`, `newer` or `own`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the first three numbers of a network that nobody has: in the engine's own range, below
+    /// its pools.
+    pub(crate) fn subnet(&self) -> String {
+        let range = self.range.get_or_init(|| {
+            let gateway = "{{(index .IPAM.Config 0).Gateway}}";
+            let gateway = self.docker(&["network", "inspect", "--format", gateway, "bridge"]);
+            gateway.split('.').take(2).collect::<Vec<_>>().join(".")
+        });
+        // The first one is the bridge's, the upper half the pools'; users of long ago are gone.
+        let third = self.subnets.fetch_add(1, Ordering::Relaxed) % 126 + 1;
+        format!("{range}.{third}")
     }
 
     /// Path of the engine's socket.
@@ -163,12 +205,12 @@ impl Engine {
 
     /// Stops the daemon and its containers; data stays.
     pub(crate) fn halt(&self) {
-        script(&["halt", &self.name]).ok();
+        output(&mut script(&["halt", &self.name])).ok();
     }
 
     /// Starts the daemon again after [`Self::halt`].
     pub(crate) fn resume(&self) {
-        script(&["resume", &self.name]).ok();
+        output(&mut script(&["resume", &self.name])).ok();
     }
 
     fn client(&self) -> Command {
@@ -181,7 +223,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let _ = script(&["stop", &self.name]);
+        output(&mut script(&["stop", &self.name]));
     }
 }
 
@@ -205,14 +247,36 @@ fn newest_source() -> SystemTime {
     newest
 }
 
-fn script(arguments: &[&str]) -> Output {
-    output(Command::new(repository().join("scripts/engine.sh")).args(arguments))
+fn script(arguments: &[&str]) -> Command {
+    let mut script = Command::new(repository().join("scripts/engine.sh"));
+    script.args(arguments);
+    script
+}
+
+/// Directory of the newer release's programs. What cannot be fetched is asked for once only.
+fn newer_programs() -> &'static Path {
+    static PROGRAMS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let programs = PROGRAMS.get_or_init(|| {
+        let script = repository().join("scripts/oracle.sh");
+        let output = output(Command::new(script).arg("engine").current_dir(repository()));
+        if output.code == Some(0) {
+            Ok(Path::new(output.stdout.trim()).parent().unwrap().to_owned())
+        } else {
+            Err(output.stderr)
+        }
+    });
+    programs.as_ref().unwrap_or_else(|error| {
+        panic!(
+            "the tests need Docker Engine 28 beside the machine's own, and `scripts/oracle.sh \
+             engine` could not fetch it from the Debian mirrors of this machine: {error}"
+        )
+    })
 }
 
 /// The client of Debian's docker.io where it is, because it speaks the engine's own version.
-fn docker_client() -> String {
+fn docker_client() -> PathBuf {
     let debian = "/usr/bin/docker";
-    if Path::new(debian).exists() { debian } else { "docker" }.to_owned()
+    PathBuf::from(if Path::new(debian).exists() { debian } else { "docker" })
 }
 
 /// Appends one file in ustar form; a build context needs no more, so no crate is worth it.

@@ -32,6 +32,20 @@ pub(crate) use registry::Registry;
 pub(crate) use roadstead::{Daemon, Roadstead};
 pub(crate) use scene::{Scene, oracle};
 
+/// Makes a test of each function that takes an engine, once for the machine's engine and once for
+/// the newer one.
+macro_rules! on_both_engines {
+    ($($name:ident),+ $(,)?) => {
+        mod on_the_machines_engine {
+            $(#[test] fn $name() { super::$name($crate::support::Engine::shared()); })+
+        }
+        mod on_the_newer_engine {
+            $(#[test] fn $name() { super::$name($crate::support::Engine::newer()); })+
+        }
+    };
+}
+pub(crate) use on_both_engines;
+
 /// The repository's directory.
 pub(crate) fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -11,7 +11,7 @@ use super::registries::client_config;
 use super::{Session, load_project};
 use crate::cli::Usage;
 use crate::compose::model::{Project, PullPolicy, Service};
-use crate::docker::{self, ImageBuild, beyond_classic};
+use crate::docker::{self, ImageBuild};
 use crate::image::Credentials;
 use crate::plan::observed::familiar;
 use crate::plan::order;
@@ -43,6 +43,7 @@ pub(super) struct Build {
 /// What builds have in common.
 struct Builds<'a> {
     session: &'a Session,
+    project: &'a Project,
     how: &'a Build,
     /// From the command line: they win over those of the files.
     arguments: BTreeMap<String, String>,
@@ -70,7 +71,7 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     if wanted.is_empty() {
         tracing::warn!("no service to build: none of them has `build`");
     }
-    build_all(session, &wanted, how).await?;
+    build_all(session, &project, &wanted, how).await?;
     Ok(0)
 }
 
@@ -90,7 +91,7 @@ pub(super) async fn build_missing(
         is_due && chosen.contains(service.name.as_str())
     };
     let wanted = buildable(project, is_wanted);
-    build_all(session, &wanted, &Build::default()).await?;
+    build_all(session, project, &wanted, &Build::default()).await?;
     Ok(!wanted.is_empty())
 }
 
@@ -101,17 +102,26 @@ fn buildable(project: &Project, is_wanted: impl Fn(&Service) -> bool) -> Vec<&Se
     services.filter(|it| it.build.is_some() && is_wanted(it)).collect()
 }
 
-async fn build_all(session: &Session, services: &[&Service], how: &Build) -> Result<()> {
+async fn build_all(
+    session: &Session,
+    project: &Project,
+    services: &[&Service],
+    how: &Build,
+) -> Result<()> {
     if services.is_empty() {
         return Ok(());
     }
-    let refused: Vec<String> = services.iter().flat_map(|it| beyond_classic(it)).collect();
+    let mut refused = Vec::new();
+    for service in services {
+        refused.extend(session.engine.unbuildable(service, &session.request.variables).await?);
+    }
     if !refused.is_empty() {
         bail!(Usage(refused.join("\n")));
     }
     let config = client_config(session)?;
     let builds = Builds {
         session,
+        project,
         how,
         arguments: arguments(&how.args, &session.request.variables),
         proxies: config.proxy_variables(session.engine.host()),
@@ -137,9 +147,11 @@ impl Builds<'_> {
             let wanted = ImageBuild {
                 service: &service.name,
                 build: &build,
+                project: self.project,
                 image: &service.image,
                 platform: service.platform.as_deref(),
                 arguments: &self.arguments,
+                environment: &self.session.request.variables,
                 credentials: &self.credentials,
             };
             let quiet = self.how.quiet;

@@ -97,9 +97,20 @@ pub(super) async fn build_missing(
 
 /// Services with a `build`, dependencies first: one may build on the image of another.
 fn buildable(project: &Project, is_wanted: impl Fn(&Service) -> bool) -> Vec<&Service> {
-    let ordered = order::dependencies_first(project).into_iter();
-    let services = ordered.filter_map(|name| project.services.get(name));
-    services.filter(|it| it.build.is_some() && is_wanted(it)).collect()
+    let ordered: Vec<_> = order::images_first(project)
+        .into_iter()
+        .filter_map(|name| project.services.get(name))
+        .filter(|it| it.build.is_some())
+        .collect();
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    // From the last on: what one is built on comes before it, and is wanted with it.
+    for service in ordered.iter().rev() {
+        if is_wanted(service) || wanted.contains(service.name.as_str()) {
+            wanted.insert(&service.name);
+            wanted.extend(order::built_upon(project, &service.name));
+        }
+    }
+    ordered.into_iter().filter(|it| wanted.contains(it.name.as_str())).collect()
 }
 
 async fn build_all(

@@ -1,5 +1,7 @@
 //! `additional_contexts`: what a `FROM` or `COPY --from` may name besides stages and images.
 
+use anyhow::{Context as _, Result};
+
 use crate::compose::model::Project;
 
 /// Where a context is.
@@ -31,13 +33,18 @@ pub(super) fn local_name(name: &str) -> String {
 }
 
 /// The attribute of a context: its key and its value.
-pub(super) fn attribute(name: &str, value: &str, project: &Project) -> (String, String) {
+///
+/// # Errors
+///
+/// When it is a service that the project does not have.
+pub(super) fn attribute(name: &str, value: &str, project: &Project) -> Result<(String, String)> {
     let value = match place(value) {
         Place::Directory(_) => format!("local:{}", local_name(name)),
-        // The loader has seen that there is such a service.
         Place::Service(service) => {
-            let image = project.services.get(service).map_or(service, |it| it.image.as_str());
-            format!("docker-image://{image}")
+            let found = project.services.get(service).with_context(|| {
+                format!("additional context `{name}`: there is no active service `{service}`")
+            })?;
+            format!("docker-image://{}", found.image)
         }
         Place::Address(address) if address.starts_with("github.com/") => {
             format!("https://{address}")
@@ -48,7 +55,7 @@ pub(super) fn attribute(name: &str, value: &str, project: &Project) -> (String, 
     let name = name.strip_suffix(":latest").unwrap_or(name);
     let name = name.strip_prefix("docker.io/").unwrap_or(name);
     let name = name.strip_prefix("library/").unwrap_or(name);
-    (format!("context:{name}"), value)
+    Ok((format!("context:{name}"), value))
 }
 
 #[cfg(test)]
@@ -67,8 +74,9 @@ mod tests {
             ("a", "github.com/o/r", "context:a", "https://github.com/o/r"),
             ("a", "git@h:o/r.git", "context:a", "git@h:o/r.git"),
         ] {
-            let found = attribute(name, value, &project);
+            let found = attribute(name, value, &project).unwrap();
             assert_eq!((found.0.as_str(), found.1.as_str()), (key, expected));
         }
+        assert!(attribute("a", "service:none", &project).is_err());
     }
 }

@@ -32,6 +32,16 @@ pub(super) struct Offers {
     pub(super) dockerfile: Option<String>,
 }
 
+impl Offers {
+    /// The Dockerfile's name and text, where it is one of ours.
+    pub(super) fn dockerfile_text(&self) -> Option<(&str, &str)> {
+        match &**self.directories.get(DOCKERFILE_DIRECTORY)? {
+            Source::File { name, content } => Some((name, std::str::from_utf8(content).ok()?)),
+            Source::Directory(_) => None,
+        }
+    }
+}
+
 /// What has to be looked at, apart from the rest: looking blocks.
 #[derive(Debug)]
 pub(super) struct Sought {

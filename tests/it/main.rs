@@ -24,6 +24,7 @@ mod deploy;
 )]
 mod git_world;
 mod image;
+mod interop;
 mod jobs;
 mod registry;
 mod rig;

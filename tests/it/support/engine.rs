@@ -81,9 +81,10 @@ impl Engine {
     /// Starts the engine of these programs, or the machine's.
     fn start(prefix: &str, programs: Option<&Path>) -> Self {
         assert!(
-            programs.is_some() || ["/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd"]
-                .iter()
-                .any(|path| Path::new(path).exists()),
+            programs.is_some()
+                || ["/usr/sbin/dockerd", "/usr/bin/dockerd", "/usr/local/bin/dockerd"]
+                    .iter()
+                    .any(|path| Path::new(path).exists()),
             "the tests need a Docker Engine: install docker.io (scripts/setup.sh)"
         );
         let name = unique(prefix);

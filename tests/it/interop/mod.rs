@@ -134,7 +134,7 @@ fn look(world: &World, project: &Project, who: Who) {
     assert_eq!(listed.len(), 1, "{}: ls", project.name);
 }
 
-/// What both programs answer, read by `read`; ages and states may need a moment.
+/// What both programs answer, read by `read`; a state may need a moment.
 #[track_caller]
 fn agree(
     world: &World,
@@ -153,18 +153,25 @@ fn agree(
         if ours == theirs {
             return ours;
         }
+        let only = |these: &[String], others: &[String]| {
+            let only = these.iter().filter(|it| !others.contains(it));
+            only.cloned().collect::<Vec<_>>()
+        };
         assert!(
             begun.elapsed() < AGREES_WITHIN,
-            "{}: {command}\nours:   {ours:#?}\ntheirs: {theirs:#?}",
-            project.name
+            "{}: {command}\nonly ours:   {:#?}\nonly theirs: {:#?}",
+            project.name,
+            only(&ours, &theirs),
+            only(&theirs, &ours)
         );
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// Lines in one order: that of two containers' is chance.
+/// Lines in one order: that of two containers' is chance, and so is how far docker compose indents.
 fn lines(text: &str) -> Vec<String> {
-    let mut lines: Vec<_> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut lines: Vec<_> = text.lines().map(words).collect();
     lines.sort();
     lines
 }
@@ -178,10 +185,34 @@ fn records(text: &str) -> Vec<String> {
             Value::Array(records) => records,
             record => vec![record],
         })
-        .map(|record| record.to_string())
+        .map(|record| comparable(record).to_string())
         .collect();
     records.sort();
     records
+}
+
+/// A record without ages, which grow between two looks, and with its sets in one order; docker
+/// compose's is chance.
+fn comparable(mut record: Value) -> Value {
+    if let Some(fields) = record.as_object_mut() {
+        fields.remove("RunningFor");
+    }
+    for key in ["Labels", "Mounts", "Networks"] {
+        if let Some(text) = record[key].as_str() {
+            let mut items: Vec<_> = text.split(',').collect();
+            items.sort_unstable();
+            record[key] = items.join(",").into();
+        }
+    }
+    if let Some(status) = record["Status"].as_str() {
+        // `Up 3 seconds (healthy)` is `Up (healthy)`, `Exited (0) 5 seconds ago` is `Exited (0)`.
+        let is_age = |word: &str| word.chars().all(|it| it.is_ascii_alphanumeric());
+        let mut words: Vec<_> = status.split_whitespace().collect();
+        let first = words.remove(0);
+        words.retain(|word| !is_age(word));
+        record["Status"] = format!("{first} {}", words.join(" ")).into();
+    }
+    record
 }
 
 /// Runs a check on each project this engine can do; all that fail are told at the end.

@@ -84,7 +84,7 @@ services:
       - {type: bind, source: ./conf, target: /private, bind: {propagation: rprivate}}
       - {type: tmpfs, target: /memory, tmpfs: {size: 1m, mode: 0o1770}}
     tmpfs: [/run, '/tmp:size=2m,mode=1777']
-  reader: {image: APP, volumes_from: ['web:ro'], volumes: ['named:/named']}
+  reader: {image: APP, volumes: ['named:/named', memory:/memory]}
 volumes:
   data:
   logs: {labels: {org.example.keep: 'yes'}, driver: local}
@@ -172,7 +172,7 @@ services:
         first: &[Do::Docker("run -d --name PROJECT-outside APP")],
         compose: "\
 services:
-  web: {image: APP, links: [db, 'cache:redis'], external_links: ['PROJECT-outside:old'], network_mode: bridge}
+  web: {image: APP, links: [db, 'cache:redis'], external_links: ['PROJECT-outside:old']}
   app: {image: APP, links: [db, 'cache:redis'], networks: [default, back]}
   db: {image: APP, networks: [default, back]}
   cache: {image: APP}
@@ -246,7 +246,7 @@ services:
     labels: {org.example.a: b, org.example.number: 1}
     annotations: {org.example.note: text}
     logging: {driver: json-file, options: {max-size: 1m, max-file: '2'}}
-    ulimits: {nproc: 65535, nofile: {soft: 20000, hard: 40000}}
+    ulimits: {nproc: 65535, nofile: {soft: 512, hard: 1024}}
     sysctls: {net.core.somaxconn: 1024}
     tmpfs: /run
     shm_size: 64m
@@ -426,7 +426,7 @@ services:
     image: APP
     volumes: ['data:/data']
     post_start:
-      - {command: [sh, -c, 'echo started >> /data/hooks'], user: root, environment: {A: b}, working_dir: /}
+      - {command: [sh, -c, 'echo started >> /data/hooks'], user: '0:0', environment: {A: b}, working_dir: /}
       - {command: touch /data/again}
     pre_stop: [{command: touch /data/stopped}]
   plain: {image: APP, depends_on: [web]}
@@ -472,10 +472,10 @@ services:
   web:
     image: APP
     x-own: {a: 1}
-    attach: false
     develop: {watch: [{path: ./src, action: sync, target: /src}]}
     deploy: {placement: {constraints: [node.role == manager]}, update_config: {parallelism: 2}}
     credential_spec: {file: spec.json}
+  silent: {image: APP, attach: false, command: [sh, -c, 'echo for those who ask; exec sleep 100000']}
   scheduled: {image: APP, labels: {ofelia.enabled: 'true', traefik.http.routers.a.rule: 'Host(`a`)'}}
 ",
         ..PROJECT

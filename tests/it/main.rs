@@ -25,6 +25,7 @@ mod deploy_builds;
 )]
 mod git_world;
 mod image;
+mod interop;
 mod jobs;
 mod registry;
 mod rig;

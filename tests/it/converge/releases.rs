@@ -48,7 +48,7 @@ fn what_each_release_does_in_its_own_way_comes_out_the_same() {
             name: "links across several networks",
             before: "services: {web: {image: APP, links: ['db:sql'], networks: [a, b]}, db: {image: APP, networks: [a, b]}}\nnetworks: {a: {}, b: {}}",
             after: "services: {web: {image: APP, links: ['db:sql'], networks: [a, b]}, db: {image: APP2, networks: [a, b]}}\nnetworks: {a: {}, b: {}}",
-            moved: "db-1 replaced",
+            moved: "db-1 replaced, web-1 restarted",
             ask: &[("in web-1 wget -q -O - http://sql/", "two")],
             ..ROW
         },

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::labels;
 use super::rivals::Claim;
+use crate::image::Identity;
 
 /// Everything the plan of one project looks at.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,7 +16,7 @@ pub struct Observed {
     /// All volumes of the Engine.
     pub volumes: Vec<Resource>,
     /// Image id by every reference that names it, tags and digests, in familiar form.
-    pub images: BTreeMap<String, String>,
+    pub images: BTreeMap<String, Identity>,
 }
 
 /// A container of the project.

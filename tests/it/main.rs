@@ -15,6 +15,7 @@ mod converge;
 mod crash;
 mod create_bodies;
 mod deploy;
+mod deploy_builds;
 #[path = "../git_world/mod.rs"]
 #[expect(
     dead_code,

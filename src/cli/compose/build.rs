@@ -9,12 +9,13 @@ use clap::Args;
 use super::progress::Standing;
 use super::registries::client_config;
 use super::{Session, load_project};
+use crate::apply::{self, Builder};
 use crate::cli::Usage;
 use crate::compose::model::{Project, PullPolicy, Service};
-use crate::docker::{self, ImageBuild, beyond_classic};
-use crate::image::Credentials;
-use crate::plan::observed::familiar;
+use crate::docker::{self, beyond_classic};
+use crate::image::Identity;
 use crate::plan::order;
+use crate::plan::pull::builds_due;
 
 /// Arguments of `build`.
 #[derive(Debug, Default, Args)]
@@ -40,17 +41,6 @@ pub(super) struct Build {
     services: Vec<String>,
 }
 
-/// What builds have in common.
-struct Builds<'a> {
-    session: &'a Session,
-    how: &'a Build,
-    /// From the command line: they win over those of the files.
-    arguments: BTreeMap<String, String>,
-    /// From the docker client's configuration: those of the files win over them.
-    proxies: BTreeMap<String, String>,
-    credentials: BTreeMap<String, Credentials>,
-}
-
 /// Builds the images of services.
 pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     let project = load_project(&session.request)?;
@@ -66,7 +56,7 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
         let is_named = asked.is_empty() || asked.contains(&service.name) || how.with_dependencies;
         chosen.contains(service.name.as_str()) && is_named
     };
-    let wanted = buildable(&project, is_wanted);
+    let wanted = apply::buildable(&project, is_wanted);
     if wanted.is_empty() {
         tracing::warn!("no service to build: none of them has `build`");
     }
@@ -81,24 +71,22 @@ pub(super) async fn build_missing(
     session: &Session,
     project: &Project,
     asked: &BTreeSet<String>,
-    present: &BTreeMap<String, String>,
+    present: &BTreeMap<String, Identity>,
 ) -> Result<bool> {
     let chosen = order::selected(project, asked, true);
+    let due = builds_due(project, present, false, false);
     let is_wanted = |service: &Service| {
-        let is_there = present.contains_key(&familiar(&service.image));
-        let is_due = service.pull_policy == PullPolicy::Build || !is_there;
+        let is_due = service.pull_policy == PullPolicy::Build || due.contains(&service.name);
         is_due && chosen.contains(service.name.as_str())
     };
-    let wanted = buildable(project, is_wanted);
+    let wanted = apply::buildable(project, is_wanted);
     build_all(session, &wanted, &Build::default()).await?;
     Ok(!wanted.is_empty())
 }
 
-/// Services with a `build`, dependencies first: one may build on the image of another.
-fn buildable(project: &Project, is_wanted: impl Fn(&Service) -> bool) -> Vec<&Service> {
-    let ordered = order::dependencies_first(project).into_iter();
-    let services = ordered.filter_map(|name| project.services.get(name));
-    services.filter(|it| it.build.is_some() && is_wanted(it)).collect()
+/// Builds the image of one service.
+pub(super) async fn build_one(session: &Session, service: &Service) -> Result<()> {
+    build_all(session, &[service], &Build::default()).await
 }
 
 async fn build_all(session: &Session, services: &[&Service], how: &Build) -> Result<()> {
@@ -109,53 +97,26 @@ async fn build_all(session: &Session, services: &[&Service], how: &Build) -> Res
     if !refused.is_empty() {
         bail!(Usage(refused.join("\n")));
     }
-    let config = client_config(session)?;
-    let builds = Builds {
-        session,
-        how,
-        arguments: arguments(&how.args, &session.request.variables),
-        proxies: config.proxy_variables(session.engine.host()),
-        credentials: config.all_credentials().await,
-    };
+    let mut builder = Builder::new(&session.engine, &client_config(session)?).await;
+    builder.arguments = arguments(&how.args, &session.request.variables);
+    (builder.no_cache, builder.pull) = (how.no_cache, how.pull);
+    let progress = session.progress;
     for service in services {
-        builds.one(service).await?;
-    }
-    Ok(())
-}
-
-impl Builds<'_> {
-    async fn one(&self, service: &Service) -> Result<()> {
-        let Some(mut build) = service.build.clone() else { return Ok(()) };
-        let progress = self.session.progress;
         progress.tell(&service.name, Standing::Working, "Building", "");
-        if !self.session.dry_run {
-            build.no_cache |= self.how.no_cache;
-            build.pull |= self.how.pull;
-            for (name, value) in &self.proxies {
-                build.args.entry(name.clone()).or_insert_with(|| Some(value.clone()));
-            }
-            let wanted = ImageBuild {
-                service: &service.name,
-                build: &build,
-                image: &service.image,
-                platform: service.platform.as_deref(),
-                arguments: &self.arguments,
-                credentials: &self.credentials,
-            };
-            let quiet = self.how.quiet;
+        if !session.dry_run {
             let mut sink = |said: docker::Progress| {
-                if !quiet {
+                if !how.quiet {
                     show(&said);
                 }
             };
-            if let Err(error) = self.session.engine.build(&wanted, &mut sink).await {
+            if let Err(error) = builder.build(service, &mut sink).await {
                 progress.tell(&service.name, Standing::Failed, "Error", "");
                 return Err(error);
             }
         }
         progress.tell(&service.name, Standing::Done, "Built", "");
-        Ok(())
     }
+    Ok(())
 }
 
 /// Output is what somebody may want to keep: it goes to stdout, as docker compose's does.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
-use super::build::build_missing;
+use super::build::{self, build_missing};
 use super::{Session, flag, load_project, registries};
 use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
 use crate::cli::output::print;
@@ -258,7 +258,12 @@ pub(super) async fn pull(session: &Session, found: &Found, plan: &Plan) -> Resul
         let service = services.next().map_or(image.as_str(), |it| it.name.as_str());
         let platform = apply::platform_of(&found.project, image).map(str::to_owned);
         let client = &found.materials.client;
-        registries::pull(session, client, (service, image), platform).await?;
+        let pulled = registries::pull(session, client, (service, image), platform).await;
+        let Err(error) = pulled else { continue };
+        let mut services = found.project.services.values().filter(|it| it.image == *image);
+        let Some(service) = services.find(|it| it.build.is_some()) else { return Err(error) };
+        tracing::warn!("{error:#}: it is built instead");
+        build::build_one(session, service).await?;
     }
     Ok(())
 }

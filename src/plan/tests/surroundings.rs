@@ -106,6 +106,22 @@ fn images_are_pulled_as_the_policy_says() {
             ],
         ),
         (
+            "what is due is built, and not pulled",
+            |case| {
+                policy(case, PullPolicy::Always, true);
+                case.options.builds = ["web".to_owned()].into();
+            },
+            &["build image nginx"],
+        ),
+        (
+            "what can be built is not pulled",
+            |case| {
+                policy(case, PullPolicy::Unset, false);
+                case.service().build = Some(Build::default());
+            },
+            &[],
+        ),
+        (
             "not for a service of no containers",
             |case| {
                 case.observed.images.clear();

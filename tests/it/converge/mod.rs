@@ -25,6 +25,7 @@ mod namespaces;
 mod networks;
 mod orphans;
 mod ports;
+mod releases;
 mod scale;
 mod selection;
 mod states;

@@ -221,7 +221,8 @@ fn each(engine: &Engine, check: impl Fn(&Project) + Sync) {
     let only = std::env::var("INTEROP_PROJECT").ok();
     let mut chosen: Vec<_> = PROJECTS.iter().collect();
     chosen.retain(|it| only.as_ref().is_none_or(|words| it.name.contains(words.as_str())));
-    chosen.retain(|it| !it.needs_newer || engine.name().starts_with("newer"));
+    let api = engine.api();
+    chosen.retain(|it| it.api <= api);
     chosen.reverse();
     let (left, failed) = (Mutex::new(chosen), Mutex::new(Vec::new()));
     let work = || {

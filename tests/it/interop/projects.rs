@@ -20,8 +20,8 @@ pub(super) struct Project {
     pub(super) environment: &'static [(&'static str, &'static str)],
     /// Containers that end by themselves, and well.
     pub(super) ends: &'static [&'static str],
-    /// The machine's own engine is too old for it.
-    pub(super) needs_newer: bool,
+    /// The least API version that can do it.
+    pub(super) api: (u32, u32),
 }
 
 /// A project that says nothing.
@@ -33,7 +33,7 @@ const PROJECT: Project = Project {
     arguments: "",
     environment: &[],
     ends: &[],
-    needs_newer: false,
+    api: (1, 41),
 };
 
 pub(super) const PROJECTS: &[Project] = &[
@@ -482,7 +482,7 @@ services:
     },
     Project {
         name: "what newer engines can",
-        needs_newer: true,
+        api: (1, 49),
         first: &[
             Do::Docker("volume create PROJECT-store"),
             Do::Docker("run --rm -v PROJECT-store:/store APP mkdir /store/part"),
@@ -498,7 +498,9 @@ services:
     volumes:
       - {type: volume, source: store, target: /part, volume: {subpath: part}}
       - {type: image, source: APP2, target: /image}
-      - {type: image, source: APP2, target: /site, image: {subpath: www}}
+  other:
+    image: APP
+    volumes: [{type: image, source: APP2, target: /site, image: {subpath: www}}]
 networks: {front: {enable_ipv4: true}, back: {}}
 volumes: {store: {external: true, name: PROJECT-store}}
 ",

@@ -14,7 +14,7 @@ demo: ## from nothing to a deployed push, on a private Docker Engine
 	@$(RUN)/demo.sh
 
 test: ## every test, with a real Docker Engine; installs what is missing
-	@$(RUN)/setup.sh
+	@$(RUN)/setup.sh --tests
 	@PROFILE=ci $(RUN)/image.sh context
 	@cargo test --locked
 

@@ -9,7 +9,11 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-oracle=$PWD/${CARGO_TARGET_DIR:-target}/oracle
+target=${CARGO_TARGET_DIR:-target}
+case $target in
+/*) oracle=$target/oracle ;;
+*) oracle=$PWD/$target/oracle ;;
+esac
 suites=${ORACLE_SUITES:-sid forky}
 wanted=2.40
 wanted_engine=28
@@ -50,13 +54,15 @@ apt_in() { # SUITE COMMAND...
         -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false "$@"
 }
 
-prepare() { # SUITE
+prepare() { # SUITE: lists its packages, once a run
     home=$oracle/apt-$1
+    if [ "$(cat "$home/prepared" 2>/dev/null)" = $$ ]; then return; fi
     mkdir -p "$home/lists/partial" "$home/state" "$home/cache/archives/partial"
     : >"$home/status"
     sources_for "$1" >"$home/sources.list"
     [ -s "$home/sources.list" ] || fail "no Debian mirror in the apt sources of this machine"
     apt_in "$1" update >"$home/log" 2>&1 || fail "apt-get update for $1: $(tail -n 3 "$home/log")"
+    echo $$ >"$home/prepared"
 }
 
 fetch() { # SUITE PACKAGE...: unpacks packages below $oracle/SUITE

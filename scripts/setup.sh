@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs what building, testing and the demo need on Debian. Safe to run again and again.
 #
-#   scripts/setup.sh          install what is missing (root, or sudo without a password)
-#   scripts/setup.sh --list   only print the packages that are missing
+#   scripts/setup.sh           install what is missing (root, or sudo without a password)
+#   scripts/setup.sh --tests   fetch what the tests compare with, too, into target/oracle
+#   scripts/setup.sh --list    only print the packages that are missing
 set -eu
 
 # program=package; a path stands for itself.
@@ -97,4 +98,10 @@ if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx "
     echo "setup: adding the Rust target $target"
     rustup target add "$target" >/dev/null 2>&1 ||
         echo "setup: could not add it; the image will be built against glibc"
+fi
+
+# docker compose and a newer Engine, fetched now and not in the middle of a test. Without them the
+# other tests are worth running, and those that need them say what is missing.
+if [ "${1:-}" = --tests ] && ! "$(dirname "$0")/oracle.sh" engine >/dev/null; then
+    echo "setup: the tests beside docker compose 2.40 and on Docker Engine 28 will fail: see above" >&2
 fi

@@ -155,6 +155,8 @@ pub enum Reason {
     EngineUnreachable,
     /// An image could neither be found nor pulled.
     ImageUnavailable,
+    /// An image could not be built.
+    BuildFailed,
     /// Preparing failed: nothing that ran was touched.
     PrepareFailed,
     /// A new container did not start, stay up or become healthy; the old ones run again.
@@ -200,6 +202,7 @@ impl Reason {
             Self::Quarantined => "quarantined",
             Self::EngineUnreachable => "engine_unreachable",
             Self::ImageUnavailable => "image_unavailable",
+            Self::BuildFailed => "build_failed",
             Self::PrepareFailed => "prepare_failed",
             Self::RolledBack => "rolled_back",
             Self::RollbackIncomplete => "rollback_incomplete",

@@ -31,8 +31,8 @@ impl Calls {
         Self { runtime, docker }
     }
 
-    /// The four list calls of one look at a project.
-    pub(super) fn list(&self, project: &str) {
+    /// The four list calls of one look at a project of so many containers.
+    pub(super) fn list(&self, project: &str, size: usize) {
         let label = format!("com.docker.compose.project={project}");
         let filters = HashMap::from([("label", vec![label.as_str()])]);
         let containers = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
@@ -41,7 +41,7 @@ impl Calls {
         let images = ListImagesOptionsBuilder::new().build();
         self.runtime.block_on(async {
             let found = self.docker.list_containers(Some(containers)).await.unwrap();
-            assert_eq!(found.len(), super::SERVICES, "containers of `{project}`");
+            assert_eq!(found.len(), size, "containers of `{project}`");
             self.docker.list_networks(Some(networks)).await.unwrap();
             self.docker.list_volumes(Some(volumes)).await.unwrap();
             self.docker.list_images(Some(images)).await.unwrap();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::rounds::{few, medians, timed};
 use super::support::{Daemon, Engine, Roadstead, TempProject, wait_for};
 use super::table::{Row, Table};
 
@@ -75,9 +76,8 @@ fn look_at_checkouts(engine: &Engine, table: &mut Table) {
     );
     let roadstead = Roadstead::new(&engine.host(), &env_local);
     roadstead.run(&["deploy", "autodeploy"]).ok();
-    let time = super::median(7, |_| {
-        roadstead.run(&["plan", "autodeploy"]).ok();
-    });
+    let [time] =
+        medians(few(), &mut [&mut |_| timed(|| drop(roadstead.run(&["plan", "autodeploy"]).ok()))]);
     let what = format!("look at {CHECKOUTS} unchanged checkouts");
     table.add(Row::times(&what, time, None, None).aim("< 1 s", time < LOOK));
 }

@@ -3,6 +3,7 @@
 //! No policy: what to do stands in the plan. Every step is idempotent and journaled, so that a crash
 //! between any two is a normal case.
 
+mod build;
 mod hooks;
 mod journal;
 mod materials;
@@ -12,9 +13,10 @@ mod switch;
 mod teardown;
 mod watch;
 
+pub use self::build::{Builder, buildable};
 pub use self::journal::Journal;
 pub use self::materials::Materials;
-pub use self::pull::{due_by_age, platform_of, pull};
+pub use self::pull::{as_in_registry, due_by_age, platform_of, pull};
 use self::switch::Switch;
 pub use self::teardown::{Stopping, tear_down};
 pub use self::watch::{Gate, Watch};
@@ -215,6 +217,11 @@ async fn prepare(context: &Context<'_>, step: &Preparation) -> Result<()> {
         Preparation::PullImage { image } => {
             let platform = platform_of(project, image);
             pull(engine, &context.materials.client, image, platform).await
+        }
+        Preparation::BuildImage { service, .. } => {
+            let builder =
+                Builder::new(engine, &context.materials.client, &context.materials.builds).await;
+            builder.build_told(&project.services[service]).await
         }
         Preparation::RemoveLeftover { id, .. } => engine.remove(id).await,
     }

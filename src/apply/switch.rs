@@ -197,7 +197,7 @@ impl<'a, 'c> Switch<'a, 'c> {
                 hash: hashes.first().map_or("", String::as_str),
                 content: context.hashes.contents.get(&change.service).map(String::as_str),
                 number: change.number,
-                image_id: context.observed.images.get(&image).map_or("", String::as_str),
+                image_id: context.observed.images.get(&image).map_or("", |it| it.id.as_str()),
                 replaces: old,
                 revision: context.revision,
                 run: context.journal.run(),

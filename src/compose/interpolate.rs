@@ -283,6 +283,7 @@ mod tests {
             ("$$A $${A} a$ $-x $1 ^R$", "$A ${A} a$ $-x $1 ^R$"),
             ("${D}", "$A"),
             ("${A:-${U:?never}}", "a"),
+            ("${U:-{}", "{"),
             ("é$Aé", "éaé"),
         ] {
             check(text, expected);
@@ -293,7 +294,7 @@ mod tests {
     fn refuses_what_is_no_expression() {
         for text in [
             "${", "${}", "${ A}", "${A }", "${1}", "${a.b}", "${A!}", "${A/x/y}", "${A:0:1}",
-            "${U:=d}", "${U=d}", "${É}", "${A:", "${A:-", "${A:-{}", "${A",
+            "${U:=d}", "${U=d}", "${É}", "${A:", "${A:-", "${A",
         ] {
             let result = substitute(text, &lookup, &mut BTreeSet::new());
             assert!(matches!(result, Err(Failure::Invalid(_))), "{text}: {result:?}");

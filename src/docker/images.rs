@@ -133,7 +133,7 @@ impl Engine {
     /// # Errors
     ///
     /// When the call fails.
-    pub async fn identities(&self) -> Result<BTreeMap<String, Identity>> {
+    pub async fn images(&self) -> Result<BTreeMap<String, Identity>> {
         let manifests = self.api_version().await? >= IMAGE_MANIFESTS;
         let options = ListImagesOptions { manifests, ..Default::default() };
         let listed = self.docker()?.list_images(Some(options)).await.context("list images")?;

@@ -1,18 +1,14 @@
 //! The four list calls that observe a project.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use bollard::models::{ContainerSummary, EndpointSettings, MountPoint, PortSummary};
-use bollard::query_parameters::{
-    ListContainersOptions, ListImagesOptions, ListNetworksOptions, ListVolumesOptions,
-};
+use bollard::query_parameters::{ListContainersOptions, ListNetworksOptions, ListVolumesOptions};
 
 use super::Engine;
 use crate::plan::labels;
-use crate::plan::observed::{
-    Container, Health, Observed, Resource, State, exit_code_from_status, familiar,
-};
+use crate::plan::observed::{Container, Health, Observed, Resource, State, exit_code_from_status};
 use crate::plan::rivals::Claim;
 
 impl Engine {
@@ -84,23 +80,6 @@ impl Engine {
         };
         let volumes = listed.context("list volumes")?.volumes.unwrap_or_default();
         Ok(volumes.into_iter().map(resource).collect())
-    }
-
-    /// Image id by every reference that names it.
-    ///
-    /// # Errors
-    ///
-    /// When the call fails.
-    pub async fn images(&self) -> Result<BTreeMap<String, String>> {
-        let listed = self.docker()?.list_images(None::<ListImagesOptions>).await;
-        let mut images = BTreeMap::new();
-        for image in listed.context("list images")? {
-            for reference in image.repo_tags.iter().chain(&image.repo_digests) {
-                images.insert(familiar(reference), image.id.clone());
-            }
-            images.insert(image.id.clone(), image.id);
-        }
-        Ok(images)
     }
 }
 

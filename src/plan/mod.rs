@@ -109,6 +109,10 @@ pub struct Options {
     pub no_deps: bool,
     /// Images that are there and old enough to be pulled again.
     pub due: BTreeSet<String>,
+    /// Images that are what their registry has: `pull_policy: always` has nothing to pull.
+    pub as_in_registry: BTreeSet<String>,
+    /// Services whose images are built first.
+    pub builds: BTreeSet<String>,
     /// Gives replacements new anonymous volumes instead of those of the old containers.
     pub renew_anonymous_volumes: bool,
 }
@@ -165,6 +169,13 @@ pub enum Preparation {
     /// Pulls an image.
     PullImage {
         /// Reference as written.
+        image: String,
+    },
+    /// Builds the image of a service.
+    BuildImage {
+        /// The service.
+        service: String,
+        /// The name that the image gets.
         image: String,
     },
     /// Removes what an interrupted switch left.
@@ -301,6 +312,11 @@ impl Plan {
         self.prepare.iter().filter(|step| matches!(step, Preparation::PullImage { .. }))
     }
 
+    /// The images to build first, those that others may build on before them.
+    pub fn builds(&self) -> impl Iterator<Item = &Preparation> {
+        self.prepare.iter().filter(|step| matches!(step, Preparation::BuildImage { .. }))
+    }
+
     /// The plan of somebody who only wants containers to exist.
     #[must_use]
     pub fn without_starts(mut self) -> Self {
@@ -309,7 +325,14 @@ impl Plan {
         self
     }
 
-    /// The plan once its images are there.
+    /// The plan once its images are built.
+    #[must_use]
+    pub fn without_builds(mut self) -> Self {
+        self.prepare.retain(|step| !matches!(step, Preparation::BuildImage { .. }));
+        self
+    }
+
+    /// The plan once its images are pulled.
     #[must_use]
     pub fn without_pulls(mut self) -> Self {
         self.prepare.retain(|step| !matches!(step, Preparation::PullImage { .. }));

@@ -41,6 +41,7 @@ impl fmt::Display for Preparation {
             Self::CreateNetwork { name, .. } => write!(formatter, "create network {name}"),
             Self::CreateVolume { name, .. } => write!(formatter, "create volume {name}"),
             Self::PullImage { image } => write!(formatter, "pull image {image}"),
+            Self::BuildImage { image, .. } => write!(formatter, "build image {image}"),
             Self::RemoveLeftover { name, .. } => {
                 write!(formatter, "remove container {name} (left by an interrupted run)")
             }

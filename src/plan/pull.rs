@@ -1,6 +1,36 @@
-//! When an image is pulled.
+//! When an image is pulled, or built.
 
-use crate::compose::model::PullPolicy;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::observed::familiar;
+use crate::compose::model::{Project, PullPolicy};
+use crate::image::Identity;
+
+/// Services whose images are to be built now: those that are not there, and all that are only ever built
+/// where the revision is a new one. What did not change comes out of the builder's cache as the same
+/// image. Where the policy names a registry, it is asked first: `has_pulled`.
+pub fn builds_due(
+    project: &Project,
+    present: &BTreeMap<String, Identity>,
+    is_new_revision: bool,
+    has_pulled: bool,
+) -> BTreeSet<String> {
+    let buildable = project.services.values().filter(|it| it.build.is_some());
+    let due = buildable.filter(|service| {
+        let is_missing = !present.contains_key(&familiar(&service.image));
+        match service.pull_policy {
+            PullPolicy::Unset | PullPolicy::Build => is_new_revision || is_missing,
+            PullPolicy::Never => is_missing,
+            PullPolicy::Always
+            | PullPolicy::Missing
+            | PullPolicy::Refresh
+            | PullPolicy::Daily
+            | PullPolicy::Weekly
+            | PullPolicy::Every { .. } => has_pulled && is_missing,
+        }
+    });
+    due.map(|it| it.name.clone()).collect()
+}
 
 /// Whether an image is to be pulled now. `last_tagged` and `now` are seconds since the Unix epoch; an
 /// image whose last tag nobody knows counts as old.
@@ -22,6 +52,39 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::compose::model::{Build, Service};
+
+    #[test]
+    fn what_only_a_build_makes_is_built_with_each_revision() {
+        // Expected: as it is; at a new revision; absent; absent after a pull.
+        for (policy, expected) in [
+            (PullPolicy::Unset, [false, true, true, true]),
+            (PullPolicy::Build, [false, true, true, true]),
+            (PullPolicy::Never, [false, false, true, true]),
+            (PullPolicy::Missing, [false, false, false, true]),
+            (PullPolicy::Always, [false, false, false, true]),
+            (PullPolicy::Daily, [false, false, false, true]),
+        ] {
+            let service = Service {
+                name: "web".to_owned(),
+                image: "app".to_owned(),
+                build: Some(Build::default()),
+                pull_policy: policy.clone(),
+                ..Service::default()
+            };
+            let mut project = Project::default();
+            project.services.insert("web".to_owned(), service);
+            let there = [("app:latest".to_owned(), Identity::default())].into();
+            let gone = BTreeMap::new();
+            let found = [(&there, false, false), (&there, true, false), (&gone, false, false)]
+                .into_iter()
+                .chain([(&gone, false, true)])
+                .map(|(present, is_new, has_pulled)| {
+                    !builds_due(&project, present, is_new, has_pulled).is_empty()
+                });
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{policy:?}");
+        }
+    }
 
     #[test]
     fn every_policy_has_its_time() {

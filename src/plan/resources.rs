@@ -97,24 +97,32 @@ fn definition(it: &Resource, key_label: &str, current: Option<&Vec<String>>) -> 
     if is_current { Definition::Same } else { Definition::Changed }
 }
 
+/// Builds what the caller found to be due, pulls what is missing or old.
 pub(super) fn plan_image(
     desired: &Desired<'_>,
     service: &Service,
     observed: &Observed,
     plan: &mut Plan,
 ) {
-    let present = observed.images.contains_key(&familiar(&service.image));
-    let wanted = match &service.pull_policy {
+    let image = service.image.clone();
+    let present = observed.images.contains_key(&familiar(&image));
+    let is_built = desired.options.builds.contains(&service.name);
+    let is_pulled = match &service.pull_policy {
         // What can be built is built.
         PullPolicy::Unset if service.build.is_some() => false,
+        PullPolicy::Always => !present || !desired.options.as_in_registry.contains(&image),
         // Time is not ours to read: the caller has looked.
         PullPolicy::Daily | PullPolicy::Weekly | PullPolicy::Every { .. } => {
-            !present || desired.options.due.contains(&service.image)
+            !present || desired.options.due.contains(&image)
         }
         policy => pull_due(policy, present, None, 0),
     };
-    let step = Preparation::PullImage { image: service.image.clone() };
-    if wanted && service.replicas() > 0 && !plan.prepare.contains(&step) {
+    let step = match (is_built, is_pulled) {
+        (true, _) => Preparation::BuildImage { service: service.name.clone(), image },
+        (false, true) => Preparation::PullImage { image },
+        (false, false) => return,
+    };
+    if service.replicas() > 0 && !plan.prepare.contains(&step) {
         plan.prepare.push(step);
     }
 }

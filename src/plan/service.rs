@@ -299,7 +299,8 @@ impl<'a> Scope<'a> {
             return Some("content of a secret or config changed".to_owned());
         }
         let image = self.observed.images.get(&familiar(&self.service.image));
-        if image.is_some_and(|id| *id != container.image_id) {
+        let made_from = [container.image_id.as_str(), container.label(labels::IMAGE)];
+        if image.is_some_and(|image| !image.is_one_of(&made_from)) {
             return Some(format!("image {} changed", self.service.image));
         }
         if let Some(name) = self.detached_network(container) {

@@ -3,21 +3,20 @@
 //! Everything that can fail safely comes before anything that touches what runs.
 
 mod checkouts;
+mod images;
 mod prospect;
 mod recover;
 
 use self::checkouts::{advance, go_back};
-use self::prospect::make_plan;
+use self::images::Images;
 pub use self::prospect::{Prospect, Stopped, prospect};
 pub use self::recover::{directories, recover};
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,9 +25,8 @@ use crate::apply::{self, Journal, Left, Waiting, seconds};
 use crate::docker::{Engine, is_unreachable};
 use crate::git::Git;
 use crate::job::{Deploy, Job, Reader};
+use crate::plan::Plan;
 use crate::plan::host_paths::HostPaths;
-use crate::plan::observed::Observed;
-use crate::plan::{Plan, Preparation};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::source::Revision;
 use crate::store::{Applied, Quarantine, Store};
@@ -126,18 +124,31 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
         return nothing_to_do(world, &journal, prospect, &prospect.plan).await;
     }
     info!("plan for {} at {revision}: {}", prospect.project.name, prospect.plan.summary());
-    let (observed, plan) = match pull(world, run, prospect, &journal).await {
-        Ok(pulled) => pulled,
-        Err(ending) => return ending,
-    };
-    if plan.is_empty() {
-        return nothing_to_do(world, &journal, prospect, &plan).await;
+    let mut images = Images::new(world, run, prospect, &journal);
+    if let Err(ending) = images.pull().await {
+        return ending;
+    }
+    if images.plan.is_empty() {
+        return nothing_to_do(world, &journal, prospect, &images.plan).await;
     }
     if let Err(ending) = advance(world, &journal, prospect).await {
         return ending;
     }
+    if let Err(mut ending) = images.build().await {
+        if let Err(error) = go_back(world, &journal, &prospect.advances).await {
+            ending.message = format!("{}; {error:#}", ending.message);
+        }
+        return ending;
+    }
+    let Images { observed, plan, .. } = &images;
+    if plan.is_empty() {
+        return settled(prospect, plan);
+    }
     let undo = || -> futures_util::future::BoxFuture<'_, Result<()>> {
-        Box::pin(go_back(world, &journal, &prospect.advances))
+        Box::pin(async {
+            images.tag_back().await;
+            go_back(world, &journal, &prospect.advances).await
+        })
     };
     let gate = run.deploy.health;
     let context = apply::Context {
@@ -145,7 +156,7 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
         project: &prospect.project,
         hashes: &prospect.hashes,
         materials: &prospect.materials,
-        observed: &observed,
+        observed,
         revision: &revision.to_string(),
         journal: &journal,
         wait: Waiting { within: gate.within, stable_for: gate.stable_for, healthy: true },
@@ -154,7 +165,7 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
         cancel: run.cancel,
         undo: Some(&undo),
     };
-    match apply::apply(&context, &plan).await {
+    match apply::apply(&context, plan).await {
         Ok(()) => {
             let message = format!("{revision} applied in {}: {}", seconds(started), plan.summary());
             Ending::new(Outcome::Succeeded, Reason::Applied, message)
@@ -174,6 +185,10 @@ async fn nothing_to_do(
     if let Err(ending) = advance(world, journal, prospect).await {
         return ending;
     }
+    settled(prospect, plan)
+}
+
+fn settled(prospect: &Prospect, plan: &Plan) -> Ending {
     let revision = &prospect.revision;
     let sick: Vec<&str> = prospect.sick().collect();
     if !sick.is_empty() {
@@ -183,9 +198,7 @@ async fn nothing_to_do(
         );
         return Ending::new(Outcome::Failed, Reason::Unhealthy, message);
     }
-    let applied = prospect.applied.as_ref();
-    let is_new = !applied.is_some_and(|it| it.revision.same_commits(revision));
-    let outcome = if is_new { Outcome::Succeeded } else { Outcome::Unchanged };
+    let outcome = if prospect.is_new() { Outcome::Succeeded } else { Outcome::Unchanged };
     let message = format!("{revision}: {} containers, nothing to do", plan.unchanged);
     Ending::new(outcome, Reason::Converged, message)
 }
@@ -213,64 +226,11 @@ fn failed(run: &DeployRun<'_>, revision: &Revision, failure: &apply::Failure) ->
     Ending::new(outcome, reason, format!("{revision} failed: {error:#}; {after}"))
 }
 
-/// Pulls what is missing and plans again: what was pulled may be another image than the one that runs.
-async fn pull(
-    world: &World,
-    run: &DeployRun<'_>,
-    prospect: &Prospect,
-    journal: &Journal,
-) -> Result<(Observed, Plan), Ending> {
-    let pulls: Vec<&Preparation> = prospect.plan.pulls().collect();
-    if pulls.is_empty() {
-        return Ok((prospect.observed.clone(), prospect.plan.clone()));
-    }
-    let pulled = join_all(pulls.into_iter().map(|step| pull_one(world, journal, prospect, step)));
-    // A pull can take an hour; nothing is touched yet, so it may be dropped at once.
-    let pulled = tokio::select! {
-        pulled = pulled => pulled.into_iter().collect::<Result<()>>(),
-        () = run.cancel.cancelled() => {
-            let message = "stopped while pulling images; nothing was touched";
-            return Err(Ending::new(Outcome::Cancelled, Reason::Shutdown, message));
-        }
-    };
-    pulled.map_err(|error| {
-        let reason = if is_unreachable(&error) {
-            Reason::EngineUnreachable
-        } else {
-            Reason::ImageUnavailable
-        };
-        let message = format!("{error:#}; nothing that ran was touched");
-        Ending::new(Outcome::Failed, reason, message)
-    })?;
-    let mut observed = prospect.observed.clone();
-    observed.images = world.engine.images().await.map_err(|error| engine_ending(&error))?;
-    let plan =
-        make_plan(&prospect.project, &prospect.hashes, run.deploy, (&observed, BTreeSet::new()))?;
-    Ok((observed, plan.without_pulls()))
-}
-
-async fn pull_one(
-    world: &World,
-    journal: &Journal,
-    prospect: &Prospect,
-    step: &Preparation,
-) -> Result<()> {
-    let Preparation::PullImage { image } = step else { return Ok(()) };
-    let started = Instant::now();
-    let platform = apply::platform_of(&prospect.project, image);
-    let work = apply::pull(&world.engine, &prospect.materials.client, image, platform);
-    journal.step(step, work).await?;
-    info!("{step}: done in {}", seconds(started));
-    Ok(())
-}
-
 /// Writes down what follows from an ending: the applied revision, or a quarantine.
 async fn record(world: &World, run: &DeployRun<'_>, prospect: &Prospect, ending: &Ending) {
     let job = &run.job.name;
-    let applied = prospect.applied.as_ref();
     // A revision that ran well before is not to blame for a failure to bring it back; and where
     // nothing was touched, another try costs nothing.
-    let is_new = !applied.is_some_and(|it| it.revision.same_commits(&prospect.revision));
     let recorded = match (ending.outcome, ending.reason) {
         (Outcome::Succeeded, _) => {
             let applied = Applied {
@@ -285,9 +245,13 @@ async fn record(world: &World, run: &DeployRun<'_>, prospect: &Prospect, ending:
             }
         }
         (Outcome::Unchanged, _) => run.store.lift_quarantine(job).await,
-        (Outcome::Failed, Reason::RolledBack | Reason::RollbackIncomplete | Reason::TimedOut)
-            if is_new =>
-        {
+        (
+            Outcome::Failed,
+            Reason::RolledBack
+            | Reason::RollbackIncomplete
+            | Reason::BuildFailed
+            | Reason::TimedOut,
+        ) if prospect.is_new() => {
             let quarantine = Quarantine {
                 revision: prospect.revision.clone(),
                 run: run.run,

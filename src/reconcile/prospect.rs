@@ -15,6 +15,7 @@ use crate::compose::{self, Files, Request};
 use crate::git::{Look, View};
 use crate::job::{Deploy, Job, Reader};
 use crate::plan::observed::{Container, Health, Observed, State};
+use crate::plan::pull::builds_due;
 use crate::plan::{self, Desired, Hashes, Options, Plan};
 use crate::registry::ClientConfig;
 use crate::run::{Ending, Outcome, Reason, Trigger};
@@ -79,14 +80,30 @@ pub async fn prospect(
     let (project, hashes, materials) = load(world, deploy, &revision).await.map_err(about)?;
     let observed = world.engine.observe(&project.name).await;
     let observed = observed.map_err(|error| about(engine_ending(&error)))?;
-    let due = apply::due_by_age(&world.engine, &project, &observed, (world.now)().timestamp());
-    let due = due.await.map_err(|error| about(engine_ending(&error)))?;
+    let pulls = apply::due_by_age(&world.engine, &project, &observed, (world.now)().timestamp());
+    let pulls = pulls.await.map_err(|error| about(engine_ending(&error)))?;
+    let is_new = is_new(applied.as_ref(), &revision);
+    let due = Due {
+        pulls,
+        as_in_registry: apply::as_in_registry(&materials.client, &project, &observed).await,
+        builds: builds_due(&project, &observed.images, is_new, false),
+    };
     let plan = make_plan(&project, &hashes, deploy, (&observed, due)).map_err(about)?;
     let advances = advances_of(&deploy.sources, &looks, applied.as_ref());
     Ok(Prospect { revision, applied, advances, project, hashes, materials, observed, plan })
 }
 
+/// Whether a revision differs from what was applied last.
+fn is_new(applied: Option<&Applied>, revision: &Revision) -> bool {
+    !applied.is_some_and(|it| it.revision.same_commits(revision))
+}
+
 impl Prospect {
+    /// Whether the revision differs from what was applied last.
+    pub(super) fn is_new(&self) -> bool {
+        is_new(self.applied.as_ref(), &self.revision)
+    }
+
     /// Names of the project's containers that run and are not well.
     pub(super) fn sick(&self) -> impl Iterator<Item = &str> {
         let ours =
@@ -244,7 +261,7 @@ fn gather(
     };
     let client = ClientConfig::load(variables).map_err(blocked)?;
     let read = |path: &str| view.read_bytes(Path::new(path));
-    Materials::gather(project, client, engine_host, &read).map_err(blocked)
+    Materials::gather(project, (variables, client), engine_host, &read).map_err(blocked)
 }
 
 /// The project, and the settings it was loaded with.
@@ -274,14 +291,27 @@ fn load_from(
     Ok((project, configuration.settings))
 }
 
+/// Images that are to be had anew though they may be there.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// Images to pull.
+    pub(super) pulls: BTreeSet<String>,
+    /// Images that need no pull: see [`Options::as_in_registry`].
+    pub(super) as_in_registry: BTreeSet<String>,
+    /// Services to build.
+    pub(super) builds: BTreeSet<String>,
+}
+
 pub(super) fn make_plan(
     project: &Project,
     hashes: &Hashes,
     deploy: &Deploy,
-    (observed, due): (&Observed, BTreeSet<String>),
+    (observed, due): (&Observed, Due),
 ) -> Result<Plan, Ending> {
     let remove_orphans = deploy.remove_orphans;
-    let options = Options { remove_orphans, due, ..Options::default() };
+    let Due { pulls, as_in_registry, builds } = due;
+    let options =
+        Options { remove_orphans, due: pulls, as_in_registry, builds, ..Options::default() };
     plan::plan(&Desired { project, hashes, options: &options }, observed)
         .map_err(|refusal| Ending::new(Outcome::Blocked, Reason::NeedsPerson, refusal.to_string()))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use roadstead::compose::model::{Build, Project};
-use roadstead::docker::{Engine as Client, ImageBuild, Progress};
+use roadstead::docker::{BuildSurroundings, Engine as Client, ImageBuild, Progress};
 
 use crate::support::{Engine, Scene, unique, write_files};
 
@@ -29,14 +29,14 @@ async fn build(name: &str, how: &Build) -> (Result<String, String>, String) {
             said.push_str(&text);
         }
     };
+    let switched_off = [("DOCKER_BUILDKIT".to_owned(), "0".to_owned())].into();
     let wanted = ImageBuild {
         service: "web",
         build: how,
-        project: &Project::default(),
+        surroundings: &BuildSurroundings::of(&Project::default(), &switched_off),
         image: name,
         platform: None,
         arguments: &BTreeMap::new(),
-        environment: &[("DOCKER_BUILDKIT".to_owned(), "0".to_owned())].into(),
         credentials: &BTreeMap::new(),
     };
     let ended = client.build(&wanted, &mut note).await;

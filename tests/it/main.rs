@@ -16,6 +16,7 @@ mod converge;
 mod crash;
 mod create_bodies;
 mod deploy;
+mod deploy_builds;
 #[path = "../git_world/mod.rs"]
 #[expect(
     dead_code,
@@ -25,6 +26,7 @@ mod deploy;
 )]
 mod git_world;
 mod image;
+mod interop;
 mod jobs;
 mod registry;
 mod rig;

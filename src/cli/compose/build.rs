@@ -8,13 +8,14 @@ use clap::Args;
 
 use super::progress::Standing;
 use super::registries::client_config;
+use super::up::Found;
 use super::{Session, load_project};
+use crate::apply::{self, Builder};
 use crate::cli::Usage;
-use crate::compose::model::{Project, PullPolicy, Service};
-use crate::docker::{self, ImageBuild};
-use crate::image::Credentials;
-use crate::plan::observed::familiar;
+use crate::compose::model::{PullPolicy, Service};
+use crate::docker::{self, BuildSurroundings};
 use crate::plan::order;
+use crate::plan::pull::builds_due;
 
 /// Arguments of `build`.
 #[derive(Debug, Default, Args)]
@@ -40,18 +41,6 @@ pub(super) struct Build {
     services: Vec<String>,
 }
 
-/// What builds have in common.
-struct Builds<'a> {
-    session: &'a Session,
-    project: &'a Project,
-    how: &'a Build,
-    /// From the command line: they win over those of the files.
-    arguments: BTreeMap<String, String>,
-    /// From the docker client's configuration: those of the files win over them.
-    proxies: BTreeMap<String, String>,
-    credentials: BTreeMap<String, Credentials>,
-}
-
 /// Builds the images of services.
 pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     let project = load_project(&session.request)?;
@@ -67,118 +56,72 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
         let is_named = asked.is_empty() || asked.contains(&service.name) || how.with_dependencies;
         chosen.contains(service.name.as_str()) && is_named
     };
-    let wanted = buildable(&project, is_wanted);
+    let wanted = apply::buildable(&project, is_wanted);
     if wanted.is_empty() {
         tracing::warn!("no service to build: none of them has `build`");
     }
-    build_all(session, &project, &wanted, how).await?;
+    let surroundings = BuildSurroundings::of(&project, &session.request.variables);
+    build_all(session, &surroundings, &wanted, how).await?;
     Ok(0)
 }
 
 /// Builds the images of these services and of what they depend on (of all where none is named), where
-/// they are missing or to be built each time. Tells whether there was one. Contexts are read here: the
-/// project may be the host's or ours.
+/// they are missing or to be built each time. Tells whether there was one. Contexts are read here.
 pub(super) async fn build_missing(
     session: &Session,
-    project: &Project,
+    found: &Found,
     asked: &BTreeSet<String>,
-    present: &BTreeMap<String, String>,
 ) -> Result<bool> {
+    let project = &found.project;
     let chosen = order::selected(project, asked, true);
+    let due = builds_due(project, &found.observed.images, false, false);
     let is_wanted = |service: &Service| {
-        let is_there = present.contains_key(&familiar(&service.image));
-        let is_due = service.pull_policy == PullPolicy::Build || !is_there;
+        let is_due = service.pull_policy == PullPolicy::Build || due.contains(&service.name);
         is_due && chosen.contains(service.name.as_str())
     };
-    let wanted = buildable(project, is_wanted);
-    build_all(session, project, &wanted, &Build::default()).await?;
+    let wanted = apply::buildable(project, is_wanted);
+    build_all(session, &found.materials.builds, &wanted, &Build::default()).await?;
     Ok(!wanted.is_empty())
 }
 
-/// Services with a `build`, dependencies first: one may build on the image of another.
-fn buildable(project: &Project, is_wanted: impl Fn(&Service) -> bool) -> Vec<&Service> {
-    let ordered: Vec<_> = order::images_first(project)
-        .into_iter()
-        .filter_map(|name| project.services.get(name))
-        .filter(|it| it.build.is_some())
-        .collect();
-    let mut wanted: BTreeSet<&str> = BTreeSet::new();
-    // From the last on: what one is built on comes before it, and is wanted with it.
-    for service in ordered.iter().rev() {
-        if is_wanted(service) || wanted.contains(service.name.as_str()) {
-            wanted.insert(&service.name);
-            wanted.extend(order::built_upon(project, &service.name));
-        }
-    }
-    ordered.into_iter().filter(|it| wanted.contains(it.name.as_str())).collect()
+/// Builds the image of one service.
+pub(super) async fn build_one(session: &Session, found: &Found, service: &Service) -> Result<()> {
+    build_all(session, &found.materials.builds, &[service], &Build::default()).await
 }
 
 async fn build_all(
     session: &Session,
-    project: &Project,
+    surroundings: &BuildSurroundings,
     services: &[&Service],
     how: &Build,
 ) -> Result<()> {
     if services.is_empty() {
         return Ok(());
     }
-    let mut refused = Vec::new();
-    for service in services {
-        refused.extend(session.engine.unbuildable(service, &session.request.variables).await?);
-    }
+    let refused = session.engine.unbuildable(services, surroundings).await?;
     if !refused.is_empty() {
         bail!(Usage(refused.join("\n")));
     }
-    let config = client_config(session)?;
-    let builds = Builds {
-        session,
-        project,
-        how,
-        arguments: arguments(&how.args, &session.request.variables),
-        proxies: config.proxy_variables(session.engine.host()),
-        credentials: config.all_credentials().await,
-    };
+    let mut builder = Builder::new(&session.engine, &client_config(session)?, surroundings).await;
+    builder.arguments = arguments(&how.args, &session.request.variables);
+    (builder.no_cache, builder.pull) = (how.no_cache, how.pull);
+    let progress = session.progress;
     for service in services {
-        builds.one(service).await?;
-    }
-    Ok(())
-}
-
-impl Builds<'_> {
-    async fn one(&self, service: &Service) -> Result<()> {
-        let Some(mut build) = service.build.clone() else { return Ok(()) };
-        let progress = self.session.progress;
         progress.tell(&service.name, Standing::Working, "Building", "");
-        if !self.session.dry_run {
-            build.no_cache |= self.how.no_cache;
-            build.pull |= self.how.pull;
-            for (name, value) in &self.proxies {
-                build.args.entry(name.clone()).or_insert_with(|| Some(value.clone()));
-            }
-            let wanted = ImageBuild {
-                service: &service.name,
-                build: &build,
-                project: self.project,
-                image: &service.image,
-                platform: service.platform.as_deref(),
-                arguments: &self.arguments,
-                environment: &self.session.request.variables,
-                credentials: &self.credentials,
-            };
-            let quiet = self.how.quiet;
+        if !session.dry_run {
             let mut sink = |said: docker::Progress| {
-                if !quiet {
+                if !how.quiet {
                     show(&said);
                 }
             };
-            if let Err(error) = self.session.engine.build(&wanted, &mut sink).await {
+            if let Err(error) = builder.build(service, &mut sink).await {
                 progress.tell(&service.name, Standing::Failed, "Error", "");
                 return Err(error);
             }
         }
         progress.tell(&service.name, Standing::Done, "Built", "");
-        Ok(())
     }
+    Ok(())
 }
 
 /// Output is what somebody may want to keep: it goes to stdout, as docker compose's does.

@@ -1,6 +1,6 @@
 //! `compose ls`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -34,7 +34,8 @@ pub(super) struct Ls {
 #[derive(Default)]
 struct Row {
     states: BTreeMap<&'static str, usize>,
-    files: BTreeSet<String>,
+    /// In the order of the labels.
+    files: Vec<String>,
 }
 
 /// Lists the projects on the Engine.
@@ -84,8 +85,11 @@ fn projects(listed: &[Listed]) -> BTreeMap<&str, Row> {
     for Listed { container, .. } in listed {
         let row = projects.entry(container.label(labels::PROJECT)).or_default();
         *row.states.entry(container.state.as_str()).or_default() += 1;
-        let files = container.label(labels::CONFIG_FILES).split(',');
-        row.files.extend(files.filter(|it| !it.is_empty()).map(str::to_owned));
+        for file in container.label(labels::CONFIG_FILES).split(',') {
+            if !file.is_empty() && row.files.iter().all(|it| it != file) {
+                row.files.push(file.to_owned());
+            }
+        }
     }
     projects
 }
@@ -100,6 +104,6 @@ impl Row {
         if self.files.is_empty() {
             return "N/A".to_owned();
         }
-        self.files.iter().cloned().collect::<Vec<_>>().join(",")
+        self.files.join(",")
     }
 }

@@ -138,6 +138,15 @@ impl Target {
         self.project.as_ref().is_none_or(|it| it.services.contains_key(service))
     }
 
+    /// Leaves out the services with `attach: false`, whose output is for those who name them.
+    pub(super) fn leave_out_detached(&mut self) {
+        if let Some(project) = &mut self.project
+            && project.services.values().any(|it| it.attach != Some(false))
+        {
+            project.services.retain(|_, it| it.attach != Some(false));
+        }
+    }
+
     fn not_running(&self, service: &str, index: Option<u32>, all: &[Container]) -> anyhow::Error {
         let same: Vec<_> = all.iter().filter(|it| it.service() == service).collect();
         let number = index.map_or_else(String::new, |it| format!(" container #{it}"));

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
-use super::build::build_missing;
+use super::build::{self, build_missing};
 use super::{Session, flag, load_project, registries};
 use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
 use crate::cli::output::print;
@@ -106,9 +106,7 @@ async fn converge(
         return Ok(0);
     }
     let builds = !changes.no_build;
-    if builds
-        && build_missing(session, &found.project, &options.services, &found.observed.images).await?
-    {
+    if builds && build_missing(session, &found, &options.services).await? {
         found.observed.images = engine.images().await?;
         plan = make(&found)?;
     }
@@ -205,7 +203,8 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
             let project = load_project(&request)?;
             let client = ClientConfig::load(&request.variables)?;
             let read = |path: &str| std::fs::read(path);
-            let materials = Materials::gather(&project, client, &host, &read)?;
+            let materials =
+                Materials::gather(&project, (&request.variables, client), &host, &read)?;
             anyhow::Ok((project, materials))
         })
     };
@@ -258,7 +257,12 @@ pub(super) async fn pull(session: &Session, found: &Found, plan: &Plan) -> Resul
         let service = services.next().map_or(image.as_str(), |it| it.name.as_str());
         let platform = apply::platform_of(&found.project, image).map(str::to_owned);
         let client = &found.materials.client;
-        registries::pull(session, client, (service, image), platform).await?;
+        let pulled = registries::pull(session, client, (service, image), platform).await;
+        let Err(error) = pulled else { continue };
+        let mut services = found.project.services.values().filter(|it| it.image == *image);
+        let Some(service) = services.find(|it| it.build.is_some()) else { return Err(error) };
+        tracing::warn!("{error:#}: it is built instead");
+        build::build_one(session, found, service).await?;
     }
     Ok(())
 }

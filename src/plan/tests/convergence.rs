@@ -126,7 +126,9 @@ impl World {
                 let hash = case.hashes.volumes[key][0].clone();
                 self.observed.volumes.push(resource(name, labels::VOLUME, &hash));
             }
-            Preparation::PullImage { .. } => panic!("every image is there"),
+            Preparation::PullImage { .. } | Preparation::BuildImage { .. } => {
+                panic!("every image is there")
+            }
             Preparation::RemoveLeftover { id, .. } => {
                 let position = self.position(id);
                 self.observed.containers.remove(position);
@@ -151,7 +153,7 @@ impl World {
             _ => None,
         };
         let service = &case.project.services[&change.service];
-        let image_id = self.observed.images["nginx:latest"].clone();
+        let image_id = self.observed.images["nginx:latest"].id.clone();
         let name = first_name(change, &case.observed, plan);
         self.assert_free(&name);
         let provenance = Provenance {
@@ -321,7 +323,7 @@ impl World {
         }
         case.hashes.services = Hashes::of(&case.project, case.hashes.to_write).services;
         self.observed.images =
-            [("nginx:latest".to_owned(), format!("sha256:{}", wish.image))].into();
+            [("nginx:latest".to_owned(), identity(&format!("sha256:{}", wish.image)))].into();
         case.observed = self.observed.clone();
         case
     }

@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use super::observed::{Container, Health, Observed, Resource, State};
 use super::{Desired, Hashes, Options, Recreate, labels, plan};
 use crate::compose::model::{
-    Condition, Dependency, Deploy, Mount, MountKind, Network, Project, PullPolicy, RestartPolicy,
-    Service, ServiceNetwork, Volume,
+    Build, Condition, Dependency, Deploy, Mount, MountKind, Network, Project, PullPolicy,
+    RestartPolicy, Service, ServiceNetwork, Volume,
 };
+use crate::image::Identity;
 
 /// A project `p` with one service `web`, and the Engine as it is when nothing is to do.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ impl Case {
         };
         let observed = Observed {
             networks: vec![resource("p_default", labels::NETWORK, "network-hash")],
-            images: [("nginx:latest".to_owned(), "sha256:one".to_owned())].into(),
+            images: [("nginx:latest".to_owned(), identity("sha256:one"))].into(),
             ..Observed::default()
         };
         Self { project, hashes, observed, options: Options::default() }
@@ -101,7 +102,12 @@ impl Case {
         Container {
             id: id(&format!("{service}{number}")),
             name: format!("p-{service}-{number}"),
-            image_id: self.observed.images.get("nginx:latest").cloned().unwrap_or_default(),
+            image_id: self
+                .observed
+                .images
+                .get("nginx:latest")
+                .map(|it| it.id.clone())
+                .unwrap_or_default(),
             state: State::Running,
             labels: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             networks: [("p_default".to_owned(), id("p_default"))].into(),
@@ -135,6 +141,10 @@ impl Case {
 }
 
 /// An id as long as the Engine's that begins with `seed`.
+fn identity(id: &str) -> Identity {
+    Identity { id: id.to_owned(), ..Identity::default() }
+}
+
 fn id(seed: &str) -> String {
     format!("{seed:0<64}")
 }

@@ -1,6 +1,6 @@
 //! What waits for what, what restarts with what, and work that is done.
 
-use super::{Do, ROW, Row, check};
+use super::{Do, ROW, Row, check, check_on_both};
 
 const DONE: &str = "services: {job: {image: APP, network_mode: none, command: ['true']}, web: {image: APP, network_mode: none, depends_on: {job: {condition: service_completed_successfully}}}}";
 
@@ -120,7 +120,7 @@ fn conditions_hold_what_waits_for_them() {
 
 #[test]
 fn work_that_is_done_is_not_done_again() {
-    check(&[
+    check_on_both(&[
         Row {
             name: "done and unchanged",
             before: DONE,

@@ -26,7 +26,7 @@ struct Case {
 
 fn die_and_converge(case: &Case, (method, path, hold): Death) {
     let name = format!("{}, at {method} {path} ({hold:?})", case.name);
-    let world = World::new(&[]);
+    let world = World::new(Engine::shared(), &[]);
     world.write("compose.yml", case.before);
     world.up("").ok();
     let before = world.see();
@@ -139,7 +139,7 @@ fn a_swap_of_ports_that_is_cut_short_is_finished() {
 
 #[test]
 fn leftovers_of_a_first_up_are_used() {
-    let world = World::new(&[]);
+    let world = World::new(Engine::shared(), &[]);
     world.make(&Do::Write(
         "compose.yml",
         "services: {web: {image: APP}, db: {image: APP, depends_on: [web]}}",

@@ -2,7 +2,7 @@
 
 use super::settle;
 use super::world::World;
-use crate::support::Scene;
+use crate::support::{Engine, Scene};
 
 /// What it shows, `compose.yml` before and after a push, whether the deploy succeeds, and what moved.
 struct Push {
@@ -15,7 +15,7 @@ struct Push {
 
 fn run(push: &Push) {
     // Gives the name, and looks; the deploys are the scene's.
-    let world = World::new(&[]);
+    let world = World::new(Engine::shared(), &[]);
     let text = |text: &str| world.text(&format!("name: PROJECT\n{text}"));
     let scene = Scene::new(&[("compose.yml", &text(push.before))]);
     scene.deploy().ok();
@@ -81,7 +81,7 @@ fn a_push_moves_what_it_changed() {
         },
     ];
     // One engine for all, started before they race for it.
-    crate::support::Engine::shared();
+    Engine::shared();
     for rows in rows.chunks(3) {
         std::thread::scope(|scope| {
             let threads: Vec<_> = rows.iter().map(|row| (row, scope.spawn(|| run(row)))).collect();

@@ -25,12 +25,13 @@ mod namespaces;
 mod networks;
 mod orphans;
 mod ports;
+mod releases;
 mod scale;
 mod selection;
 mod states;
 mod unchanged;
 mod volumes;
-mod world;
+pub(crate) mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -91,7 +92,7 @@ const ROW: Row = Row {
 
 /// Something that happens to a world. A failure fails the row.
 #[derive(Clone, Copy, Debug)]
-enum Do {
+pub(crate) enum Do {
     /// The docker client with these arguments.
     Docker(&'static str),
     /// A shell in a container: its name, and the script.
@@ -190,7 +191,7 @@ fn run(engine: &'static Engine, row: &Row) {
 }
 
 /// Waits until what moved since `before` is what was expected.
-fn settle(world: &World, name: &str, before: &Seen, expected: &str, said: &str) -> Seen {
+pub(crate) fn settle(world: &World, name: &str, before: &Seen, expected: &str, said: &str) -> Seen {
     let (expected, begun) = (world::items(&world.text(expected)), Instant::now());
     loop {
         let seen = world.see();

@@ -1,6 +1,6 @@
 //! Networks: a definition changes under what is attached to it, and nobody loses a name or an address.
 
-use super::{Do, ROW, Row, check};
+use super::{Do, ROW, Row, check, check_on_both};
 
 /// Two services on the default network, which is defined by what is between.
 macro_rules! on_default {
@@ -23,7 +23,7 @@ const NAMES_RESOLVE: [(&str, &str); 4] = [
 
 #[test]
 fn a_network_made_anew_keeps_what_is_attached() {
-    check(&[
+    check_on_both(&[
         Row {
             name: "a label",
             before: on_default!("{}"),

@@ -20,8 +20,10 @@ use crate::support::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One project directory. Dropped, everything whose name has the project's in it goes.
-pub(super) struct World {
-    pub(super) proxy: CountingProxy,
+pub(crate) struct World {
+    pub(crate) proxy: CountingProxy,
+    /// Variables of both programs.
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
     engine: &'static Engine,
     directory: TempDir,
     words: Vec<(&'static str, String)>,
@@ -29,7 +31,7 @@ pub(super) struct World {
 
 /// What there is: by name, the name without the project's.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     containers: BTreeMap<String, Container>,
     networks: BTreeMap<String, String>,
     volumes: BTreeMap<String, String>,
@@ -48,7 +50,7 @@ struct Container {
 
 impl World {
     /// A project of these files on an engine; nothing is brought up.
-    pub(super) fn new(engine: &'static Engine, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(engine: &'static Engine, files: &[(&str, &str)]) -> Self {
         // The last letter keeps one name from being the beginning of another.
         let project = format!("{}x", unique("cv"));
         let (net1, net2) = (engine.subnet(), engine.subnet());
@@ -63,7 +65,8 @@ impl World {
             ("OWN", format!("rs-test/{project}")),
         ];
         let proxy = CountingProxy::new(engine.socket());
-        let world = Self { proxy, engine, directory: tempfile::tempdir().unwrap(), words };
+        let (environment, directory) = (Vec::new(), tempfile::tempdir().unwrap());
+        let world = Self { proxy, environment, engine, directory, words };
         std::fs::create_dir(world.path()).unwrap();
         for (path, text) in files {
             world.write(path, text);
@@ -80,12 +83,12 @@ impl World {
     }
 
     /// A text with the row's words in it.
-    pub(super) fn text(&self, text: &str) -> String {
+    pub(crate) fn text(&self, text: &str) -> String {
         let words = self.words.iter();
         words.fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
     }
 
-    pub(super) fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         write_files(&self.path(), &[(path, &self.text(text))]);
     }
 
@@ -94,23 +97,36 @@ impl World {
         self.compose(&format!("up -d {arguments}"))
     }
 
-    fn compose(&self, arguments: &str) -> Output {
+    /// `roadstead compose` with these arguments.
+    pub(crate) fn compose(&self, arguments: &str) -> Output {
         output(&mut self.command(arguments))
+    }
+
+    /// `docker compose` with these arguments.
+    pub(crate) fn oracle(&self, arguments: &str) -> Output {
+        let mut command = Command::new(oracle());
+        command.args(words(&self.text(arguments))).current_dir(self.path());
+        self.surround(&mut command);
+        output(command.env("DOCKER_HOST", self.engine.host()))
     }
 
     /// `roadstead compose` with these arguments, through the proxy.
     pub(super) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(roadstead::program());
         command.arg("compose").args(words(&self.text(arguments))).current_dir(self.path());
-        command
-            .env_clear()
-            .env("HOME", self.directory.path())
-            .env("DOCKER_HOST", self.proxy.host());
+        self.surround(&mut command);
+        command.env("DOCKER_HOST", self.proxy.host());
         command
     }
 
+    /// Nothing of the caller's environment, and the world's own variables.
+    fn surround(&self, command: &mut Command) {
+        command.env_clear().env("HOME", self.directory.path());
+        command.envs(self.environment.iter().copied());
+    }
+
     #[track_caller]
-    pub(super) fn make(&self, step: &Do) {
+    pub(crate) fn make(&self, step: &Do) {
         match step {
             Do::Docker(arguments) => {
                 let arguments = words(&self.text(arguments));
@@ -118,11 +134,7 @@ impl World {
             }
             Do::Exec(container, script) => drop(self.exec(container, script).ok()),
             Do::Compose(arguments) => drop(self.compose(arguments).ok()),
-            Do::Oracle(arguments) => {
-                let mut command = Command::new(oracle());
-                command.args(words(&self.text(arguments))).current_dir(self.path());
-                drop(output(command.env("DOCKER_HOST", self.engine.host())).ok());
-            }
+            Do::Oracle(arguments) => drop(self.oracle(arguments).ok()),
             Do::Write(path, text) => self.write(path, text),
             Do::Build(tag, line) => {
                 let dockerfile = self.text(&format!("FROM APP\n{line}\n"));
@@ -158,7 +170,7 @@ impl World {
     }
 
     /// Everything with the project's name in its own.
-    pub(super) fn see(&self) -> Seen {
+    pub(crate) fn see(&self) -> Seen {
         let filter = format!("{{\"name\":[\"{}\"]}}", self.project());
         let filter = filter.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
         let mut seen = Seen::default();

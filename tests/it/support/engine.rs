@@ -113,6 +113,13 @@ impl Engine {
         &self.name
     }
 
+    /// Its API version.
+    pub(crate) fn api(&self) -> (u32, u32) {
+        let text = self.docker(&["version", "--format", "{{.Server.APIVersion}}"]);
+        let (major, minor) = text.split_once('.').expect("a version has a dot");
+        (major.parse().unwrap(), minor.parse().unwrap())
+    }
+
     /// Returns the first three numbers of a network that nobody has: in the engine's own range, below
     /// its pools.
     pub(crate) fn subnet(&self) -> String {

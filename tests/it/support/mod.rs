@@ -7,6 +7,7 @@
 )]
 #![allow(
     dead_code,
+    unused_macros,
     unused_imports,
     clippy::allow_attributes,
     reason = "each part serves some test modules, and the rig comes before them"

@@ -60,7 +60,10 @@ pub(super) async fn logs(session: &Session, arguments: &Logs) -> Result<u8> {
     if arguments.index > 0 && arguments.services.len() != 1 {
         bail!("--index requires one service to be selected");
     }
-    let target = session.target(&arguments.services)?;
+    let mut target = session.target(&arguments.services)?;
+    if arguments.services.is_empty() {
+        target.leave_out_detached();
+    }
     let mut containers = session.containers(&target, &arguments.services, false).await?;
     if arguments.index > 0 {
         containers.retain(|it| it.number() == arguments.index);

@@ -63,8 +63,8 @@ impl OneOffContainer {
             Some(name) => name.clone(),
             None => format!("{}-{}-run-{short}", project.name, service.name),
         };
-        let image_id = found.observed.images.get(&familiar(&service.image));
-        let Some(image_id) = image_id else {
+        let image = found.observed.images.get(&familiar(&service.image));
+        let Some(image) = image else {
             bail!("image `{}` is not there: pull or build it", service.image);
         };
         let hash = found.hashes.services.get(&service.name).and_then(|it| it.first());
@@ -72,7 +72,7 @@ impl OneOffContainer {
             hash: hash.map_or("", String::as_str),
             content: None,
             number: 0,
-            image_id,
+            image_id: &image.id,
             replaces: None,
             revision: "",
             run: 0,

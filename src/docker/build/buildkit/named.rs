@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::compose::model::Project;
+use crate::docker::BuildSurroundings;
 
 /// Where a context is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +37,18 @@ pub(super) fn local_name(name: &str) -> String {
 /// # Errors
 ///
 /// When it is a service that the project does not have.
-pub(super) fn attribute(name: &str, value: &str, project: &Project) -> Result<(String, String)> {
+pub(super) fn attribute(
+    name: &str,
+    value: &str,
+    surroundings: &BuildSurroundings,
+) -> Result<(String, String)> {
     let value = match place(value) {
         Place::Directory(_) => format!("local:{}", local_name(name)),
         Place::Service(service) => {
-            let found = project.services.get(service).with_context(|| {
+            let image = surroundings.images.get(service).with_context(|| {
                 format!("additional context `{name}`: there is no active service `{service}`")
             })?;
-            format!("docker-image://{}", found.image)
+            format!("docker-image://{image}")
         }
         Place::Address(address) if address.starts_with("github.com/") => {
             format!("https://{address}")
@@ -61,12 +65,11 @@ pub(super) fn attribute(name: &str, value: &str, project: &Project) -> Result<(S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::Service;
 
     #[test]
     fn contexts_are_directories_services_or_addresses() {
-        let web = Service { image: "p-web".to_owned(), ..Service::default() };
-        let project = Project { services: [("web".to_owned(), web)].into(), ..Project::default() };
+        let images = [("web".to_owned(), "p-web".to_owned())].into();
+        let surroundings = BuildSurroundings { images, ..BuildSurroundings::default() };
         for (name, value, key, expected) in [
             ("a", "/srv/a", "context:a", "local:named-a"),
             ("a", "service:web", "context:a", "docker-image://p-web"),
@@ -74,9 +77,9 @@ mod tests {
             ("a", "github.com/o/r", "context:a", "https://github.com/o/r"),
             ("a", "git@h:o/r.git", "context:a", "git@h:o/r.git"),
         ] {
-            let found = attribute(name, value, &project).unwrap();
+            let found = attribute(name, value, &surroundings).unwrap();
             assert_eq!((found.0.as_str(), found.1.as_str()), (key, expected));
         }
-        assert!(attribute("a", "service:none", &project).is_err());
+        assert!(attribute("a", "service:none", &surroundings).is_err());
     }
 }

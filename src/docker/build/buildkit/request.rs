@@ -80,7 +80,7 @@ fn attributes(wanted: &ImageBuild<'_>, offers: &Offers) -> Result<BTreeMap<Strin
     let labels = build.labels.iter();
     let labels = labels.map(|(name, value)| (format!("label:{name}"), value.clone()));
     let contexts = build.additional_contexts.iter();
-    let contexts = contexts.map(|(name, value)| named::attribute(name, value, wanted.project));
+    let contexts = contexts.map(|(name, value)| named::attribute(name, value, wanted.surroundings));
     let contexts = contexts.collect::<Result<Vec<_>>>()?;
     let builder = [(format!("label:{BUILDER_LABEL}"), "buildkit".to_owned())];
     Ok(single.chain(arguments).chain(labels).chain(contexts).chain(builder).collect())
@@ -128,7 +128,8 @@ fn entitlements(wanted: &ImageBuild<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::{Build, Project, Ulimit};
+    use crate::compose::model::{Build, Ulimit};
+    use crate::docker::BuildSurroundings;
 
     #[test]
     fn every_key_of_a_build_is_an_attribute() {
@@ -156,11 +157,10 @@ mod tests {
         let wanted = ImageBuild {
             service: "web",
             build: &build,
-            project: &Project::default(),
+            surroundings: &BuildSurroundings::default(),
             image: "p-web",
             platform: None,
             arguments: &[("A".to_owned(), "over".to_owned())].into(),
-            environment: &BTreeMap::new(),
             credentials: &BTreeMap::new(),
         };
         let offers = Offers { dockerfile: text("Dockerfile"), ..Offers::default() };
@@ -209,11 +209,10 @@ mod tests {
         let wanted = ImageBuild {
             service: "web",
             build: &build,
-            project: &Project::default(),
+            surroundings: &BuildSurroundings::default(),
             image: "p-web",
             platform: Some("linux/amd64"),
             arguments: &[(INLINE_CACHE.to_owned(), "1".to_owned())].into(),
-            environment: &BTreeMap::new(),
             credentials: &BTreeMap::new(),
         };
         let inline = Offers { dockerfile: Some("Dockerfile".to_owned()), ..Offers::default() };

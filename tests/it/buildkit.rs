@@ -232,7 +232,7 @@ secrets: {s: {file: ./s}}
         [("compose.yml", compose), ("s", ""), ("app/Dockerfile", &format!("{FROM}RUN true\n"))];
     let builds = Builds::new(engine, &files);
     let built = builds.build_where("0", "plain");
-    assert!(built.stdout.contains("Step 1/2"), "{}\n{}", built.stdout, built.stderr);
+    assert!(built.stdout.contains("Step 1/"), "{}\n{}", built.stdout, built.stderr);
     let refused = builds.build_where("0", "web");
     assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
     for key in ["secrets", "additional_contexts"] {

@@ -12,6 +12,7 @@ mod switch;
 mod teardown;
 mod watch;
 
+pub use self::hooks::inside as run_hooks;
 pub use self::journal::Journal;
 pub use self::materials::Materials;
 pub use self::pull::{due_by_age, platform_of, pull};
@@ -74,6 +75,8 @@ pub struct Waiting {
     pub stable_for: Duration,
     /// Whether to wait for health checks.
     pub healthy: bool,
+    /// Whether a container that was started may end as it likes: somebody looks on.
+    pub started_is_enough: bool,
 }
 
 /// Why a plan was not carried out, and how the project stands now.

@@ -1,6 +1,7 @@
 //! `compose`: works on one project as docker compose does, with our plan and our way back.
 
 mod arguments;
+mod ask;
 mod attach;
 mod build;
 mod columns;
@@ -213,4 +214,10 @@ fn load_project(request: &Request) -> Result<Project> {
 fn flag(request: &Request, name: &str) -> bool {
     let value = request.variables.get(name);
     value.and_then(|it| crate::compose::scalar::boolean(it)).unwrap_or(false)
+}
+
+/// The platform of images whose service names none.
+fn default_platform(request: &Request) -> Option<String> {
+    let platform = request.variables.get("DOCKER_DEFAULT_PLATFORM");
+    platform.filter(|it| !it.is_empty()).cloned()
 }

@@ -40,6 +40,15 @@ pub(in crate::cli) struct Compose {
     /// Shows what would be done
     #[arg(long, global = true)]
     pub(super) dry_run: bool,
+    /// Refused: names with underscores, as docker-compose 1 made them
+    #[arg(long, hide = true)]
+    pub(super) compatibility: bool,
+    /// As `--project-directory`, for old scripts
+    #[arg(long, hide = true, value_name = "DIR", conflicts_with = "project_directory")]
+    pub(super) workdir: Option<PathBuf>,
+    /// As `--ansi never`, for old scripts
+    #[arg(long, hide = true)]
+    pub(super) no_ansi: bool,
     /// Prints the version
     #[arg(short = 'v', long)]
     pub(super) version: bool,

@@ -64,16 +64,33 @@ struct Session {
 }
 
 /// `compose`.
-pub(super) async fn run(env_files: &[PathBuf], output: Output, arguments: Compose) -> Result<u8> {
+pub(super) async fn run(
+    env_files: &[PathBuf],
+    output: Output,
+    mut arguments: Compose,
+) -> Result<u8> {
     let Some(command) = &arguments.command else {
         if arguments.version {
             return version::version(&version::Version::default());
         }
         bail!(Usage("name a command; `roadstead compose --help` lists them".to_owned()));
     };
+    if arguments.no_ansi {
+        arguments.ansi = Ansi::Never;
+    }
+    arguments.project_directory = arguments.project_directory.or(arguments.workdir.take());
     let is_quiet = arguments.progress == ProgressForm::Quiet;
     log_to_console(if is_quiet { tracing::Level::WARN } else { tracing::Level::INFO });
     let variables = variables();
+    let is_on = |name: &str| variables.get(name).and_then(|it| crate::compose::scalar::boolean(it));
+    if arguments.compatibility || is_on("COMPOSE_COMPATIBILITY") == Some(true) {
+        bail!(Usage(
+            "`--compatibility` is not there: containers are named `PROJECT-SERVICE-1`, and those that \
+             docker-compose 1 named `PROJECT_SERVICE_1` are adopted by their labels; where a script \
+             needs a name, give the service a `container_name`"
+                .to_owned()
+        ));
+    }
     let engine = Engine::new(variables.get("DOCKER_HOST").map(String::as_str))?;
     let output = colored(output, arguments.ansi);
     let session = Session {

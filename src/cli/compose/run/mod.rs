@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use self::oneoff::OneOffContainer;
 use super::Session;
 use super::attach::with_signals;
+use super::build::build_missing;
 use super::lifecycle::{each, wait_for};
 use super::target::Target;
 use super::terminal::{Manner, Resize, converse, wants_terminal};
@@ -42,6 +43,16 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
     if let Some(policy) = arguments.pull_policy() {
         let wanted = found.project.services.get_mut(service);
         wanted.context("the service was looked up")?.pull_policy = policy;
+    }
+    if arguments.build {
+        let wanted = found.project.services.get_mut(service);
+        wanted.context("the service was looked up")?.pull_policy = PullPolicy::Build;
+    }
+    if !session.dry_run {
+        let asked = BTreeSet::from([service.to_owned()]);
+        if build_missing(session, &found.project, &asked, &found.observed.images).await? {
+            found.observed.images = session.engine.images().await?;
+        }
     }
     if arguments.remove_orphans {
         remove_orphans(session, &found).await?;

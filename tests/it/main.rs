@@ -9,6 +9,8 @@ mod bad_input;
 mod build;
 mod cli;
 mod cli_compose;
+mod compose_attached;
+mod compose_flags;
 mod compose_up;
 mod compose_verbs;
 mod converge;

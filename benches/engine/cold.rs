@@ -30,15 +30,21 @@ fn cold(peers: &Peers<'_>, size: usize) -> Row {
         peers.remove(name);
         time
     };
-    let bare = |make: fn(&Calls<'_>) -> Duration| {
+    let fresh = || {
         let name = unique("bare");
-        afterwards(make(&calls.for_project(&project.bare, &name)), &name)
+        (calls.for_project(&project.bare, &name), name)
     };
     let [phased, piped, ours] = medians(
         few(),
         &mut [
-            &mut |_| bare(|it| it.make_in_phases()),
-            &mut |_| bare(|it| it.make_one_by_one()),
+            &mut |_| {
+                let (calls, name) = fresh();
+                afterwards(calls.make_in_phases(), &name)
+            },
+            &mut |_| {
+                let (calls, name) = fresh();
+                afterwards(calls.make_one_by_one(), &name)
+            },
             &mut |_| {
                 let name = unique("ours");
                 afterwards(project.up_by(&peers.roadstead, &name), &name)

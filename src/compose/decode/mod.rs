@@ -10,7 +10,7 @@ mod devices;
 pub mod files;
 mod hooks;
 mod keys;
-mod mounts;
+pub(in crate::compose) mod mounts;
 pub mod resources;
 mod running;
 pub mod service;
@@ -94,6 +94,8 @@ pub struct Decoder {
     pub problems: Vec<Problem>,
     /// What a person should know though it stops nothing.
     pub warnings: Vec<String>,
+    /// How many ports the short forms made.
+    ports: usize,
 }
 
 impl Decoder {

@@ -16,7 +16,7 @@ mod watch;
 pub use self::build::{Builder, buildable};
 pub use self::journal::Journal;
 pub use self::materials::Materials;
-pub use self::pull::{due_by_age, platform_of, pull};
+pub use self::pull::{as_in_registry, due_by_age, platform_of, pull};
 use self::switch::Switch;
 pub use self::teardown::{Stopping, tear_down};
 pub use self::watch::{Gate, Watch};

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures_util::future::join_all;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{debug, info, warn};
 
-use crate::compose::model::Project;
+use crate::compose::model::{Project, PullPolicy};
 use crate::docker::{Engine, Layers, PullOptions};
 use crate::image::Reference;
 use crate::plan::observed::{Observed, familiar};
 use crate::plan::pull::pull_due;
-use crate::registry::ClientConfig;
+use crate::registry::{ClientConfig, Registries};
 
 /// How often a long pull says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -47,6 +48,43 @@ pub async fn pull(
 pub fn platform_of<'a>(project: &'a Project, image: &str) -> Option<&'a str> {
     let mut services = project.services.values().filter(|it| it.image == image);
     services.find_map(|it| it.platform.as_deref())
+}
+
+/// Images of `pull_policy: always` that are what their registry has today, asked without pulling. One
+/// that does not say, or is silent, has another: the pull will tell.
+pub async fn as_in_registry(
+    client: &ClientConfig,
+    project: &Project,
+    observed: &Observed,
+) -> BTreeSet<String> {
+    let asked: BTreeSet<&str> = project
+        .services
+        .values()
+        // A digest stands for all platforms; which of them is here, it does not tell.
+        .filter(|it| it.pull_policy == PullPolicy::Always && it.platform.is_none())
+        .map(|it| it.image.as_str())
+        .filter(|image| observed.images.contains_key(&familiar(image)))
+        .collect();
+    if asked.is_empty() {
+        return BTreeSet::new();
+    }
+    let registries = match Registries::new(client.clone()) {
+        Ok(registries) => registries,
+        Err(error) => {
+            warn!("registries cannot be asked, images are pulled instead: {error:#}");
+            return BTreeSet::new();
+        }
+    };
+    let answers =
+        join_all(asked.into_iter().map(async |image| (image, registries.digest(image).await)));
+    let is_here = |(image, answer): (&str, Result<Option<String>>)| match answer {
+        Ok(digest) => observed.has_digest(image, &digest?).then(|| image.to_owned()),
+        Err(error) => {
+            debug!("{error:#}");
+            None
+        }
+    };
+    answers.await.into_iter().filter_map(is_here).collect()
 }
 
 /// Images that are there and old enough for their services' `pull_policy` to be pulled again; `now` is

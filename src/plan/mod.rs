@@ -109,6 +109,8 @@ pub struct Options {
     pub no_deps: bool,
     /// Images that are there and old enough to be pulled again.
     pub due: BTreeSet<String>,
+    /// Images that are what their registry has: `pull_policy: always` has nothing to pull.
+    pub as_in_registry: BTreeSet<String>,
     /// Services whose images are built first.
     pub builds: BTreeSet<String>,
     /// Gives replacements new anonymous volumes instead of those of the old containers.

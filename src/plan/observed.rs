@@ -192,6 +192,16 @@ pub struct Resource {
 
 /// An image reference in familiar form with a tag: `docker.io/library/nginx` is `nginx:latest`.
 ///
+impl Observed {
+    /// Whether an image is the one with this digest in its registry.
+    pub fn has_digest(&self, image: &str, digest: &str) -> bool {
+        let repository = familiar(image);
+        let name = repository.split_once('@').map_or(without_tag(&repository), |(name, _)| name);
+        let pulled = self.images.get(&format!("{name}@{digest}"));
+        pulled.is_some() && pulled == self.images.get(&repository)
+    }
+}
+
 /// The Engine lists images this way (distribution/reference `FamiliarName`).
 pub fn familiar(reference: &str) -> String {
     let short = reference
@@ -236,6 +246,31 @@ mod tests {
             ("sha256:abc", "sha256:abc"),
         ] {
             assert_eq!(familiar(reference), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn an_image_has_the_digest_it_was_pulled_by() {
+        let identity = |id: &str| Identity { id: id.to_owned(), ..Identity::default() };
+        let images = [
+            ("app:1", "new"),
+            ("app@sha256:a", "old"),
+            ("app@sha256:b", "new"),
+            ("h:5/app:latest", "new"),
+            ("h:5/app@sha256:c", "new"),
+        ];
+        let images = images.map(|(name, id)| (name.to_owned(), identity(id))).into();
+        let observed = Observed { images, ..Observed::default() };
+        for (image, digest, expected) in [
+            ("app:1", "sha256:b", true),
+            ("docker.io/library/app:1", "sha256:b", true),
+            ("app:1", "sha256:a", false),
+            ("app:1", "sha256:c", false),
+            ("app:2", "sha256:b", false),
+            ("h:5/app", "sha256:c", true),
+            ("app:1@sha256:b", "sha256:b", true),
+        ] {
+            assert_eq!(observed.has_digest(image, digest), expected, "{image} {digest}");
         }
     }
 

@@ -110,6 +110,7 @@ pub(super) fn plan_image(
     let is_pulled = match &service.pull_policy {
         // What can be built is built.
         PullPolicy::Unset if service.build.is_some() => false,
+        PullPolicy::Always => !present || !desired.options.as_in_registry.contains(&image),
         // Time is not ours to read: the caller has looked.
         PullPolicy::Daily | PullPolicy::Weekly | PullPolicy::Every { .. } => {
             !present || desired.options.due.contains(&image)

@@ -83,7 +83,11 @@ pub async fn prospect(
     let pulls = apply::due_by_age(&world.engine, &project, &observed, (world.now)().timestamp());
     let pulls = pulls.await.map_err(|error| about(engine_ending(&error)))?;
     let is_new = is_new(applied.as_ref(), &revision);
-    let due = Due { pulls, builds: builds_due(&project, &observed.images, is_new, false) };
+    let due = Due {
+        pulls,
+        as_in_registry: apply::as_in_registry(&materials.client, &project, &observed).await,
+        builds: builds_due(&project, &observed.images, is_new, false),
+    };
     let plan = make_plan(&project, &hashes, deploy, (&observed, due)).map_err(about)?;
     let advances = advances_of(&deploy.sources, &looks, applied.as_ref());
     Ok(Prospect { revision, applied, advances, project, hashes, materials, observed, plan })
@@ -292,6 +296,8 @@ fn load_from(
 pub(super) struct Due {
     /// Images to pull.
     pub(super) pulls: BTreeSet<String>,
+    /// Images that need no pull: see [`Options::as_in_registry`].
+    pub(super) as_in_registry: BTreeSet<String>,
     /// Services to build.
     pub(super) builds: BTreeSet<String>,
 }
@@ -303,8 +309,9 @@ pub(super) fn make_plan(
     (observed, due): (&Observed, Due),
 ) -> Result<Plan, Ending> {
     let remove_orphans = deploy.remove_orphans;
+    let Due { pulls, as_in_registry, builds } = due;
     let options =
-        Options { remove_orphans, due: due.pulls, builds: due.builds, ..Options::default() };
+        Options { remove_orphans, due: pulls, as_in_registry, builds, ..Options::default() };
     plan::plan(&Desired { project, hashes, options: &options }, observed)
         .map_err(|refusal| Ending::new(Outcome::Blocked, Reason::NeedsPerson, refusal.to_string()))
 }

@@ -16,7 +16,7 @@ use roadstead::docker::{Engine as Client, Progress, PullOptions};
 use roadstead::registry::{ClientConfig, Registries};
 
 use crate::support::registry::{PASSWORD, USER};
-use crate::support::{Engine, Registry, write_files};
+use crate::support::{Engine, Registry, Scene, write_files};
 
 /// A client configured by the file in this directory.
 fn registries(directory: &Path) -> Registries {
@@ -113,4 +113,33 @@ async fn asks_a_helper() {
         Err(error) => format!("{error:#}"),
     };
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).unwrap();
+}
+
+#[test]
+fn an_image_that_is_always_pulled_is_followed_and_pulled_only_when_it_moved() {
+    let engine = Engine::shared();
+    let registry = Registry::start_closed();
+    let reference = registry.push(engine, "rs-test/app:1", "followed:1");
+    let compose = format!("services: {{web: {{image: '{reference}', pull_policy: always}}}}");
+    let scene = Scene::new(&[("compose.yml", &compose)]);
+    scene.set_env_local(&format!("DOCKER_CONFIG={}", registry.client_config()));
+    scene.deploy().ok();
+    let web = scene.state("web");
+    let run = || {
+        scene.deploy().ok();
+        let number = scene.runs()[0]["id"].to_string();
+        scene.roadstead.run(&["runs", "--json", &number]).ok()
+    };
+    let looked = run();
+    assert!(looked.contains("\"unchanged\"") && !looked.contains("pull image"), "{looked}");
+    assert_eq!(scene.state("web"), web);
+
+    // The tag moves, and no commit says so.
+    registry.push(engine, "rs-test/app:2", "followed:1");
+    let pulled = run();
+    assert!(pulled.contains("pull image"), "{pulled}");
+    let image = engine.inspect("rs-test/app:2", "{{.Id}}");
+    assert_eq!(scene.inspect("web", "{{.Image}}"), image);
+    let looked = run();
+    assert!(looked.contains("\"unchanged\"") && !looked.contains("pull image"), "{looked}");
 }

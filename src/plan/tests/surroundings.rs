@@ -91,6 +91,14 @@ fn images_are_pulled_as_the_policy_says() {
         ("missing, absent", |case| policy(case, PullPolicy::Missing, false), &["pull image nginx"]),
         ("missing, there", |case| policy(case, PullPolicy::Missing, true), &[]),
         ("always, there", |case| policy(case, PullPolicy::Always, true), &["pull image nginx"]),
+        (
+            "always, there, and so in the registry",
+            |case| {
+                policy(case, PullPolicy::Always, true);
+                case.options.as_in_registry = ["nginx".to_owned()].into();
+            },
+            &[],
+        ),
         ("always, absent", |case| policy(case, PullPolicy::Always, false), &["pull image nginx"]),
         ("never, absent", |case| policy(case, PullPolicy::Never, false), &[]),
         (

@@ -24,6 +24,8 @@ struct Difference {
     ours: &'static str,
     /// What docker compose's `up` moves.
     theirs: &'static str,
+    /// A look at the result: a question of [`World::ask`], our answer and theirs.
+    ask: &'static [(&'static str, &'static str, &'static str)],
 }
 
 /// A difference that says nothing.
@@ -35,6 +37,7 @@ const DIFFERENCE: Difference = Difference {
     after: "",
     ours: "",
     theirs: "",
+    ask: &[],
 };
 
 const DIFFERENCES: &[Difference] = &[
@@ -72,7 +75,8 @@ const DIFFERENCES: &[Difference] = &[
         before: "services: {web: {image: APP, networks: {a: {aliases: [www]}}}}\nnetworks: {a: {}}",
         after: "services: {web: {image: APP, networks: {a: {aliases: [www]}}}}\nnetworks: {a: {labels: {x: y}}}",
         ours: "net a anew",
-        theirs: "net a anew, web-1 rewired",
+        theirs: "net a anew, web-1 restarted",
+        ask: &[("aliases a of web-1", "web web-1 www", "")],
         ..DIFFERENCE
     },
 ];
@@ -85,13 +89,13 @@ fn up_differs_where_the_page_says_so(engine: &'static Engine) {
         DIFFERENCES,
         |it| it.name,
         |it| {
-            check(engine, it, Who::Roadstead, it.ours);
-            check(engine, it, Who::DockerCompose, it.theirs);
+            check(engine, it, Who::Roadstead);
+            check(engine, it, Who::DockerCompose);
         },
     );
 }
 
-fn check(engine: &'static Engine, difference: &Difference, who: Who, moved: &str) {
+fn check(engine: &'static Engine, difference: &Difference, who: Who) {
     let mut world = World::new(engine, &[("compose.yml", difference.before)]);
     let by = |world: &World, who| match who {
         Who::Roadstead => world.compose("up -d -y"),
@@ -105,8 +109,19 @@ fn check(engine: &'static Engine, difference: &Difference, who: Who, moved: &str
     }
     world.environment.push(OLD_HASH);
     let output = by(&world, who);
+    let moved = match who {
+        Who::Roadstead => difference.ours,
+        Who::DockerCompose => difference.theirs,
+    };
     let what = format!("{}: {who:?}", difference.name);
-    settle(&world, &what, &before, moved, &output.stderr);
+    let after = settle(&world, &what, &before, moved, &output.stderr);
+    for (question, ours, theirs) in difference.ask {
+        let expected = match who {
+            Who::Roadstead => ours,
+            Who::DockerCompose => theirs,
+        };
+        assert_eq!(world.ask(&after, question), *expected, "{what}: {question}");
+    }
 }
 
 #[test]

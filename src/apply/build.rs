@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use tracing::{debug, info};
 
+use super::Materials;
 use crate::compose::model::{Project, Service};
 use crate::docker::{Engine, ImageBuild, Progress};
 use crate::image::Credentials;
 use crate::plan::order;
-use crate::registry::ClientConfig;
 
 /// Lines of a failed build that are told.
 const TOLD_LINES: usize = 20;
@@ -17,6 +17,9 @@ const TOLD_LINES: usize = 20;
 /// What the builds of a project have in common.
 pub struct Builder<'a> {
     engine: &'a Engine,
+    project: &'a Project,
+    /// Of the project: what secrets of a build may be taken from.
+    environment: &'a BTreeMap<String, String>,
     /// From the client's configuration: those of the files win over them.
     proxies: BTreeMap<String, String>,
     credentials: BTreeMap<String, Credentials>,
@@ -30,15 +33,30 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// A builder that may pull what the client may pull.
-    pub async fn new(engine: &'a Engine, client: &ClientConfig) -> Self {
+    pub async fn new(engine: &'a Engine, project: &'a Project, materials: &'a Materials) -> Self {
         Self {
             engine,
-            proxies: client.proxy_variables(engine.host()),
-            credentials: client.all_credentials().await,
+            project,
+            environment: &materials.environment,
+            proxies: materials.client.proxy_variables(engine.host()),
+            credentials: materials.client.all_credentials().await,
             arguments: BTreeMap::new(),
             no_cache: false,
             pull: false,
         }
+    }
+
+    /// What of these services cannot be built on this Engine: each a sentence with what to do.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine cannot be reached.
+    pub async fn unbuildable(&self, services: &[&Service]) -> Result<Vec<String>> {
+        let mut refused = Vec::new();
+        for service in services {
+            refused.extend(self.engine.unbuildable(service, self.environment).await?);
+        }
+        Ok(refused)
     }
 
     /// Builds the image of a service that has a `build`; its context is read from where we are.
@@ -62,9 +80,11 @@ impl<'a> Builder<'a> {
         let wanted = ImageBuild {
             service: &service.name,
             build: &build,
+            project: self.project,
             image: &service.image,
             platform: service.platform.as_deref(),
             arguments: &self.arguments,
+            environment: self.environment,
             credentials: &self.credentials,
         };
         self.engine.build(&wanted, sink).await.map(drop)

@@ -17,6 +17,8 @@ pub struct Materials {
     pub uploads: BTreeMap<String, Vec<Upload>>,
     /// What opens registries.
     pub client: ClientConfig,
+    /// The variables that the project was loaded with.
+    pub environment: BTreeMap<String, String>,
     /// The rest; peers are filled in when there are containers.
     pub surroundings: Surroundings,
 }

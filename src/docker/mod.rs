@@ -30,7 +30,7 @@ mod usage;
 
 pub use self::archive::Ownership;
 pub use self::attach::{Attached, Chunk, ExecCommand, MainProcess, TerminalSize};
-pub use self::build::{ImageBuild, beyond_classic};
+pub use self::build::ImageBuild;
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, profiles};
 pub use self::endpoints::{Endpoint, NetworkDefinition};
@@ -152,7 +152,8 @@ impl Engine {
         if let Some(version) = self.api_version.get() {
             return Ok(*version);
         }
-        let pinged = raw::ping_version(&self.host).await.with_context(|| self.advice())?;
+        let pinged =
+            raw::ping(&self.host, raw::API_VERSION).await.with_context(|| self.advice())?;
         let text = if let Some(text) = pinged {
             text
         } else {

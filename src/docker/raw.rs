@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// The question: no body is wanted, the answer is in a header.
 const PING: &[u8] = b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n";
 /// The header that names the newest API version.
-const API_VERSION: &str = "api-version";
+pub(super) const API_VERSION: &str = "api-version";
 /// Bytes beyond which an answer to a ping is none.
 const LARGEST_ANSWER: u64 = 16 * 1024;
 
@@ -90,23 +90,34 @@ pub(super) fn query(pairs: &[(&str, String)]) -> String {
     pairs.iter().map(pair).collect::<Vec<_>>().join("&")
 }
 
-/// Asks an Engine for its newest API version by ping, which costs it nothing; `None` where it does not
+/// A connection of our own to an Engine.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// Connects to an Engine.
+///
+/// # Errors
+///
+/// When it cannot be reached.
+pub(super) async fn connect(host: &str) -> std::io::Result<Box<dyn Duplex>> {
+    if let Some(path) = host.strip_prefix("unix://") {
+        return Ok(Box::new(UnixStream::connect(path).await?));
+    }
+    let address = host.split_once("://").map_or(host, |(_, address)| address);
+    Ok(Box::new(TcpStream::connect(address.trim_end_matches('/')).await?))
+}
+
+/// Asks an Engine by ping, which costs it nothing, for what this header says; `None` where it does not
 /// say.
 ///
 /// # Errors
 ///
 /// When it cannot be reached.
-pub(super) async fn ping_version(host: &str) -> Result<Option<String>> {
-    let asked = async {
-        if let Some(path) = host.strip_prefix("unix://") {
-            return ask(UnixStream::connect(path).await?).await;
-        }
-        let address = host.split_once("://").map_or(host, |(_, address)| address);
-        ask(TcpStream::connect(address.trim_end_matches('/')).await?).await
-    };
+pub(super) async fn ping(host: &str, name: &str) -> Result<Option<String>> {
+    let asked = async { ask(connect(host).await?).await };
     let answer = tokio::time::timeout(DEADLINE, asked).await?;
     let answer = answer.map_err(|err| BollardError::IOError { err })?;
-    Ok(header(&answer, API_VERSION))
+    Ok(header(&answer, name))
 }
 
 async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<String> {

@@ -12,7 +12,7 @@ use super::prospect::{Due, make_plan};
 use super::{DeployRun, Prospect, World, engine_ending};
 use crate::apply::{self, Builder, Journal, seconds};
 use crate::compose::model::Service;
-use crate::docker::{beyond_classic, is_unreachable};
+use crate::docker::is_unreachable;
 use crate::image::Identity;
 use crate::plan::observed::{Observed, familiar};
 use crate::plan::pull::builds_due;
@@ -57,8 +57,12 @@ impl<'a> Images<'a> {
             self.plan_again(self.prospect.is_new()).await?;
             self.plan = std::mem::take(&mut self.plan).without_pulls();
         }
-        let refused: Vec<String> =
-            self.services_to_build().iter().flat_map(|it| beyond_classic(it)).collect();
+        let services = self.services_to_build();
+        if services.is_empty() {
+            return Ok(());
+        }
+        let refused = self.builder().await.unbuildable(&services).await;
+        let refused = refused.map_err(|error| engine_ending(&error))?;
         if refused.is_empty() {
             return Ok(());
         }
@@ -103,14 +107,18 @@ impl<'a> Images<'a> {
     }
 
     async fn build_all(&self, services: &[&Service]) -> Result<()> {
-        let client = &self.prospect.materials.client;
-        let builder = Builder::new(&self.world.engine, client).await;
+        let builder = self.builder().await;
         for service in services {
             let (started, name) = (Instant::now(), format!("build image {}", service.image));
             self.journal.step(&name, builder.build_told(service)).await?;
             info!("{name}: done in {}", seconds(started));
         }
         Ok(())
+    }
+
+    async fn builder(&self) -> Builder<'_> {
+        let Prospect { project, materials, .. } = self.prospect;
+        Builder::new(&self.world.engine, project, materials).await
     }
 
     fn services_to_build(&self) -> Vec<&'a Service> {

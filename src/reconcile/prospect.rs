@@ -261,7 +261,8 @@ fn gather(
     };
     let client = ClientConfig::load(variables).map_err(blocked)?;
     let read = |path: &str| view.read_bytes(Path::new(path));
-    Materials::gather(project, client, engine_host, &read).map_err(blocked)
+    let materials = Materials::gather(project, client, engine_host, &read).map_err(blocked)?;
+    Ok(Materials { environment: variables.clone(), ..materials })
 }
 
 /// The project, and the settings it was loaded with.

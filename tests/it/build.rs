@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use roadstead::compose::model::Build;
+use roadstead::compose::model::{Build, Project};
 use roadstead::docker::{Engine as Client, ImageBuild, Progress};
 
 use crate::support::{Engine, Scene, unique, write_files};
@@ -31,9 +31,11 @@ async fn build(name: &str, how: &Build) -> (Result<String, String>, String) {
     let wanted = ImageBuild {
         service: "web",
         build: how,
+        project: &Project::default(),
         image: name,
         platform: None,
         arguments: &BTreeMap::new(),
+        environment: &BTreeMap::new(),
         credentials: &BTreeMap::new(),
     };
     let ended = client.build(&wanted, &mut note).await;

@@ -9,10 +9,10 @@ use clap::Args;
 use super::progress::Standing;
 use super::registries::client_config;
 use super::{Session, load_project};
-use crate::apply::{self, Builder};
+use crate::apply::{self, Builder, Materials};
 use crate::cli::Usage;
 use crate::compose::model::{Project, PullPolicy, Service};
-use crate::docker::{self, beyond_classic};
+use crate::docker;
 use crate::image::Identity;
 use crate::plan::order;
 use crate::plan::pull::builds_due;
@@ -60,7 +60,7 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     if wanted.is_empty() {
         tracing::warn!("no service to build: none of them has `build`");
     }
-    build_all(session, &wanted, how).await?;
+    build_all(session, &project, &wanted, how).await?;
     Ok(0)
 }
 
@@ -80,25 +80,37 @@ pub(super) async fn build_missing(
         is_due && chosen.contains(service.name.as_str())
     };
     let wanted = apply::buildable(project, is_wanted);
-    build_all(session, &wanted, &Build::default()).await?;
+    build_all(session, project, &wanted, &Build::default()).await?;
     Ok(!wanted.is_empty())
 }
 
 /// Builds the image of one service.
-pub(super) async fn build_one(session: &Session, service: &Service) -> Result<()> {
-    build_all(session, &[service], &Build::default()).await
+pub(super) async fn build_one(
+    session: &Session,
+    project: &Project,
+    service: &Service,
+) -> Result<()> {
+    build_all(session, project, &[service], &Build::default()).await
 }
 
-async fn build_all(session: &Session, services: &[&Service], how: &Build) -> Result<()> {
+async fn build_all(
+    session: &Session,
+    project: &Project,
+    services: &[&Service],
+    how: &Build,
+) -> Result<()> {
     if services.is_empty() {
         return Ok(());
     }
-    let refused: Vec<String> = services.iter().flat_map(|it| beyond_classic(it)).collect();
+    let environment = session.request.variables.clone();
+    let materials =
+        Materials { client: client_config(session)?, environment, ..Materials::default() };
+    let mut builder = Builder::new(&session.engine, project, &materials).await;
+    let refused = builder.unbuildable(services).await?;
     if !refused.is_empty() {
         bail!(Usage(refused.join("\n")));
     }
-    let mut builder = Builder::new(&session.engine, &client_config(session)?).await;
-    builder.arguments = arguments(&how.args, &session.request.variables);
+    builder.arguments = arguments(&how.args, &materials.environment);
     (builder.no_cache, builder.pull) = (how.no_cache, how.pull);
     let progress = session.progress;
     for service in services {

@@ -103,7 +103,7 @@ async fn dispatch(session: &Session, command: &Command) -> Result<u8> {
         Command::Rm(arguments) => rm::rm(session, arguments).await,
         Command::Logs(arguments) => logs::logs(session, arguments).await,
         Command::Exec(arguments) => exec::exec(session, arguments).await,
-        Command::Run(arguments) => run::run(session, arguments).await,
+        Command::Run(arguments) => Box::pin(run::run(session, arguments)).await,
         Command::Cp(arguments) => cp::cp(session, arguments).await,
         Command::Top(arguments) => top::top(session, arguments).await,
         Command::Port(arguments) => port::port(session, arguments).await,

@@ -263,7 +263,7 @@ pub(super) async fn pull(session: &Session, found: &Found, plan: &Plan) -> Resul
         let mut services = found.project.services.values().filter(|it| it.image == *image);
         let Some(service) = services.find(|it| it.build.is_some()) else { return Err(error) };
         tracing::warn!("{error:#}: it is built instead");
-        build::build_one(session, service).await?;
+        build::build_one(session, &found.project, service).await?;
     }
     Ok(())
 }

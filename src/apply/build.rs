@@ -1,15 +1,15 @@
 //! Building the images of services, with the credentials and proxies of Docker's own client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use tracing::{debug, info};
 
-use super::Materials;
 use crate::compose::model::{Project, Service};
-use crate::docker::{Engine, ImageBuild, Progress};
+use crate::docker::{BuildSurroundings, Engine, ImageBuild, Progress};
 use crate::image::Credentials;
 use crate::plan::order;
+use crate::registry::ClientConfig;
 
 /// Lines of a failed build that are told.
 const TOLD_LINES: usize = 20;
@@ -17,9 +17,7 @@ const TOLD_LINES: usize = 20;
 /// What the builds of a project have in common.
 pub struct Builder<'a> {
     engine: &'a Engine,
-    project: &'a Project,
-    /// Of the project: what secrets of a build may be taken from.
-    environment: &'a BTreeMap<String, String>,
+    surroundings: &'a BuildSurroundings,
     /// From the client's configuration: those of the files win over them.
     proxies: BTreeMap<String, String>,
     credentials: BTreeMap<String, Credentials>,
@@ -33,30 +31,20 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// A builder that may pull what the client may pull.
-    pub async fn new(engine: &'a Engine, project: &'a Project, materials: &'a Materials) -> Self {
+    pub async fn new(
+        engine: &'a Engine,
+        client: &ClientConfig,
+        surroundings: &'a BuildSurroundings,
+    ) -> Self {
         Self {
             engine,
-            project,
-            environment: &materials.environment,
-            proxies: materials.client.proxy_variables(engine.host()),
-            credentials: materials.client.all_credentials().await,
+            surroundings,
+            proxies: client.proxy_variables(engine.host()),
+            credentials: client.all_credentials().await,
             arguments: BTreeMap::new(),
             no_cache: false,
             pull: false,
         }
-    }
-
-    /// What of these services cannot be built on this Engine: each a sentence with what to do.
-    ///
-    /// # Errors
-    ///
-    /// When the Engine cannot be reached.
-    pub async fn unbuildable(&self, services: &[&Service]) -> Result<Vec<String>> {
-        let mut refused = Vec::new();
-        for service in services {
-            refused.extend(self.engine.unbuildable(service, self.environment).await?);
-        }
-        Ok(refused)
     }
 
     /// Builds the image of a service that has a `build`; its context is read from where we are.
@@ -80,11 +68,10 @@ impl<'a> Builder<'a> {
         let wanted = ImageBuild {
             service: &service.name,
             build: &build,
-            project: self.project,
+            surroundings: self.surroundings,
             image: &service.image,
             platform: service.platform.as_deref(),
             arguments: &self.arguments,
-            environment: self.environment,
             credentials: &self.credentials,
         };
         self.engine.build(&wanted, sink).await.map(drop)
@@ -148,11 +135,22 @@ impl Output {
     }
 }
 
-/// Services with a `build`, dependencies first: one may build on the image of another.
+/// Services with a `build`, dependencies first: one may build on the image of another. What one names
+/// as a context is wanted with it.
 pub fn buildable(project: &Project, is_wanted: impl Fn(&Service) -> bool) -> Vec<&Service> {
-    let ordered = order::dependencies_first(project).into_iter();
+    let ordered = order::images_first(project).into_iter();
     let services = ordered.filter_map(|name| project.services.get(name));
-    services.filter(|it| it.build.is_some() && is_wanted(it)).collect()
+    let mut services: Vec<_> = services.filter(|it| it.build.is_some()).collect();
+    let mut wanted = BTreeSet::new();
+    // From the last on: what one is built on comes before it.
+    for service in services.iter().rev() {
+        if is_wanted(service) || wanted.contains(service.name.as_str()) {
+            wanted.insert(service.name.as_str());
+            wanted.extend(order::built_upon(project, &service.name));
+        }
+    }
+    services.retain(|it| wanted.contains(it.name.as_str()));
+    services
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::io;
 use anyhow::{Context, Result, bail};
 
 use crate::compose::model::Project;
-use crate::docker::{self, Surroundings, Upload};
+use crate::docker::{self, BuildSurroundings, Surroundings, Upload};
 use crate::registry::ClientConfig;
 
 /// Everything that was read for one project.
@@ -15,6 +15,8 @@ use crate::registry::ClientConfig;
 pub struct Materials {
     /// Files to write into containers before they start, by service; only of those that have some.
     pub uploads: BTreeMap<String, Vec<Upload>>,
+    /// What images are built with.
+    pub builds: BuildSurroundings,
     /// What opens registries.
     pub client: ClientConfig,
     /// The variables that the project was loaded with.
@@ -24,18 +26,20 @@ pub struct Materials {
 }
 
 impl Materials {
-    /// Reads what a project names, with paths as we see them. `read` reads a file by its path.
+    /// Reads what a project names, with paths as we see them, in this environment, with what the
+    /// client of the host knows. `read` reads a file by its path.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or a variable behind a secret is not set: all of them, at once.
     pub fn gather(
         project: &Project,
-        client: ClientConfig,
+        (variables, client): (&BTreeMap<String, String>, ClientConfig),
         engine_host: &str,
         read: &dyn Fn(&str) -> io::Result<Vec<u8>>,
     ) -> Result<Self> {
-        let mut materials = Self::default();
+        let builds = BuildSurroundings::of(project, variables);
+        let mut materials = Self { builds, ..Self::default() };
         let mut problems = Vec::new();
         for (name, service) in &project.services {
             match docker::uploads(project, service, read) {

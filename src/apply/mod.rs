@@ -222,7 +222,8 @@ async fn prepare(context: &Context<'_>, step: &Preparation) -> Result<()> {
             pull(engine, &context.materials.client, image, platform).await
         }
         Preparation::BuildImage { service, .. } => {
-            let builder = Builder::new(engine, project, context.materials).await;
+            let builder =
+                Builder::new(engine, &context.materials.client, &context.materials.builds).await;
             builder.build_told(&project.services[service]).await
         }
         Preparation::RemoveLeftover { id, .. } => engine.remove(id).await,

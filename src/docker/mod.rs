@@ -30,7 +30,7 @@ mod usage;
 
 pub use self::archive::Ownership;
 pub use self::attach::{Attached, Chunk, ExecCommand, MainProcess, TerminalSize};
-pub use self::build::ImageBuild;
+pub use self::build::{BuildSurroundings, ImageBuild};
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, profiles};
 pub use self::endpoints::{Endpoint, NetworkDefinition};

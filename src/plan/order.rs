@@ -32,6 +32,39 @@ fn visit<'a>(
     ordered.push(name);
 }
 
+/// Names of all services in the order in which their images are built: besides what they depend on,
+/// before them comes what they build on.
+pub fn images_first(project: &Project) -> Vec<&str> {
+    let mut ordered = Vec::with_capacity(project.services.len());
+    let mut seen = BTreeSet::new();
+    for name in dependencies_first(project) {
+        visit_image(project, name, &mut seen, &mut ordered);
+    }
+    ordered
+}
+
+fn visit_image<'a>(
+    project: &'a Project,
+    name: &'a str,
+    seen: &mut BTreeSet<&'a str>,
+    ordered: &mut Vec<&'a str>,
+) {
+    if !project.services.contains_key(name) || !seen.insert(name) {
+        return;
+    }
+    for base in built_upon(project, name) {
+        visit_image(project, base, seen, ordered);
+    }
+    ordered.push(name);
+}
+
+/// The services whose images the image of a service is built on: its additional contexts.
+pub fn built_upon<'a>(project: &'a Project, name: &str) -> impl Iterator<Item = &'a str> {
+    let build = project.services.get(name).and_then(|it| it.build.as_ref());
+    let contexts = build.into_iter().flat_map(|it| it.additional_contexts.values());
+    contexts.filter_map(|it| it.strip_prefix("service:"))
+}
+
 /// The services asked for, with all they depend on or without; every service where none was named.
 pub fn selected<'a>(
     project: &'a Project,
@@ -55,7 +88,7 @@ pub fn selected<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::{Condition, Dependency, Service};
+    use crate::compose::model::{Build, Condition, Dependency, Service};
 
     /// Services with what they depend on, and their order.
     type Row<'a> = (&'a [(&'a str, &'a [&'a str])], &'a [&'a str]);
@@ -110,5 +143,16 @@ mod tests {
         }
         let asked = ["a".to_owned()].into();
         assert_eq!(super::selected(&project, &asked, false), ["a"].into());
+    }
+
+    #[test]
+    fn images_come_before_those_built_on_them() {
+        let mut project = project(&[("a", &["b"]), ("b", &[]), ("c", &[])]);
+        let contexts = [("x".to_owned(), "service:c".to_owned())];
+        let build = Build { additional_contexts: contexts.into(), ..Build::default() };
+        project.services.get_mut("b").unwrap().build = Some(build);
+        assert_eq!(images_first(&project), ["c", "b", "a"]);
+        assert_eq!(built_upon(&project, "b").collect::<Vec<_>>(), ["c"]);
+        assert_eq!(built_upon(&project, "a").count(), 0);
     }
 }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::prospect::{Due, make_plan};
 use super::{DeployRun, Prospect, World, engine_ending};
-use crate::apply::{self, Builder, Journal, seconds};
+use crate::apply::{self, Builder, Journal, Materials, seconds};
 use crate::compose::model::Service;
 use crate::docker::is_unreachable;
 use crate::image::Identity;
@@ -57,11 +57,8 @@ impl<'a> Images<'a> {
             self.plan_again(self.prospect.is_new()).await?;
             self.plan = std::mem::take(&mut self.plan).without_pulls();
         }
-        let services = self.services_to_build();
-        if services.is_empty() {
-            return Ok(());
-        }
-        let refused = self.builder().await.unbuildable(&services).await;
+        let (services, builds) = (self.services_to_build(), &self.prospect.materials.builds);
+        let refused = self.world.engine.unbuildable(&services, builds).await;
         let refused = refused.map_err(|error| engine_ending(&error))?;
         if refused.is_empty() {
             return Ok(());
@@ -107,18 +104,14 @@ impl<'a> Images<'a> {
     }
 
     async fn build_all(&self, services: &[&Service]) -> Result<()> {
-        let builder = self.builder().await;
+        let Materials { client, builds, .. } = &self.prospect.materials;
+        let builder = Builder::new(&self.world.engine, client, builds).await;
         for service in services {
             let (started, name) = (Instant::now(), format!("build image {}", service.image));
             self.journal.step(&name, builder.build_told(service)).await?;
             info!("{name}: done in {}", seconds(started));
         }
         Ok(())
-    }
-
-    async fn builder(&self) -> Builder<'_> {
-        let Prospect { project, materials, .. } = self.prospect;
-        Builder::new(&self.world.engine, project, materials).await
     }
 
     fn services_to_build(&self) -> Vec<&'a Service> {

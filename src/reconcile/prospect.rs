@@ -261,8 +261,7 @@ fn gather(
     };
     let client = ClientConfig::load(variables).map_err(blocked)?;
     let read = |path: &str| view.read_bytes(Path::new(path));
-    let materials = Materials::gather(project, client, engine_host, &read).map_err(blocked)?;
-    Ok(Materials { environment: variables.clone(), ..materials })
+    Materials::gather(project, (variables, client), engine_host, &read).map_err(blocked)
 }
 
 /// The project, and the settings it was loaded with.

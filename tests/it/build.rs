@@ -1,4 +1,5 @@
-//! Building images: what reaches the Engine, what comes out, and what a failure says.
+//! Building images with the classic builder: what reaches the Engine, what comes out, and what a
+//! failure says.
 
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
@@ -6,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use roadstead::compose::model::{Build, Project};
-use roadstead::docker::{Engine as Client, ImageBuild, Progress};
+use roadstead::docker::{BuildSurroundings, Engine as Client, ImageBuild, Progress};
 
 use crate::support::{Engine, Scene, unique, write_files};
 
@@ -28,14 +29,14 @@ async fn build(name: &str, how: &Build) -> (Result<String, String>, String) {
             said.push_str(&text);
         }
     };
+    let switched_off = [("DOCKER_BUILDKIT".to_owned(), "0".to_owned())].into();
     let wanted = ImageBuild {
         service: "web",
         build: how,
-        project: &Project::default(),
+        surroundings: &BuildSurroundings::of(&Project::default(), &switched_off),
         image: name,
         platform: None,
         arguments: &BTreeMap::new(),
-        environment: &BTreeMap::new(),
         credentials: &BTreeMap::new(),
     };
     let ended = client.build(&wanted, &mut note).await;
@@ -173,7 +174,7 @@ fn the_command_builds_what_a_project_says() {
     assert!(!again.stderr.contains("Building"), "{}", again.stderr);
     // The command line wins over the file, and its output can be kept.
     let built = scene.compose(&["build", "--build-arg", "WORD=line", "web"]);
-    assert!(built.stdout.contains("Step 1/"), "{}", built.stdout);
+    assert!(built.stdout.contains("\n#1 DONE"), "{}", built.stdout);
     assert!(built.stderr.contains("web Built"), "{}", built.stderr);
     assert_eq!(run(&web, "/word"), "line");
     let quiet = scene.compose(&["build", "--quiet", "--no-cache", "--with-dependencies", "child"]);
@@ -181,19 +182,4 @@ fn the_command_builds_what_a_project_says() {
     assert_eq!(run(&web, "/word"), "file");
     scene.compose(&["down"]).ok();
     scene.engine.docker(&["rmi", "--force", &web, &child]);
-}
-
-#[test]
-fn what_needs_buildkit_is_refused_with_a_reason() {
-    let scene = Scene::new(&[
-        ("compose.yml", "services: {web: {build: {context: ., additional_contexts: {a: ./b}}}}"),
-        ("Dockerfile", "FROM rs-test/app:1"),
-    ]);
-    let refused = scene.compose(&["build"]);
-    assert_eq!(refused.code, Some(2));
-    assert!(
-        refused.stderr.contains("`build.additional_contexts` needs BuildKit"),
-        "{}",
-        refused.stderr
-    );
 }

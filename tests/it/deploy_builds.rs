@@ -78,7 +78,7 @@ fn a_push_that_does_not_build_leaves_what_runs_and_its_image() {
     let named = scene.engine.docker(&["image", "inspect", "--format", "{{.Id}}", &name]);
     assert_eq!(Some(named.trim()), image.as_deref(), "the name is the running image's again");
     let log = scene.roadstead.run(&["logs", &run["id"].to_string()]).ok();
-    assert!(log.contains("before the fall") && log.contains("3/3"), "{log}");
+    assert!(log.contains("before the fall") && log.contains("[3/3] RUN"), "{log}");
 
     // It is not built again and again.
     let looked = scene.wait_for_run("blocked", 1);

@@ -7,6 +7,7 @@ mod adoption;
 mod bad_days;
 mod bad_input;
 mod build;
+mod buildkit;
 mod cli;
 mod cli_compose;
 mod compose_attached;

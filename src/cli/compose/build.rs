@@ -8,12 +8,12 @@ use clap::Args;
 
 use super::progress::Standing;
 use super::registries::client_config;
+use super::up::Found;
 use super::{Session, load_project};
-use crate::apply::{self, Builder, Materials};
+use crate::apply::{self, Builder};
 use crate::cli::Usage;
-use crate::compose::model::{Project, PullPolicy, Service};
-use crate::docker;
-use crate::image::Identity;
+use crate::compose::model::{PullPolicy, Service};
+use crate::docker::{self, BuildSurroundings};
 use crate::plan::order;
 use crate::plan::pull::builds_due;
 
@@ -60,57 +60,50 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     if wanted.is_empty() {
         tracing::warn!("no service to build: none of them has `build`");
     }
-    build_all(session, &project, &wanted, how).await?;
+    let surroundings = BuildSurroundings::of(&project, &session.request.variables);
+    build_all(session, &surroundings, &wanted, how).await?;
     Ok(0)
 }
 
 /// Builds the images of these services and of what they depend on (of all where none is named), where
-/// they are missing or to be built each time. Tells whether there was one. Contexts are read here: the
-/// project may be the host's or ours.
+/// they are missing or to be built each time. Tells whether there was one. Contexts are read here.
 pub(super) async fn build_missing(
     session: &Session,
-    project: &Project,
+    found: &Found,
     asked: &BTreeSet<String>,
-    present: &BTreeMap<String, Identity>,
 ) -> Result<bool> {
+    let project = &found.project;
     let chosen = order::selected(project, asked, true);
-    let due = builds_due(project, present, false, false);
+    let due = builds_due(project, &found.observed.images, false, false);
     let is_wanted = |service: &Service| {
         let is_due = service.pull_policy == PullPolicy::Build || due.contains(&service.name);
         is_due && chosen.contains(service.name.as_str())
     };
     let wanted = apply::buildable(project, is_wanted);
-    build_all(session, project, &wanted, &Build::default()).await?;
+    build_all(session, &found.materials.builds, &wanted, &Build::default()).await?;
     Ok(!wanted.is_empty())
 }
 
 /// Builds the image of one service.
-pub(super) async fn build_one(
-    session: &Session,
-    project: &Project,
-    service: &Service,
-) -> Result<()> {
-    build_all(session, project, &[service], &Build::default()).await
+pub(super) async fn build_one(session: &Session, found: &Found, service: &Service) -> Result<()> {
+    build_all(session, &found.materials.builds, &[service], &Build::default()).await
 }
 
 async fn build_all(
     session: &Session,
-    project: &Project,
+    surroundings: &BuildSurroundings,
     services: &[&Service],
     how: &Build,
 ) -> Result<()> {
     if services.is_empty() {
         return Ok(());
     }
-    let environment = session.request.variables.clone();
-    let materials =
-        Materials { client: client_config(session)?, environment, ..Materials::default() };
-    let mut builder = Builder::new(&session.engine, project, &materials).await;
-    let refused = builder.unbuildable(services).await?;
+    let refused = session.engine.unbuildable(services, surroundings).await?;
     if !refused.is_empty() {
         bail!(Usage(refused.join("\n")));
     }
-    builder.arguments = arguments(&how.args, &materials.environment);
+    let mut builder = Builder::new(&session.engine, &client_config(session)?, surroundings).await;
+    builder.arguments = arguments(&how.args, &session.request.variables);
     (builder.no_cache, builder.pull) = (how.no_cache, how.pull);
     let progress = session.progress;
     for service in services {

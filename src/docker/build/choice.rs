@@ -1,15 +1,12 @@
 //! Which builder builds, and what it cannot do.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Result, bail};
 
 use super::buildkit::{self, Connection};
+use super::{BuildSurroundings, SWITCH};
 use crate::compose::model::{Build, Service};
 use crate::docker::{ApiVersion, Engine, raw};
 
-/// The variable with which docker's client chooses.
-const SWITCH: &str = "DOCKER_BUILDKIT";
 /// The first API version that has `BuildKit`'s own interface.
 const FIRST: ApiVersion = ApiVersion(1, 39);
 /// Header of a ping, and its value where the administrator keeps to the classic builder.
@@ -30,7 +27,7 @@ pub(super) enum WhyClassic {
 }
 
 impl Engine {
-    /// What of a service's build this Engine cannot do: each a sentence with what to do. The
+    /// What of the builds of services this Engine cannot do: each a sentence with what to do. The
     /// environment may switch `BuildKit` off, as with docker's client.
     ///
     /// # Errors
@@ -38,19 +35,22 @@ impl Engine {
     /// When the Engine cannot be reached, or the environment's word is none that docker knows.
     pub async fn unbuildable(
         &self,
-        service: &Service,
-        environment: &BTreeMap<String, String>,
+        services: &[&Service],
+        surroundings: &BuildSurroundings,
     ) -> Result<Vec<String>> {
-        let Some(build) = &service.build else { return Ok(Vec::new()) };
-        // Most builds ask for nothing special: there is nobody to ask then.
-        if beyond_classic(build).next().is_none() {
+        let builds = services.iter().filter_map(|it| Some((&it.name, it.build.as_ref()?)));
+        let special: Vec<_> =
+            builds.filter(|(_, build)| beyond_classic(build).next().is_some()).collect();
+        // Most builds ask for nothing special, and then nobody is asked.
+        if special.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(refused(&service.name, build, &self.builder(environment).await?))
+        let builder = self.builder(surroundings).await?;
+        Ok(special.into_iter().flat_map(|(name, build)| refused(name, build, &builder)).collect())
     }
 
-    pub(super) async fn builder(&self, environment: &BTreeMap<String, String>) -> Result<Builder> {
-        if !is_wanted(environment.get(SWITCH).map(String::as_str))? {
+    pub(super) async fn builder(&self, surroundings: &BuildSurroundings) -> Result<Builder> {
+        if !is_wanted(surroundings.switch.as_deref())? {
             return Ok(Builder::Classic(WhyClassic::SwitchedOff));
         }
         let (header, classic) = BUILDER_VERSION;

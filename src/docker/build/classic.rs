@@ -136,7 +136,8 @@ fn ulimits(limits: &BTreeMap<String, Ulimit>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::{Build, Project};
+    use crate::compose::model::Build;
+    use crate::docker::BuildSurroundings;
 
     #[test]
     fn every_key_of_a_build_is_an_option() {
@@ -162,8 +163,7 @@ mod tests {
             build: &build,
             image: "p-web",
             platform: None,
-            project: &Project::default(),
-            environment: &BTreeMap::new(),
+            surroundings: &BuildSurroundings::default(),
             arguments: &[("A".to_owned(), "over".to_owned())].into(),
             credentials: &BTreeMap::new(),
         };

@@ -117,6 +117,6 @@ pub(super) fn found(path: &Path) -> Result<PathBuf> {
     Ok(real)
 }
 
-fn named(error: &io::Error, path: &Path) -> io::Error {
+pub(super) fn named(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
 }

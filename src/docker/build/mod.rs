@@ -17,11 +17,15 @@ use anyhow::{Context as _, Result, bail};
 
 use self::choice::Builder;
 use super::{Engine, Progress};
-use crate::compose::model::{Build, Project};
+use crate::compose::model::{Build, FileObject, Project, Service};
 use crate::image::Credentials;
 
 /// Longest silence of a build: a step that compiles says little.
 const SILENCE: Duration = Duration::from_hours(1);
+/// The variable with which docker's client chooses the builder.
+const SWITCH: &str = "DOCKER_BUILDKIT";
+/// The variable with the socket of the user's SSH agent.
+const AGENT: &str = "SSH_AUTH_SOCK";
 /// Says who built an image, as docker compose labels its own.
 const BUILDER_LABEL: &str = "com.docker.compose.image.builder";
 
@@ -32,18 +36,42 @@ pub struct ImageBuild<'a> {
     pub service: &'a str,
     /// What to build from, as we see it.
     pub build: &'a Build,
-    /// The project, as we see it: its secrets, and the images of its services.
-    pub project: &'a Project,
+    /// What else the project and the environment have for it.
+    pub surroundings: &'a BuildSurroundings,
     /// The name it gets.
     pub image: &'a str,
     /// The platform it is for, where the service names one.
     pub platform: Option<&'a str>,
     /// Arguments that win over those of the project.
     pub arguments: &'a BTreeMap<String, String>,
-    /// The environment: `DOCKER_BUILDKIT` and `SSH_AUTH_SOCK` are read.
-    pub environment: &'a BTreeMap<String, String>,
     /// What opens each registry that the build may pull from.
     pub credentials: &'a BTreeMap<String, Credentials>,
+}
+
+/// What builds of a project have besides their own keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildSurroundings {
+    /// The project's secrets, with paths as we see them.
+    secrets: BTreeMap<String, FileObject>,
+    /// The images of its services.
+    images: BTreeMap<String, String>,
+    /// The environment's `DOCKER_BUILDKIT`.
+    switch: Option<String>,
+    /// The environment's `SSH_AUTH_SOCK`.
+    agent: Option<String>,
+}
+
+impl BuildSurroundings {
+    /// What this project, with paths as we see them, has in this environment.
+    pub fn of(project: &Project, environment: &BTreeMap<String, String>) -> Self {
+        let image = |it: &Service| (it.name.clone(), it.image.clone());
+        Self {
+            secrets: project.secrets.clone(),
+            images: project.services.values().map(image).collect(),
+            switch: environment.get(SWITCH).cloned(),
+            agent: environment.get(AGENT).filter(|it| !it.is_empty()).cloned(),
+        }
+    }
 }
 
 impl Engine {
@@ -59,14 +87,17 @@ impl Engine {
         sink: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<String> {
         let built = async {
-            let builder = self.builder(wanted.environment).await?;
+            let builder = self.builder(wanted.surroundings).await?;
             let refused = choice::refused(wanted.service, wanted.build, &builder);
             if !refused.is_empty() {
                 bail!(refused.join("\n"));
             }
             match builder {
                 Builder::Classic(_) => self.build_classic(wanted, sink).await,
-                Builder::BuildKit(control) => self.build_with_buildkit(control, wanted, sink).await,
+                // Two connections make a large future.
+                Builder::BuildKit(control) => {
+                    Box::pin(self.build_with_buildkit(control, wanted, sink)).await
+                }
             }
         };
         built.await.with_context(|| {

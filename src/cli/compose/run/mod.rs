@@ -50,7 +50,7 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
     }
     if !session.dry_run {
         let asked = BTreeSet::from([service.to_owned()]);
-        if build_missing(session, &found.project, &asked, &found.observed.images).await? {
+        if build_missing(session, &found, &asked).await? {
             found.observed.images = session.engine.images().await?;
         }
     }

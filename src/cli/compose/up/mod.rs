@@ -144,10 +144,7 @@ async fn prepare(session: &Session, changes: &Changes, start: bool) -> Result<Re
     };
     let mut plan = make(&found)?;
     if !session.dry_run {
-        let built = !changes.no_build && {
-            let (asked, present) = (&options.services, &found.observed.images);
-            build_missing(session, &found.project, asked, present).await?
-        };
+        let built = !changes.no_build && build_missing(session, &found, &options.services).await?;
         if built {
             found.observed.images = engine.images().await?;
             plan = make(&found)?;
@@ -247,7 +244,8 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
             let project = load_project(&request)?;
             let client = ClientConfig::load(&request.variables)?;
             let read = |path: &str| std::fs::read(path);
-            let materials = Materials::gather(&project, client, &host, &read)?;
+            let materials =
+                Materials::gather(&project, (&request.variables, client), &host, &read)?;
             anyhow::Ok((project, materials))
         })
     };
@@ -308,7 +306,7 @@ pub(super) async fn pull(session: &Session, found: &Found, plan: &Plan, quiet: b
         let mut services = found.project.services.values().filter(|it| it.image == *image);
         let Some(service) = services.find(|it| it.build.is_some()) else { return Err(error) };
         tracing::warn!("{error:#}: it is built instead");
-        build::build_one(session, &found.project, service).await?;
+        build::build_one(session, found, service).await?;
     }
     Ok(())
 }

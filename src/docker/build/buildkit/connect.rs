@@ -34,8 +34,9 @@ pub(super) async fn upgrade(
 
 async fn ask(host: &str, path: &str, headers: &[(&str, &str)]) -> Result<Option<Connection>> {
     let mut connection = raw::connect(host).await?;
-    let lines: String =
+    let lines: Vec<_> =
         headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines = lines.concat();
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\
          Content-Length: 0\r\n{lines}\r\n"

@@ -21,6 +21,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use sha2::{Digest as _, Sha256};
@@ -30,7 +32,7 @@ use self::messages::{Nothing, SolveRequest, StatusRequest, StatusResponse};
 use self::offers::{Offers, Sought};
 use self::trace::Trace;
 use super::{ImageBuild, SILENCE};
-use crate::docker::{Engine, Progress};
+use crate::docker::{ApiVersion, Engine, Progress};
 
 /// Names under which the Engine asks for the directory of a build and for its Dockerfile.
 const CONTEXT: &str = "context";
@@ -41,6 +43,8 @@ const SESSION_PATH: &str = "/session";
 /// What is asked.
 const SOLVE: &str = "/moby.buildkit.v1.Control/Solve";
 const STATUS: &str = "/moby.buildkit.v1.Control/Status";
+/// The first API version whose `BuildKit` knows limits: that of Engine 23.0.
+const LIMITS: ApiVersion = ApiVersion(1, 42);
 /// Longest wait for the last lines of a build that has ended.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
@@ -65,17 +69,30 @@ impl Engine {
         let opened = tokio::task::spawn_blocking(move || sought.open()).await;
         let offers = opened.context("read the context")??;
         let (session, reference) = (unique(), unique());
+        let request = request::request(wanted, &offers, &session, &reference)?;
+        for key in self.ignored(wanted).await? {
+            let line = format!("warning: this Engine's BuildKit ignores `build.{key}`\n");
+            sink(Progress::Output(line));
+        }
         let answering = self.open_session(wanted, &session).await?;
-        let request = request::request(wanted, &offers, &session, &reference);
         solve(control, answering, wanted, (&offers, &request), sink).await?;
         let inspected = self.docker()?.inspect_image(wanted.image).await;
         inspected.context("look at the image")?.id.context("the Engine named no image")
     }
 
+    /// The keys that an older `BuildKit` takes without a word.
+    async fn ignored(&self, wanted: &ImageBuild<'_>) -> Result<Vec<&'static str>> {
+        let build = wanted.build;
+        let keys = [("shm_size", build.shm_size.is_some()), ("ulimits", !build.ulimits.is_empty())];
+        let keys = keys.into_iter().filter(|(_, is_used)| *is_used).map(|(key, _)| key);
+        let is_old = self.api_version().await? < LIMITS;
+        Ok(keys.filter(|_| is_old).collect())
+    }
+
     async fn open_session(&self, wanted: &ImageBuild<'_>, id: &str) -> Result<Connection> {
         // What was sent for the same directory before is compared with, and need not be sent again.
         let place = format!("{}\n{}", wanted.build.context, wanted.service);
-        let shared: String = Sha256::digest(place).iter().map(|it| format!("{it:02x}")).collect();
+        let shared = BASE64.encode(Sha256::digest(place));
         let mut headers = vec![
             ("X-Docker-Expose-Session-Uuid", id),
             ("X-Docker-Expose-Session-Name", "roadstead"),
@@ -131,7 +148,9 @@ async fn solve(
             }),
         }
     };
-    solved.map_err(|error| failure::explained(error, trace.failed.as_deref()))
+    solved.map_err(|error| {
+        failure::explained(error, trace.failed.as_deref(), offers.dockerfile_text())
+    })
 }
 
 /// Tells how a build goes, until it ends.
@@ -146,7 +165,7 @@ async fn follow(
     loop {
         match tokio::time::timeout(SILENCE, answer.next::<StatusResponse>()).await {
             Ok(Ok(Some(said))) => {
-                let lines = trace.take(said);
+                let lines = trace.take(&said);
                 if !lines.is_empty() {
                     sink(Progress::Output(lines));
                 }

@@ -1,6 +1,8 @@
 //! `additional_contexts`: what a `FROM` or `COPY --from` may name besides stages and images.
 
-use crate::compose::model::Project;
+use anyhow::{Context as _, Result};
+
+use crate::docker::BuildSurroundings;
 
 /// Where a context is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +33,21 @@ pub(super) fn local_name(name: &str) -> String {
 }
 
 /// The attribute of a context: its key and its value.
-pub(super) fn attribute(name: &str, value: &str, project: &Project) -> (String, String) {
+///
+/// # Errors
+///
+/// When it is a service that the project does not have.
+pub(super) fn attribute(
+    name: &str,
+    value: &str,
+    surroundings: &BuildSurroundings,
+) -> Result<(String, String)> {
     let value = match place(value) {
         Place::Directory(_) => format!("local:{}", local_name(name)),
-        // The loader has seen that there is such a service.
         Place::Service(service) => {
-            let image = project.services.get(service).map_or(service, |it| it.image.as_str());
+            let image = surroundings.images.get(service).with_context(|| {
+                format!("additional context `{name}`: there is no active service `{service}`")
+            })?;
             format!("docker-image://{image}")
         }
         Place::Address(address) if address.starts_with("github.com/") => {
@@ -48,18 +59,17 @@ pub(super) fn attribute(name: &str, value: &str, project: &Project) -> (String, 
     let name = name.strip_suffix(":latest").unwrap_or(name);
     let name = name.strip_prefix("docker.io/").unwrap_or(name);
     let name = name.strip_prefix("library/").unwrap_or(name);
-    (format!("context:{name}"), value)
+    Ok((format!("context:{name}"), value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::Service;
 
     #[test]
     fn contexts_are_directories_services_or_addresses() {
-        let web = Service { image: "p-web".to_owned(), ..Service::default() };
-        let project = Project { services: [("web".to_owned(), web)].into(), ..Project::default() };
+        let images = [("web".to_owned(), "p-web".to_owned())].into();
+        let surroundings = BuildSurroundings { images, ..BuildSurroundings::default() };
         for (name, value, key, expected) in [
             ("a", "/srv/a", "context:a", "local:named-a"),
             ("a", "service:web", "context:a", "docker-image://p-web"),
@@ -67,8 +77,9 @@ mod tests {
             ("a", "github.com/o/r", "context:a", "https://github.com/o/r"),
             ("a", "git@h:o/r.git", "context:a", "git@h:o/r.git"),
         ] {
-            let found = attribute(name, value, &project);
+            let found = attribute(name, value, &surroundings).unwrap();
             assert_eq!((found.0.as_str(), found.1.as_str()), (key, expected));
         }
+        assert!(attribute("a", "service:none", &surroundings).is_err());
     }
 }

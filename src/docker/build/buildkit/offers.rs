@@ -12,14 +12,12 @@ use secrecy::{SecretBox, SecretSlice};
 use super::named::{Place, local_name, place};
 use super::sync::Source;
 use super::{CONTEXT, DOCKERFILE_DIRECTORY};
-use crate::compose::model::{Build, FileSource, Project, SshKey};
+use crate::compose::model::{Build, FileReference, FileSource, SshKey};
 use crate::docker::build::context::{DOCKERFILE, Directory, found};
-use crate::docker::build::{ImageBuild, is_address};
+use crate::docker::build::{AGENT, BuildSurroundings, ImageBuild, is_address};
 
 /// Bytes beyond which `BuildKit` takes no secret.
 const LARGEST_SECRET: usize = 500 * 1024;
-/// Variable with the socket of the user's SSH agent.
-const AGENT: &str = "SSH_AUTH_SOCK";
 
 /// What may be read, by the names under which it is asked for. Cannot print a secret.
 #[derive(Debug, Default)]
@@ -30,6 +28,16 @@ pub(super) struct Offers {
     pub(super) agents: BTreeMap<String, String>,
     /// The name of the Dockerfile in its directory, where that is one of ours.
     pub(super) dockerfile: Option<String>,
+}
+
+impl Offers {
+    /// The Dockerfile's name and text, where it is one of ours.
+    pub(super) fn dockerfile_text(&self) -> Option<(&str, &str)> {
+        match &**self.directories.get(DOCKERFILE_DIRECTORY)? {
+            Source::File { name, content } => Some((name, std::str::from_utf8(content).ok()?)),
+            Source::Directory(_) => None,
+        }
+    }
 }
 
 /// What has to be looked at, apart from the rest: looking blocks.
@@ -48,8 +56,8 @@ impl Sought {
     pub(super) fn of(wanted: &ImageBuild<'_>) -> Result<Self> {
         Ok(Self {
             build: wanted.build.clone(),
-            secrets: secrets(wanted.build, wanted.project)?,
-            agent: wanted.environment.get(AGENT).filter(|it| !it.is_empty()).cloned(),
+            secrets: secrets(wanted.build, wanted.surroundings)?,
+            agent: wanted.surroundings.agent.clone(),
         })
     }
 
@@ -128,9 +136,9 @@ impl Sought {
     }
 }
 
-fn secrets(build: &Build, project: &Project) -> Result<Vec<(String, FileSource)>> {
-    let secret = |it: &crate::compose::model::FileReference| {
-        let object = project.secrets.get(&it.source);
+fn secrets(build: &Build, surroundings: &BuildSurroundings) -> Result<Vec<(String, FileSource)>> {
+    let secret = |it: &FileReference| {
+        let object = surroundings.secrets.get(&it.source);
         let object = object.with_context(|| format!("secret `{}` is not declared", it.source))?;
         let id = it.target.as_ref().filter(|target| !target.is_empty()).unwrap_or(&it.source);
         Ok((id.clone(), object.source.clone()))

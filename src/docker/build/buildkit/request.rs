@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
+
 use super::messages::{CacheEntry, CacheOptions, SolveRequest};
 use super::named;
 use super::offers::Offers;
@@ -18,27 +20,31 @@ const CAPABILITIES: &str = "moby.buildkit.frontend.contexts+forward";
 const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
 
 /// The request, of this session, under this reference.
+///
+/// # Errors
+///
+/// When the build names a service that is not there.
 pub(super) fn request(
     wanted: &ImageBuild<'_>,
     offers: &Offers,
     session: &str,
     reference: &str,
-) -> SolveRequest {
+) -> Result<SolveRequest> {
     let names: Vec<_> =
         wanted.build.tags.iter().map(String::as_str).chain([wanted.image]).collect();
-    SolveRequest {
+    Ok(SolveRequest {
         reference: reference.to_owned(),
         exporter: EXPORTER.to_owned(),
         exporter_attributes: [("name".to_owned(), names.join(","))].into(),
         session: session.to_owned(),
         frontend: FRONTEND.to_owned(),
-        attributes: attributes(wanted, offers),
+        attributes: attributes(wanted, offers)?,
         cache: Some(cache(wanted)),
         entitlements: entitlements(wanted),
-    }
+    })
 }
 
-fn attributes(wanted: &ImageBuild<'_>, offers: &Offers) -> BTreeMap<String, String> {
+fn attributes(wanted: &ImageBuild<'_>, offers: &Offers) -> Result<BTreeMap<String, String>> {
     let build = wanted.build;
     let is_remote = is_address(&build.context);
     let some = |is_said: bool, value: &str| is_said.then(|| value.to_owned());
@@ -74,9 +80,10 @@ fn attributes(wanted: &ImageBuild<'_>, offers: &Offers) -> BTreeMap<String, Stri
     let labels = build.labels.iter();
     let labels = labels.map(|(name, value)| (format!("label:{name}"), value.clone()));
     let contexts = build.additional_contexts.iter();
-    let contexts = contexts.map(|(name, value)| named::attribute(name, value, wanted.project));
+    let contexts = contexts.map(|(name, value)| named::attribute(name, value, wanted.surroundings));
+    let contexts = contexts.collect::<Result<Vec<_>>>()?;
     let builder = [(format!("label:{BUILDER_LABEL}"), "buildkit".to_owned())];
-    single.chain(arguments).chain(labels).chain(contexts).chain(builder).collect()
+    Ok(single.chain(arguments).chain(labels).chain(contexts).chain(builder).collect())
 }
 
 fn cache(wanted: &ImageBuild<'_>) -> CacheOptions {
@@ -121,7 +128,8 @@ fn entitlements(wanted: &ImageBuild<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::{Build, Project, Ulimit};
+    use crate::compose::model::{Build, Ulimit};
+    use crate::docker::BuildSurroundings;
 
     #[test]
     fn every_key_of_a_build_is_an_attribute() {
@@ -149,15 +157,14 @@ mod tests {
         let wanted = ImageBuild {
             service: "web",
             build: &build,
-            project: &Project::default(),
+            surroundings: &BuildSurroundings::default(),
             image: "p-web",
             platform: None,
             arguments: &[("A".to_owned(), "over".to_owned())].into(),
-            environment: &BTreeMap::new(),
             credentials: &BTreeMap::new(),
         };
         let offers = Offers { dockerfile: text("Dockerfile"), ..Offers::default() };
-        let found = request(&wanted, &offers, "s", "r");
+        let found = request(&wanted, &offers, "s", "r").unwrap();
         let expected = [
             ("add-hosts", "h=1.2.3.4,h=::1"),
             ("build-arg:A", "over"),
@@ -202,18 +209,17 @@ mod tests {
         let wanted = ImageBuild {
             service: "web",
             build: &build,
-            project: &Project::default(),
+            surroundings: &BuildSurroundings::default(),
             image: "p-web",
             platform: Some("linux/amd64"),
             arguments: &[(INLINE_CACHE.to_owned(), "1".to_owned())].into(),
-            environment: &BTreeMap::new(),
             credentials: &BTreeMap::new(),
         };
         let inline = Offers { dockerfile: Some("Dockerfile".to_owned()), ..Offers::default() };
         for (offers, filename, key) in
             [(Offers::default(), "sub/df", None), (inline, "Dockerfile", Some("dockerfile"))]
         {
-            let found = request(&wanted, &offers, "s", "r");
+            let found = request(&wanted, &offers, "s", "r").unwrap();
             assert_eq!(found.attributes["context"], "https://h/r.git");
             assert_eq!(found.attributes["filename"], filename);
             assert_eq!(found.attributes.get("dockerfilekey").map(String::as_str), key);

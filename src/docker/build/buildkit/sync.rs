@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::grpc::{Incoming, Outgoing};
 use super::messages::{Packet, PacketKind, Stat};
-use crate::docker::build::context::Directory;
+use crate::docker::build::context::{Directory, named};
 
 /// Bytes of content in one packet.
 const CHUNK: usize = 64 * 1024;
@@ -93,9 +93,11 @@ impl Transfer {
         match &*self.source {
             Source::Directory(directory) => {
                 let wanted = self.wanted.within(&directory.path);
-                directory.walk(&mut |entry| match wanted.holds(&entry.path) {
-                    true => listing.add(directory, &entry.path, &entry.metadata),
-                    false => Ok(()),
+                directory.walk(&mut |entry| {
+                    if wanted.holds(&entry.path) {
+                        listing.add(directory, &entry.path, &entry.metadata)?;
+                    }
+                    Ok(())
                 })?;
             }
             Source::File { name, content } => listing.add_file(name, content)?,
@@ -109,9 +111,8 @@ impl Transfer {
             };
             match &*self.source {
                 Source::Directory(_) => {
-                    send_content(packets, id, File::open(path)?).map_err(|error| {
-                        io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
-                    })?
+                    let sent = File::open(path).and_then(|it| send_content(packets, id, it));
+                    sent.map_err(|error| named(&error, path))?;
                 }
                 Source::File { content, .. } => send_content(packets, id, content.as_slice())?,
             }

@@ -1,6 +1,7 @@
 //! What `BuildKit` says of its steps, as lines: those of docker's `--progress=plain`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::messages::{StatusResponse, Timestamp, Vertex, VertexLog, VertexStatus, VertexWarning};
 
@@ -25,6 +26,7 @@ struct Step {
     /// Milliseconds.
     started: Option<i64>,
     is_over: bool,
+    has_failed: bool,
     /// The beginning of a line.
     pending: Vec<u8>,
     /// Parts of which the end was told.
@@ -33,11 +35,16 @@ struct Step {
 
 impl Trace {
     /// The lines of a message.
-    pub(super) fn take(&mut self, said: StatusResponse) -> String {
+    pub(super) fn take(&mut self, said: &StatusResponse) -> String {
         let mut lines = String::new();
         // What a step writes comes before its end, and its beginning before that.
+        let speaking: BTreeSet<_> = said.statuses.iter().map(|it| &it.vertex).collect();
+        let speaking: BTreeSet<_> = said.logs.iter().map(|it| &it.vertex).chain(speaking).collect();
         for vertex in &said.vertexes {
             self.begin(vertex, &mut lines);
+            if !speaking.contains(&vertex.digest) {
+                self.end(vertex, &mut lines);
+            }
         }
         for status in &said.statuses {
             self.part(status, &mut lines);
@@ -62,21 +69,26 @@ impl Trace {
         if is_seen && step.number == 0 {
             self.shown += 1;
             step.number = self.shown;
-            lines.push_str(&format!("#{} {}\n", step.number, step.name));
+            line(lines, format_args!("#{} {}", step.number, step.name));
         }
-        // One that is looked at again may end again.
-        step.is_over &= vertex.completed.is_some();
     }
 
     fn end(&mut self, vertex: &Vertex, lines: &mut String) {
         let Some(step) = self.steps.get_mut(&vertex.digest) else { return };
         let Some(completed) = &vertex.completed else { return };
-        if step.number == 0 || std::mem::replace(&mut step.is_over, true) {
+        if step.number == 0 {
             return;
         }
+        // One that is looked at again ends again; only a failure is news then, once.
+        let was_over = std::mem::replace(&mut step.is_over, true);
+        let has_failed = !vertex.error.is_empty();
+        if was_over && (!has_failed || step.has_failed) {
+            return;
+        }
+        step.has_failed = has_failed;
         if !step.pending.is_empty() {
             let rest = std::mem::take(&mut step.pending);
-            lines.push_str(&format!("#{} {}\n", step.number, String::from_utf8_lossy(&rest)));
+            line(lines, format_args!("#{} {}", step.number, String::from_utf8_lossy(&rest)));
         }
         let end = if vertex.cached {
             "CACHED".to_owned()
@@ -89,7 +101,7 @@ impl Trace {
         if !vertex.error.is_empty() && !vertex.error.contains(CANCELED) {
             self.failed.get_or_insert_with(|| step.name.clone());
         }
-        lines.push_str(&format!("#{} {end}\n", step.number));
+        line(lines, format_args!("#{} {end}", step.number));
     }
 
     fn part(&mut self, status: &VertexStatus, lines: &mut String) {
@@ -101,7 +113,7 @@ impl Trace {
                 0 => String::new(),
                 bytes => format!(" {}", size(bytes)),
             };
-            lines.push_str(&format!("#{} {}{size} done\n", step.number, status.id));
+            line(lines, format_args!("#{} {}{size} done", step.number, status.id));
         }
     }
 
@@ -111,12 +123,17 @@ impl Trace {
         let since = since.map_or(0, |(at, started)| (at - started).max(0));
         step.pending.extend_from_slice(&log.text);
         while let Some(end) = step.pending.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = step.pending.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
+            let bytes: Vec<u8> = step.pending.drain(..=end).collect();
+            let text = String::from_utf8_lossy(&bytes);
             let (seconds, rest) = (since / 1000, since % 1000);
-            lines.push_str(&format!("#{} {seconds}.{rest:03} {}\n", step.number, line.trim_end()));
+            line(lines, format_args!("#{} {seconds}.{rest:03} {}", step.number, text.trim_end()));
         }
     }
+}
+
+/// Adds a line; writing to a string cannot fail.
+fn line(lines: &mut String, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(lines, "{line}");
 }
 
 fn warned(warning: &VertexWarning) -> String {
@@ -203,7 +220,7 @@ mod tests {
                     ],
                     ..Default::default()
                 },
-                "#2 step b\n#1 last\n#1 DONE 0.9s\n#2 CACHED\n",
+                "#1 last\n#1 DONE 0.9s\n#2 step b\n#2 CACHED\n",
             ),
             (StatusResponse { vertexes: vec![done(vertex("a", 0))], ..Default::default() }, ""),
             (
@@ -214,11 +231,11 @@ mod tests {
                     ],
                     ..Default::default()
                 },
-                "#3 step c\n#4 step d\n#3 ERROR: context canceled\n#4 ERROR: exit code: 7\n",
+                "#3 step c\n#3 ERROR: context canceled\n#4 step d\n#4 ERROR: exit code: 7\n",
             ),
         ];
         for (said, expected) in rows {
-            assert_eq!(trace.take(said), expected);
+            assert_eq!(trace.take(&said), expected);
         }
         assert_eq!(trace.failed.as_deref(), Some("step d"));
     }

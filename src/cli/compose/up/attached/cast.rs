@@ -51,9 +51,17 @@ impl Cast {
             _ => Cascade::None,
         };
         let changes = ready.plan.changes.iter();
-        let names = changes.map(|it| ((it.service.clone(), it.number), it.name.clone())).collect();
+        let by_number =
+            changes.map(|it| ((it.service.clone(), it.number), it.name.clone())).collect();
         let exit_code_from = looking_on.exit_code_from.clone();
-        Ok(Self { project: project.name.clone(), shown, watched, exit_code_from, cascade, names })
+        Ok(Self {
+            project: project.name.clone(),
+            shown,
+            watched,
+            exit_code_from,
+            cascade,
+            names: by_number,
+        })
     }
 
     pub(super) fn shows(&self, service: &str) -> bool {

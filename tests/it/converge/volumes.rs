@@ -116,7 +116,7 @@ fn named_volumes_come_and_stay() {
             meanwhile: &[Do::Exec("web-1", "echo lost > /data/x; sleep 1.1")],
             after: "services: {web: {image: APP, network_mode: none, volumes: ['data:/data']}, db: {image: APP, network_mode: none}}\nvolumes: {data: {labels: {a: b}}}",
             up: "-y",
-            moved: "web-1 replaced, vol data replaced",
+            moved: "web-1 replaced, vol data anew",
             ask: &[
                 ("docker volume inspect --format {{.Labels.a}} PROJECT_data", "b"),
                 ("in web-1 ls /data", ""),

@@ -245,7 +245,7 @@ fn mistakes_are_shown_where_they_are() {
     );
     for (arguments, wanted) in [
         (&["up", "--watch"][..], "let a job follow the repository"),
-        (&["up", "-d", "wbe"], "there is no service `wbe`; did you mean `web`?"),
+        (&["up", "-d", "wbe"], "did you mean `web`?"),
         (&["-f", "nowhere.yml", "up", "-d"], "nowhere.yml: read Compose file"),
     ] {
         let answer = stack.compose(arguments).fails_with(2);

@@ -16,7 +16,9 @@ const VERBS: [&str; 29] = [
 ];
 
 /// Flags that we do not know, each with its reason.
-const MISSING: [(&str, &str); 7] = [
+const MISSING: [(&str, &str); 9] = [
+    ("build -m", "BuildKit has no such limit"),
+    ("build --ssh", "the files name what a build may use of an agent"),
     ("build --builder", "builders are a matter of buildx"),
     ("build --check", "a matter of BuildKit's frontend"),
     ("build --print", "prints a file for bake"),
@@ -31,7 +33,8 @@ fn flags(help: &str) -> BTreeSet<String> {
     let mut flags = BTreeSet::new();
     for line in help.lines().map(str::trim).filter(|line| line.starts_with('-')) {
         for word in line.split([',', ' ']).filter(|it| !it.is_empty()).take(2) {
-            if word.starts_with('-') {
+            // A line of a description may begin with a flag, which then ends a sentence.
+            if word.starts_with('-') && !word.ends_with('.') {
                 flags.insert(word.to_owned());
             }
         }

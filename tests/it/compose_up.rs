@@ -217,3 +217,17 @@ fn a_changed_volume_is_kept_where_nobody_can_be_asked() {
     assert!(kept.stderr.contains("up -d -y"), "{kept:?}");
     assert_eq!((kept.code, scene.id("web")), (Some(0), id));
 }
+
+#[test]
+fn the_hash_that_config_tells_is_that_of_the_label() {
+    let text = "services: {web: {image: 'rs-test/app:1', env_file: [e]}}\n";
+    let scene = Scene::new(&[("compose.yml", text), ("e", "A=1\n")]);
+    let mut command = scene.roadstead.command(&["compose", "create"]);
+    command.current_dir(scene.project.checkout()).env("AUTODEPLOY_COMPOSE_HASH", "2.40");
+    crate::support::process::output(&mut command).ok();
+    let label = "{{index .Config.Labels \"com.docker.compose.config-hash\"}}";
+    let label = scene.inspect("web", label).expect("the container");
+    for wanted in ["web", "*"] {
+        assert_eq!(scene.compose(&["config", "--hash", wanted]).ok(), format!("web {label}"));
+    }
+}

@@ -277,7 +277,6 @@ pub(super) struct Config {
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Up {
     /// Returns once containers run
     #[arg(short, long)]

@@ -69,8 +69,8 @@ pub(super) async fn pull(session: &Session, arguments: &Pull) -> Result<u8> {
         .filter(|name| project.services[*name].build.is_some())
         .collect();
     if !to_build.is_empty() {
-        let buildable = to_build.join(" ");
-        tracing::warn!("no image to pull, but one to build: `roadstead compose build {buildable}`");
+        let services = to_build.join(" ");
+        tracing::warn!("no image to pull, but one to build: `roadstead compose build {services}`");
     }
     match failures.into_iter().next() {
         Some((_, error)) if !arguments.ignore_pull_failures => Err(error),

@@ -204,7 +204,7 @@ fn orphans_go_only_when_asked_and_only_our_own() {
                 case.options.services.insert("web".to_owned());
                 case.add("old", 1);
             },
-            &[],
+            &["remove container p-old-1 (service old is gone)"],
         ),
     ]);
 }

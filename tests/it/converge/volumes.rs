@@ -113,10 +113,10 @@ fn named_volumes_come_and_stay() {
         Row {
             name: "its labels change, and a person says yes: it is made new, with its users only",
             before: "services: {web: {image: APP, network_mode: none, volumes: ['data:/data']}, db: {image: APP, network_mode: none}}\nvolumes: {data: {}}",
-            meanwhile: &[Do::Exec("web-1", "echo lost > /data/x")],
+            meanwhile: &[Do::Exec("web-1", "echo lost > /data/x; sleep 1.1")],
             after: "services: {web: {image: APP, network_mode: none, volumes: ['data:/data']}, db: {image: APP, network_mode: none}}\nvolumes: {data: {labels: {a: b}}}",
             up: "-y",
-            moved: "web-1 replaced, vol data replaced",
+            moved: "web-1 replaced, vol data anew",
             ask: &[
                 ("docker volume inspect --format {{.Labels.a}} PROJECT_data", "b"),
                 ("in web-1 ls /data", ""),

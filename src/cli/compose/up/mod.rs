@@ -136,6 +136,9 @@ async fn prepare(session: &Session, changes: &Changes, start: bool) -> Result<Re
     scale(&mut found.project, &changes.scale)?;
     override_pull(&mut found.project, changes);
     let mut options = options(request, changes, &found.project);
+    if options.remove_orphans && flag(request, "COMPOSE_IGNORE_ORPHANS") {
+        bail!(Usage("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans".to_owned()));
+    }
     options.due =
         apply::due_by_age(engine, &found.project, &found.observed, now().timestamp()).await?;
     let make = |found: &Found| {
@@ -157,6 +160,9 @@ async fn prepare(session: &Session, changes: &Changes, start: bool) -> Result<Re
     }
     if volumes::make_way(session, &mut found, changes.yes).await? {
         plan = make(&found)?.without_pulls();
+    }
+    if flag(request, "COMPOSE_IGNORE_ORPHANS") {
+        plan.notes.retain(|note| !note.ends_with("(orphan)"));
     }
     for note in &plan.notes {
         tracing::warn!("{note}");

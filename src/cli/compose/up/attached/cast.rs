@@ -38,12 +38,12 @@ pub(super) struct Cast {
 
 impl Cast {
     /// Reads the flags.
-    pub(super) fn new(looking_on: &LookingOn, named: &[String], ready: &Ready) -> Result<Self> {
+    pub(super) fn new(looking_on: &LookingOn, asked: &[String], ready: &Ready) -> Result<Self> {
         let project = &ready.found.project;
         check_names(looking_on, project)?;
-        let shown = shown(looking_on, named, project);
+        let shown = shown(looking_on, asked, project);
         let watched =
-            if named.is_empty() { shown.clone() } else { named.iter().cloned().collect() };
+            if asked.is_empty() { shown.clone() } else { asked.iter().cloned().collect() };
         let cascade = match looking_on {
             LookingOn { abort_on_container_failure: true, .. } => Cascade::Failure,
             LookingOn { abort_on_container_exit: true, .. }
@@ -126,10 +126,10 @@ fn check_names(looking_on: &LookingOn, project: &Project) -> Result<()> {
     Ok(())
 }
 
-fn shown(looking_on: &LookingOn, named: &[String], project: &Project) -> BTreeSet<String> {
+fn shown(looking_on: &LookingOn, asked: &[String], project: &Project) -> BTreeSet<String> {
     let mut shown: BTreeSet<String> = if looking_on.attach.is_empty() {
-        let named = named.iter().cloned().collect();
-        let chosen = selected(project, &named, looking_on.attach_dependencies);
+        let asked = asked.iter().cloned().collect();
+        let chosen = selected(project, &asked, looking_on.attach_dependencies);
         let services = chosen.into_iter().filter_map(|name| project.services.get(name));
         services.filter(|it| it.attach != Some(false)).map(|it| it.name.clone()).collect()
     } else {

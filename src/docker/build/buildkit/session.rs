@@ -174,6 +174,9 @@ fn credentials(known: &BTreeMap<String, Credentials>, host: &str) -> Credentials
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+
     use super::*;
 
     #[test]
@@ -191,6 +194,56 @@ mod tests {
         {
             let found = credentials(&known, host);
             assert_eq!((found.username.as_str(), found.secret.as_str()), expected, "{host}");
+        }
+    }
+
+    /// An agent that sends back what it gets, in capitals.
+    async fn answer_one(agent: UnixListener) {
+        let (mut connection, _) = agent.accept().await.unwrap();
+        let mut question = [0; 8];
+        connection.read_exact(&mut question).await.unwrap();
+        connection.write_all(&question.to_ascii_uppercase()).await.unwrap();
+        // The other side hangs up first.
+        let _ = connection.read(&mut question).await;
+    }
+
+    #[tokio::test]
+    async fn steps_talk_to_an_agent_and_get_secrets() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("agent");
+        let agent = UnixListener::bind(&socket).unwrap();
+        let offers = Offers {
+            agents: [("mine".to_owned(), socket.display().to_string())].into(),
+            secrets: [("s".to_owned(), b"hidden".to_vec().into())].into(),
+            ..Offers::default()
+        };
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let (client, connection) = h2::client::handshake(theirs).await.unwrap();
+        let asking = async {
+            let named = |id: &str| Named { id: id.to_owned() };
+            let mut secret = grpc::call(&client, SECRET, &named("s")).await.unwrap();
+            assert_eq!(secret.next::<Data>().await.unwrap().unwrap().data, b"hidden");
+            for (method, id) in [(SECRET, "none"), (AGENT, "none"), ("/other", "")] {
+                let mut refused = grpc::call(&client, method, &named(id)).await.unwrap();
+                let error = refused.next::<Data>().await.unwrap_err();
+                assert!(error.downcast_ref::<Status>().is_some(), "{method}: {error:#}");
+            }
+            let request = Request::post(format!("http://session{TALK}"));
+            let request = request.header(AGENT_ID, "mine").body(()).unwrap();
+            let mut client = client.clone().ready().await.unwrap();
+            let (answer, body) = client.send_request(request, false).unwrap();
+            let mut outgoing = Outgoing(body);
+            outgoing.send(&Data { data: b"question".to_vec() }).await.unwrap();
+            let mut incoming = Incoming::new(answer.await.unwrap().into_body());
+            assert_eq!(incoming.next::<Data>().await.unwrap().unwrap().data, b"QUESTION");
+            outgoing.0.send_data(Bytes::new(), true).unwrap();
+            assert!(incoming.next::<Data>().await.unwrap().is_none());
+        };
+        let known = BTreeMap::new();
+        tokio::select! {
+            ((), ()) = async { tokio::join!(asking, answer_one(agent)) } => {}
+            ended = connection => panic!("{ended:?}"),
+            ended = serve(Box::new(ours), &offers, &known) => panic!("{ended:?}"),
         }
     }
 }

@@ -369,6 +369,30 @@ mod tests {
     }
 
     #[test]
+    fn reads_long_projects_in_little_time() {
+        let many = |text: &str| -> String {
+            (0..8000).map(|index| text.replace('#', &index.to_string())).collect()
+        };
+        let long = "n".repeat(1 << 20);
+        for text in [
+            format!("services: {{a: {{image: i, depends_on: [{}]}}}}", many("b#, ")),
+            format!("services: {{a: {{image: i, volumes: [{}]}}}}", many("'v#:/t', ")),
+            format!("services: {{a: {{image: i, networks: [{}]}}}}", many("n#, ")),
+            format!("services: {{a: {{image: i, links: [{}]}}}}", many("l#, ")),
+            format!("services: {{a: {{image: i, {}}}}}", many("imag#: 1, ")),
+            format!("services: {{s: {{image: i}}, {}}}", many("s#: {extends: s}, ")),
+            format!("services: {{{}}}", many("s#: {image: i, container_name: c}, ")),
+            format!("services: {{{long}: {{image: i}}, a: {{image: i, depends_on: [{long}x]}}}}"),
+        ] {
+            let request = Request { directory: PathBuf::from("/p"), ..Request::default() };
+            let shown: String = text.chars().take(80).collect();
+            let begin = std::time::Instant::now();
+            drop(load(&request, &Table(vec![("compose.yml", text)])));
+            assert!(begin.elapsed().as_secs() < 60, "{shown}: {:?}", begin.elapsed());
+        }
+    }
+
+    #[test]
     fn exposes_a_range_without_making_ports_of_it() {
         let ranges = "1-65535, 1-65534, ".repeat(1000);
         let text = format!("services: {{a: {{image: i, expose: [{ranges}]}}}}");

@@ -12,7 +12,8 @@
 # ports are published by the userland proxy, and containers of one network see each other over
 # their bridge. What it lacks is a way from a container to the outside world, which nothing here
 # needs. ROADSTEAD_ENGINE_BIN names a directory whose dockerd is taken before the machine's, such
-# as target/oracle after `scripts/oracle.sh engine`. With `--parent` it ends by itself when that process is gone, even after `kill -9`.
+# as target/oracle after `scripts/oracle.sh engine`. With `--parent` it ends by itself when that
+# process is gone, even after `kill -9`.
 set -eu
 
 run_root=${ROADSTEAD_ENGINE_RUN:-/run/roadstead-engine}

@@ -4,6 +4,8 @@
 #   scripts/setup.sh           install what is missing (root, or sudo without a password)
 #   scripts/setup.sh --tests   fetch what the tests compare with, too, into target/oracle
 #   scripts/setup.sh --list    only print the packages that are missing
+#
+# SETUP_NEEDS names more, in the form below.
 set -eu
 
 # program=package; a path stands for itself.
@@ -14,6 +16,7 @@ dockerd=docker.io /usr/sbin/sshd=openssh-server /usr/sbin/lighttpd=lighttpd
 /usr/bin/docker-registry=docker-registry /usr/lib/git-core/git-http-backend=git
 /etc/ssl/certs/ca-certificates.crt=ca-certificates
 '
+needs="$needs ${SETUP_NEEDS:-}"
 PATH=$PATH:/usr/sbin:/sbin
 
 missing() {

@@ -152,9 +152,20 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// Longest word that is compared with known ones; what a comparison takes grows with both lengths.
+const LONGEST_WORD: usize = 100;
+/// Most known names of about its length that a word is compared with.
+const MOST_NAMES: usize = 1000;
+
 /// The known name most like `word`, when it is near enough to be what was meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|name| (strsim::damerau_levenshtein(word, name), name));
+    if word.len() > LONGEST_WORD {
+        return None;
+    }
+    let (length, most) = (word.chars().count(), (word.len() / 3).max(1));
+    let near = known.into_iter().filter(|name| name.len() <= 4 * (length + most));
+    let near = near.filter(|name| name.chars().count().abs_diff(length) <= most);
+    let scored = near.take(MOST_NAMES).map(|name| (strsim::damerau_levenshtein(word, name), name));
     let (distance, name) = scored.min_by_key(|(distance, _)| *distance)?;
-    (distance <= (word.len() / 3).max(1)).then_some(name)
+    (distance <= most).then_some(name)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::peers::{Peers, Project, services};
 use super::rounds::{few, medians, timed};
-use super::support::{CountingProxy, Roadstead};
+use super::support::{CountingProxy, Roadstead, unique};
 use super::table::{Row, Table};
 use super::wire::Wire;
 
@@ -30,12 +30,25 @@ fn cold(peers: &Peers<'_>, size: usize) -> Row {
         peers.remove(name);
         time
     };
+    let fresh = || {
+        let name = unique("bare");
+        (calls.for_project(&project.bare, &name), name)
+    };
     let [phased, piped, ours] = medians(
         few(),
         &mut [
-            &mut |_| afterwards(calls.make_in_phases(), &project.bare),
-            &mut |_| afterwards(calls.make_one_by_one(), &project.bare),
-            &mut |_| afterwards(project.up_ours(peers), &project.ours),
+            &mut |_| {
+                let (calls, name) = fresh();
+                afterwards(calls.make_in_phases(), &name)
+            },
+            &mut |_| {
+                let (calls, name) = fresh();
+                afterwards(calls.make_one_by_one(), &name)
+            },
+            &mut |_| {
+                let name = unique("ours");
+                afterwards(project.up_by(&peers.roadstead, &name), &name)
+            },
         ],
     );
     // Nothing is wanted of this figure, and it takes long.
@@ -80,6 +93,17 @@ impl<'a> Calls<'a> {
         let (mut networks, containers): (Vec<_>, Vec<_>) = creations.partition(is_network);
         assert_eq!(networks.len(), 1, "networks of `{}`", project.bare);
         Self { socket: peers.engine.socket(), network: networks.swap_remove(0), containers }
+    }
+
+    /// The same calls for a project of another name.
+    fn for_project(&self, old: &str, new: &str) -> Self {
+        let renamed = |it: &Creation| Creation {
+            path: it.path.replace(old, new),
+            body: it.body.replace(old, new),
+            start: it.start.replace(old, new),
+        };
+        let containers = self.containers.iter().map(renamed).collect();
+        Self { socket: self.socket, network: renamed(&self.network), containers }
     }
 
     /// The network, then all containers, then all starts.

@@ -9,6 +9,9 @@ use super::support::process::{Output, output};
 use super::support::scene::PATIENCE;
 use super::support::{self, Engine, Roadstead, unique, wait_for, write_files};
 
+/// How often a network is asked to go.
+const NETWORK_TRIES: usize = 10;
+
 /// Ours and docker compose, on one engine.
 pub(super) struct Peers<'a> {
     pub(super) engine: &'a Engine,
@@ -38,21 +41,25 @@ impl<'a> Peers<'a> {
         output(&mut command)
     }
 
-    /// Removes everything of a project. An Engine under load is slow to let go of a network.
+    /// Removes everything of a project. Engine 20.10 under load may keep an endpoint of a container
+    /// that is gone; then the network stays until the engine ends.
     pub(super) fn remove(&self, project: &str) {
         let filter = format!("label=com.docker.compose.project={project}");
-        for (list, remove) in [
-            (vec!["ps", "--all"], vec!["rm", "--force"]),
-            (vec!["network", "ls"], vec!["network", "rm"]),
-        ] {
-            let list: Vec<_> =
-                list.into_iter().chain(["--quiet", "--filter", filter.as_str()]).collect();
-            wait_for("the end of a project", PATIENCE, || {
-                let found = self.engine.docker(&list);
-                let remove: Vec<_> = remove.iter().copied().chain(found.lines()).collect();
-                found.is_empty() || self.engine.try_docker(&remove).code == Some(0)
-            });
+        wait_for("the end of a project's containers", PATIENCE, || {
+            self.remove_listed(&["ps", "--all"], &["rm", "--force"], &filter)
+        });
+        for _ in 0..NETWORK_TRIES {
+            if self.remove_listed(&["network", "ls"], &["network", "rm"], &filter) {
+                break;
+            }
         }
+    }
+
+    /// True when nothing is left.
+    fn remove_listed(&self, list: &[&str], remove: &[&str], filter: &str) -> bool {
+        let found = self.engine.docker(&[list, &["--quiet", "--filter", filter]].concat());
+        let found: Vec<_> = found.lines().collect();
+        found.is_empty() || self.engine.try_docker(&[remove, &found].concat()).code == Some(0)
     }
 }
 

@@ -116,7 +116,9 @@ impl Output {
         if line.is_empty() {
             return;
         }
-        if line.starts_with("Step ") || (line.starts_with('#') && line.contains(" [")) {
+        let is_of_buildkit =
+            line.starts_with('#') && line.contains(" [") && !line.contains("[internal]");
+        if line.starts_with("Step ") || is_of_buildkit {
             info!("{line}");
         } else {
             debug!("{line}");

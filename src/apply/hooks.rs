@@ -18,7 +18,11 @@ use crate::plan::labels;
 const LONGEST_HOOK: Duration = Duration::from_hours(1);
 
 /// Runs hooks in a running container, one after the other.
-pub(super) async fn inside(
+///
+/// # Errors
+///
+/// When one does not end with exit code 0; those after it do not run.
+pub async fn inside(
     engine: &Engine,
     (id, name): (&str, &str),
     hooks: &[Hook],

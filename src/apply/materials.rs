@@ -19,6 +19,8 @@ pub struct Materials {
     pub builds: BuildSurroundings,
     /// What opens registries.
     pub client: ClientConfig,
+    /// The variables that the project was loaded with.
+    pub environment: BTreeMap<String, String>,
     /// The rest; peers are filled in when there are containers.
     pub surroundings: Surroundings,
 }

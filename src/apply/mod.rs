@@ -14,6 +14,7 @@ mod teardown;
 mod watch;
 
 pub use self::build::{Builder, buildable};
+pub use self::hooks::inside as run_hooks;
 pub use self::journal::Journal;
 pub use self::materials::Materials;
 pub use self::pull::{as_in_registry, due_by_age, platform_of, pull};
@@ -76,6 +77,8 @@ pub struct Waiting {
     pub stable_for: Duration,
     /// Whether to wait for health checks.
     pub healthy: bool,
+    /// Whether a container that was started may end as it likes: somebody looks on.
+    pub started_is_enough: bool,
 }
 
 /// Why a plan was not carried out, and how the project stands now.

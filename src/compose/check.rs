@@ -7,7 +7,7 @@ use super::model::{MountKind, Service};
 use super::yaml::{Node, Span, Value};
 use crate::problem::{Problem, nearest};
 
-/// Problems after which no further service is looked at.
+/// Problems after which no further one is looked for.
 const MAX_PROBLEMS: usize = 100;
 
 /// The names that services may refer to.
@@ -64,6 +64,9 @@ fn container_names(root: &Node, services: &BTreeMap<String, Service>, problems: 
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for service in services.values() {
         let Some(name) = &service.container_name else { continue };
+        if problems.len() > MAX_PROBLEMS {
+            break;
+        }
         if let Some(owner) = owners.insert(name, &service.name) {
             let path = format!("services.{}.container_name", service.name);
             let span = place(root, &["services", &service.name], "container_name");
@@ -80,8 +83,16 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
+    /// Whether nobody would read another problem; to find its place takes a walk.
+    fn has_enough(&self) -> bool {
+        self.problems.len() > MAX_PROBLEMS
+    }
+
     /// A problem at a key of the service, or at an entry of what the key holds.
     fn refuse(&mut self, key: &str, entry: &str, message: &str) {
+        if self.has_enough() {
+            return;
+        }
         let span = place(self.root, &["services", &self.service.name, key], entry);
         let path = format!("services.{}.{key}", self.service.name);
         self.problems.push(span.problem(format!("`{path}` {message}")));
@@ -90,6 +101,9 @@ impl Checker<'_> {
     /// A problem with a name that the project does not have.
     fn undefined(&mut self, key: &str, entry: &str, name: &str, of: (&str, &BTreeSet<&str>)) {
         let (what, known) = of;
+        if self.has_enough() {
+            return;
+        }
         self.refuse(key, entry, &format!("names the undefined {what} `{name}`"));
         if let Some(near) = nearest(name, known.iter().copied())
             && let Some(problem) = self.problems.pop()
@@ -189,6 +203,9 @@ impl Checker<'_> {
 
     fn dependencies(&mut self, names: &Names<'_>) {
         for (name, dependency) in &self.service.depends_on {
+            if self.has_enough() {
+                break;
+            }
             if !names.services.contains(name.as_str()) {
                 let written = self.has_key("depends_on", name);
                 let key = if written { "depends_on" } else { self.namespace_key(name) };

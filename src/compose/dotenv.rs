@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::interpolate::{self, Lookup};
+use super::interpolate::{self, Budget, Failure, Lookup};
 use crate::problem::{Problem, Problems};
 
 /// Reads `KEY=value` lines with quotes, escapes and variables.
@@ -21,9 +21,12 @@ pub fn parse(
 ) -> Result<BTreeMap<String, String>, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
     let mut values = BTreeMap::new();
-    let mut rest = text.as_str();
+    let mut budget = Budget::default();
+    let (mut rest, mut line) = (text.as_str(), 1);
+    let mut counted = rest;
     while let Some(statement) = next_statement(rest) {
-        let line = text[..text.len() - statement.len()].matches('\n').count() + 1;
+        line += counted[..counted.len() - statement.len()].matches('\n').count();
+        counted = statement;
         let fail = |message: String| Problems::from(Problem::in_file(file, message).at_line(line));
         let (key, after) = key(statement).map_err(&fail)?;
         let Some(after) = after else {
@@ -34,7 +37,8 @@ pub fn parse(
         let all = |name: &str| {
             lookup(name).or_else(|| values.get(name).or_else(|| earlier.get(name)).cloned())
         };
-        let (value, after) = value(after, &all, unset)
+        let mut expand = |raw: &str| expanded(raw, &all, unset, &mut budget);
+        let (value, after) = value(after, &mut expand)
             .map_err(|message| fail(format!("variable `{key}` {message}")))?;
         values.insert(key, value);
         rest = after;
@@ -114,19 +118,24 @@ fn key(statement: &str) -> Result<(String, Option<&str>), String> {
     Ok((key.to_owned(), after))
 }
 
-fn value<'t>(
-    text: &'t str,
+fn expanded(
+    raw: &str,
     lookup: Lookup<'_>,
     unset: &mut BTreeSet<String>,
+    budget: &mut Budget,
+) -> Result<String, String> {
+    let replaced = interpolate::substitute_within(raw, lookup, unset, budget);
+    replaced.map_err(|failure| match failure {
+        Failure::Invalid(_) => "has an invalid `$` expression; a literal `$` is `$$`".to_owned(),
+        other @ (Failure::Required { .. } | Failure::TooLong) => format!(": {}", other.message()),
+    })
+}
+
+/// The value at the start of a text, and what follows it; quotes decide whether it is expanded.
+fn value<'t>(
+    text: &'t str,
+    expand: &mut dyn FnMut(&str) -> Result<String, String>,
 ) -> Result<(String, &'t str), String> {
-    let mut expand = |raw: &str| {
-        interpolate::substitute(raw, lookup, unset).map_err(|failure| match failure {
-            interpolate::Failure::Invalid(_) => {
-                "has an invalid `$` expression; a literal `$` is `$$`".to_owned()
-            }
-            required @ interpolate::Failure::Required { .. } => format!(": {}", required.message()),
-        })
-    };
     match text.chars().next() {
         Some('\'') => {
             let end = closing_quote(text, '\'').ok_or_else(unterminated)?;
@@ -254,6 +263,21 @@ mod tests {
         ] {
             check(text, expected);
         }
+    }
+
+    #[test]
+    fn reads_long_files_and_refuses_those_that_double() {
+        let lines: Vec<_> = (0..100_000).map(|index| format!("A{index}=v\n")).collect();
+        let long = lines.concat();
+        let read =
+            |text: &str| parse(text, "f.env", &lookup, &BTreeMap::new(), &mut BTreeSet::new());
+        assert_eq!(read(&long).unwrap().len(), 100_000);
+        let wrong = format!("{long}=1");
+        assert_eq!(read(&wrong).unwrap_err().0[0].line, Some(100_001));
+        let doubled: Vec<_> =
+            (1..60).map(|index| format!("A{index}=$A{0}$A{0}\n", index - 1)).collect();
+        let problems = read(&format!("A0=x\n{}", doubled.concat())).unwrap_err().to_string();
+        assert!(problems.contains("longer than 16 MiB together"), "{problems}");
     }
 
     #[test]

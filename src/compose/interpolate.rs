@@ -10,6 +10,9 @@ use crate::problem::Problem;
 
 /// Deepest nesting of `${}` in words.
 const MAX_DEPTH: usize = 50;
+/// Most bytes of values that go into one text, or into all those of a file: far beyond what a container
+/// can be given, and short enough that variables which double each other cannot exhaust the memory.
+const MAX_BYTES: usize = 16 << 20;
 
 /// Where the values of variables come from.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -26,6 +29,25 @@ pub enum Failure {
         /// What the author says about it.
         message: String,
     },
+    /// Values that are too long together.
+    TooLong,
+}
+
+/// What may still be put into the texts of one file.
+#[derive(Debug)]
+pub struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(MAX_BYTES)
+    }
+}
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.0 = self.0.checked_sub(bytes).ok_or(Failure::TooLong)?;
+        Ok(())
+    }
 }
 
 impl Failure {
@@ -38,6 +60,10 @@ impl Failure {
             }
             Self::Required { variable, message } => {
                 format!("required variable `{variable}` is missing a value: {message}")
+            }
+            Self::TooLong => {
+                let limit = MAX_BYTES >> 20;
+                format!("the values of variables here are longer than {limit} MiB together")
             }
         }
     }
@@ -53,6 +79,7 @@ impl Failure {
             Self::Required { variable, .. } => {
                 format!("set `{variable}` in the environment or in `.env`")
             }
+            Self::TooLong => "put long text into a file and mount it".to_owned(),
         }
     }
 }
@@ -63,8 +90,18 @@ pub fn substitute(
     lookup: Lookup<'_>,
     unset: &mut BTreeSet<String>,
 ) -> Result<String, Failure> {
+    substitute_within(text, lookup, unset, &mut Budget::default())
+}
+
+/// The same for one of several texts that share a budget.
+pub fn substitute_within(
+    text: &str,
+    lookup: Lookup<'_>,
+    unset: &mut BTreeSet<String>,
+    budget: &mut Budget,
+) -> Result<String, Failure> {
     let mut output = String::with_capacity(text.len());
-    Scanner { lookup, unset }.expand(text, &mut output, 0)?;
+    Scanner { lookup, unset, budget }.expand(text, &mut output, 0)?;
     Ok(output)
 }
 
@@ -75,13 +112,16 @@ pub fn interpolate(
     unset: &mut BTreeSet<String>,
     problems: &mut Vec<Problem>,
 ) {
+    let mut budget = Budget::default();
+    let mut is_spent = false;
     node.each_text(&mut |span, text| {
-        if !text.contains('$') {
+        if !text.contains('$') || is_spent {
             return;
         }
-        match substitute(text, lookup, unset) {
+        match substitute_within(text, lookup, unset, &mut budget) {
             Ok(replaced) => *text = replaced,
             Err(failure) => {
+                is_spent = failure == Failure::TooLong;
                 problems.push(span.problem(failure.message()).with_hint(failure.hint()));
             }
         }
@@ -102,11 +142,17 @@ pub struct Use {
 /// The variables that a text uses, those in words too; what is no expression is left out.
 pub fn uses(text: &str) -> Vec<Use> {
     let mut found = Vec::new();
-    collect_uses(text, &mut found, 0);
+    // Braces without an end are looked for to the end, each: past the budget none is found.
+    let _ = collect_uses(text, &mut found, &mut Budget::default(), 0);
     found
 }
 
-fn collect_uses(text: &str, found: &mut Vec<Use>, depth: usize) {
+fn collect_uses(
+    text: &str,
+    found: &mut Vec<Use>,
+    budget: &mut Budget,
+    depth: usize,
+) -> Result<(), Failure> {
     let mut rest = text;
     while let Some(at) = rest.find('$') {
         let after = &rest[at + 1..];
@@ -124,7 +170,7 @@ fn collect_uses(text: &str, found: &mut Vec<Use>, depth: usize) {
         let operator = expression.chars().next().filter(|c| "-+?".contains(*c));
         let mut word = String::new();
         if let (Some(_), Some(operator)) = (inside, operator)
-            && let Some(end) = closing_brace(&expression[operator.len_utf8()..])
+            && let Some(end) = closing_brace(&expression[operator.len_utf8()..], budget)?
         {
             expression[1..=end].clone_into(&mut word);
             rest = &expression[end + 2..];
@@ -132,14 +178,16 @@ fn collect_uses(text: &str, found: &mut Vec<Use>, depth: usize) {
         let operator = operator.filter(|_| inside.is_some());
         found.push(Use { name: name.to_owned(), operator, word: word.clone() });
         if depth < MAX_DEPTH {
-            collect_uses(&word, found, depth + 1);
+            collect_uses(&word, found, budget, depth + 1)?;
         }
     }
+    Ok(())
 }
 
 struct Scanner<'a> {
     lookup: Lookup<'a>,
     unset: &'a mut BTreeSet<String>,
+    budget: &'a mut Budget,
 }
 
 impl Scanner<'_> {
@@ -158,7 +206,7 @@ impl Scanner<'_> {
                 if name.is_empty() {
                     output.push('$');
                 } else {
-                    self.value(name, output);
+                    self.value(name, output)?;
                 }
                 rest = &after[name.len()..];
             }
@@ -182,7 +230,7 @@ impl Scanner<'_> {
             return Err(invalid());
         }
         if let Some(rest) = after.strip_prefix('}') {
-            self.value(name, output);
+            self.value(name, output)?;
             return Ok(rest);
         }
         let (empty_is_unset, after) = match after.strip_prefix(':') {
@@ -192,10 +240,10 @@ impl Scanner<'_> {
         let operator = after.chars().next().filter(|c| "-+?".contains(*c)).ok_or_else(invalid)?;
         let word_and_rest = &after[1..];
         // A brace that is opened in vain is a plain one.
-        let end = closing_brace(word_and_rest).or_else(|| word_and_rest.find('}'));
+        let end = closing_brace(word_and_rest, self.budget)?.or_else(|| word_and_rest.find('}'));
         let end = end.ok_or_else(invalid)?;
         let (word, rest) = (&word_and_rest[..end], &word_and_rest[end + 1..]);
-        let value = (self.lookup)(name).filter(|value| !(empty_is_unset && value.is_empty()));
+        let value = self.look_up(name)?.filter(|value| !(empty_is_unset && value.is_empty()));
         match (operator, value) {
             ('+', Some(_)) | ('-', None) => self.expand(word, output, depth + 1)?,
             ('+', None) => {}
@@ -209,13 +257,21 @@ impl Scanner<'_> {
         Ok(rest)
     }
 
-    fn value(&mut self, name: &str, output: &mut String) {
-        match (self.lookup)(name) {
+    fn value(&mut self, name: &str, output: &mut String) -> Result<(), Failure> {
+        match self.look_up(name)? {
             Some(value) => output.push_str(&value),
             None => {
                 self.unset.insert(name.to_owned());
             }
         }
+        Ok(())
+    }
+
+    /// The value of a variable; one that is not used in the end costs as much.
+    fn look_up(&mut self, name: &str) -> Result<Option<String>, Failure> {
+        let value = (self.lookup)(name);
+        self.budget.spend(value.as_ref().map_or(0, String::len))?;
+        Ok(value)
     }
 }
 
@@ -225,18 +281,23 @@ fn leading_name(text: &str) -> &str {
     if starts { &text[..ends] } else { "" }
 }
 
-/// Where the brace opened before `text` closes.
-fn closing_brace(text: &str) -> Option<usize> {
+/// Where the brace opened before `text` closes; what is searched is spent, for the same text may be
+/// searched again and again.
+fn closing_brace(text: &str, budget: &mut Budget) -> Result<Option<usize>, Failure> {
     let mut open = 0_usize;
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             b'{' => open += 1,
-            b'}' if open == 0 => return Some(at),
+            b'}' if open == 0 => {
+                budget.spend(at)?;
+                return Ok(Some(at));
+            }
             b'}' => open -= 1,
             _ => {}
         }
     }
-    None
+    budget.spend(text.len())?;
+    Ok(None)
 }
 
 /// The start of an invalid expression, short enough for a message.
@@ -279,6 +340,7 @@ mod tests {
             ("${U:-${V:-${A}x}y}z", "axyz"),
             ("${U:-{\"j\":1}}", "{\"j\":1}"),
             ("${U:-{}} ${V:-y}", "{} y"),
+            ("${A:-{}", "a"),
             ("${U:-a\nb}", "a\nb"),
             ("$$A $${A} a$ $-x $1 ^R$", "$A ${A} a$ $-x $1 ^R$"),
             ("${D}", "$A"),
@@ -299,6 +361,29 @@ mod tests {
             let result = substitute(text, &lookup, &mut BTreeSet::new());
             assert!(matches!(result, Err(Failure::Invalid(_))), "{text}: {result:?}");
         }
+    }
+
+    #[test]
+    fn refuses_values_that_grow_without_an_end() {
+        let long = "x".repeat(1 << 20);
+        let lookup = |name: &str| (name == "L").then(|| long.clone());
+        for text in
+            ["${L}".repeat(100), "${L:+}".repeat(100), "$L".repeat(100), "${A-{ }".repeat(100_000)]
+        {
+            let result = substitute(&text, &lookup, &mut BTreeSet::new());
+            assert_eq!(result, Err(Failure::TooLong));
+        }
+        let mut tree = crate::compose::yaml::parse("[$L$L$L$L$L$L$L$L$L]", "f").unwrap();
+        let mut problems = Vec::new();
+        for _ in 0..3 {
+            interpolate(&mut tree[0], &lookup, &mut BTreeSet::new(), &mut problems);
+        }
+        assert_eq!(problems, []);
+        let text = format!("[{}]", "$L, ".repeat(20));
+        let mut tree = crate::compose::yaml::parse(&text, "f").unwrap();
+        interpolate(&mut tree[0], &lookup, &mut BTreeSet::new(), &mut problems);
+        assert_eq!(problems.len(), 1);
+        assert!(uses(&"${A-".repeat(100_000)).len() < 1000);
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub struct Request {
     /// Services named on the command line, which activates their profiles: only they and what they
     /// depend on stay enabled. Empty means all.
     pub services: Vec<String>,
+    /// Services whose profiles are active, without leaving others out; unknown ones are passed over.
+    pub enabled_services: Vec<String>,
     /// Of `services`, what they depend on is left out.
     pub without_dependencies: bool,
     /// Networks, volumes, secrets and configs stay, whether a service uses them or not.

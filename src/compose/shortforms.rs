@@ -5,8 +5,21 @@ use std::net::IpAddr;
 
 use super::model::{Device, Mount, MountKind, Port};
 
+/// What a short `ports` entry says; a range is many ports.
+pub struct Ports<'t> {
+    host_ip: &'t str,
+    target: (u16, u16),
+    published: Option<(u16, u16)>,
+    protocol: String,
+}
+
 /// Reads `[[ip:]published:]target[/protocol]`; equal ranges expand pairwise.
 pub fn ports(text: &str) -> Result<Vec<Port>, String> {
+    port_ranges(text).map(|ranges| ranges.expand())
+}
+
+/// The same, but not expanded: a short text can mean 65535 ports.
+pub fn port_ranges(text: &str) -> Result<Ports<'_>, String> {
     let (address, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = if protocol.is_empty() { "tcp" } else { protocol }.to_ascii_lowercase();
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
@@ -49,26 +62,42 @@ pub fn ports(text: &str) -> Result<Vec<Port>, String> {
              as container ports"
         ));
     }
-    let mut ports: Vec<Port> = (first..=last)
-        .map(|target_port| Port {
-            name: None,
-            mode: Some("ingress".to_owned()),
-            host_ip: (!host_ip.is_empty()).then(|| host_ip.to_owned()),
-            target: target_port,
-            published: host.map(|(host_first, host_last)| {
+    Ok(Ports { host_ip, target: (first, last), published: host, protocol })
+}
+
+impl Ports<'_> {
+    /// How many ports they are.
+    pub fn count(&self) -> usize {
+        usize::from(self.target.1 - self.target.0) + 1
+    }
+
+    /// Each of them.
+    pub fn expand(&self) -> Vec<Port> {
+        let (first, last) = self.target;
+        let published = |target_port: u16| {
+            self.published.map(|(host_first, host_last)| {
                 if first == last && host_first != host_last {
                     format!("{host_first}-{host_last}")
                 } else {
                     (host_first + (target_port - first)).to_string()
                 }
-            }),
-            protocol: protocol.clone(),
-            app_protocol: None,
-        })
-        .collect();
-    // The order of compose-go, which sorts `port/protocol` as text; the hash depends on it.
-    ports.sort_by_cached_key(|port| format!("{}/{}", port.target, port.protocol));
-    Ok(ports)
+            })
+        };
+        let mut ports: Vec<Port> = (first..=last)
+            .map(|target_port| Port {
+                name: None,
+                mode: Some("ingress".to_owned()),
+                host_ip: (!self.host_ip.is_empty()).then(|| self.host_ip.to_owned()),
+                target: target_port,
+                published: published(target_port),
+                protocol: self.protocol.clone(),
+                app_protocol: None,
+            })
+            .collect();
+        // The order of compose-go, which sorts `port/protocol` as text; the hash depends on it.
+        ports.sort_by_cached_key(|port| format!("{}/{}", port.target, port.protocol));
+        ports
+    }
 }
 
 fn port_range(text: &str) -> Option<(u16, u16)> {

@@ -19,6 +19,7 @@ pub mod teardown;
 mod tests;
 
 pub use self::recovery::{Rescue, recovery};
+pub use self::resources::changed_volumes;
 pub use self::service::{name_beside, restarts_after_success};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -376,9 +377,7 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
         resources::plan_image(desired, service, observed, &mut plan);
         Scope::new(desired, observed, service, &plan).plan(&mut plan);
     }
-    if desired.options.services.is_empty() {
-        orphans::plan_orphans(desired, observed, &mut plan);
-    }
+    orphans::plan_orphans(desired, observed, &mut plan);
     rivals::settle(desired, observed, &mut plan, &mut refusals);
     if refusals.is_empty() { Ok(plan) } else { Err(Refusal(refusals)) }
 }

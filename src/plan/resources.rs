@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::observed::{Observed, Resource, familiar};
 use super::pull::pull_due;
-use super::{Desired, NetworkChange, Plan, Preparation, labels};
-use crate::compose::model::{MountKind, PullPolicy, Service};
+use super::{Desired, Hashes, NetworkChange, Plan, Preparation, labels};
+use crate::compose::model::{MountKind, Project, PullPolicy, Service, Volume};
 
 pub(super) fn plan_networks(
     desired: &Desired<'_>,
@@ -72,12 +72,26 @@ pub(super) fn plan_volumes(
                 )),
                 Definition::Changed => plan.notes.push(format!(
                     "the definition of volume `{}` changed; its data is kept under the old one: \
-                     remove the volume by hand to have it made new",
+                     `roadstead compose up -d -y` makes it new, without the data",
                     volume.name
                 )),
             },
         }
     }
+}
+
+/// Keys of the project's volumes that exist under another definition.
+pub fn changed_volumes<'a>(
+    project: &'a Project,
+    hashes: &Hashes,
+    observed: &Observed,
+) -> Vec<&'a str> {
+    let is_changed = |(key, volume): &(&'a String, &'a Volume)| {
+        let existing = observed.volumes.iter().find(|it| it.name == volume.name);
+        let definition = |it| definition(it, labels::VOLUME, hashes.volumes.get(*key));
+        !volume.external && matches!(existing.map(definition), Some(Definition::Changed))
+    };
+    project.volumes.iter().filter(is_changed).map(|(key, _)| key.as_str()).collect()
 }
 
 /// How an existing network or volume relates to the project's definition.

@@ -159,7 +159,12 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
         observed,
         revision: &revision.to_string(),
         journal: &journal,
-        wait: Waiting { within: gate.within, stable_for: gate.stable_for, healthy: true },
+        wait: Waiting {
+            within: gate.within,
+            stable_for: gate.stable_for,
+            healthy: true,
+            started_is_enough: false,
+        },
         start: true,
         stop_timeout: None,
         cancel: run.cancel,

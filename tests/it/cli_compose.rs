@@ -244,8 +244,8 @@ fn mistakes_are_shown_where_they_are() {
         &[("compose.yml", "services: { web: { image: 'rs-test/app:1' } }\n")],
     );
     for (arguments, wanted) in [
-        (&["up"][..], "add `-d`"),
-        (&["up", "-d", "wbe"], "there is no service `wbe`; did you mean `web`?"),
+        (&["up", "--watch"][..], "let a job follow the repository"),
+        (&["up", "-d", "wbe"], "did you mean `web`?"),
         (&["-f", "nowhere.yml", "up", "-d"], "nowhere.yml: read Compose file"),
     ] {
         let answer = stack.compose(arguments).fails_with(2);

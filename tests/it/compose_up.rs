@@ -138,3 +138,96 @@ fn down_takes_what_it_is_told_to() {
     scene.compose(&["down", "--rmi", "local"]).ok();
     assert_eq!((there("image", &built), there("image", "rs-test/app:1")), (Some(1), Some(0)));
 }
+
+const HOOKED: &str = "\
+services:
+  web:
+    image: rs-test/app:1
+    volumes: ['log:/log']
+    secrets: [word]
+    post_start: [{command: [sh, -c, 'cat /run/secrets/word >> /log/a; echo >> /log/a']}]
+    pre_stop: [{command: [sh, -c, 'echo stop >> /log/a']}]
+  off: {image: 'rs-test/app:1', profiles: [more], depends_on: [web]}
+volumes: {log: {}}
+secrets: {word: {file: word}}
+";
+
+#[test]
+fn hooks_and_secrets_are_there_at_every_start_and_stop() {
+    let scene = Scene::new(&[("compose.yml", HOOKED), ("word", "hello")]);
+    let name = scene.project.name().to_owned();
+    let mut so_far = 0;
+    for (arguments, expected) in [
+        (&["create"][..], &[][..]),
+        (&["start"], &["hello"]),
+        (&["restart"], &["stop", "hello"]),
+        (&["restart", "web"], &["stop", "hello"]),
+        (&["stop"], &["stop"]),
+        (&["stop"], &[]),
+        (&["up", "--detach"], &["hello"]),
+        // With nothing but labels there are no hooks to know of.
+        (&["--project-name", &name, "stop"], &[]),
+        (&["start", "web"], &["hello"]),
+        (&["kill"], &[]),
+        (&["start"], &["hello"]),
+        (&["rm", "--force", "--stop"], &["stop"]),
+        (&["up", "--detach", "off"], &["hello"]),
+        (&["stop", "off"], &[]),
+        (&["down", "web"], &["stop"]),
+    ] {
+        scene.compose(arguments).ok();
+        let log = told(&scene);
+        assert_eq!(log[so_far..], *expected, "{arguments:?}");
+        so_far = log.len();
+    }
+}
+
+#[test]
+fn run_and_create_take_a_service_whatever_its_profiles() {
+    let text = "services:\n  web: {image: 'rs-test/app:1'}\n  \
+                tool: {image: 'rs-test/app:1', profiles: [more], depends_on: [helper]}\n  \
+                helper: {image: 'rs-test/app:1', profiles: [more]}\n";
+    let scene = Scene::new(&[("compose.yml", text)]);
+    let said = scene.compose(&["run", "--rm", "-T", "tool", "echo", "hello"]).ok();
+    assert_eq!(said, "hello");
+    assert_eq!(scene.names(), scene.names_of(&["helper"]), "what it depends on");
+    scene.compose(&["create", "tool"]).ok();
+    assert_eq!(scene.names(), scene.names_of(&["helper", "tool"]));
+    scene.compose(&["restart", "tool"]).ok();
+    scene.compose(&["pull", "--dry-run", "tool"]).ok();
+    let refused = scene.compose(&["up", "--detach", "--scale", "web=2", "tool"]).fails_with(2);
+    assert!(refused.contains("`web` takes no part"), "{refused}");
+    let refused = scene.compose(&["create", "toll"]).fails_with(2);
+    assert!(refused.contains("there is no service `toll`"), "{refused}");
+}
+
+#[test]
+fn a_changed_volume_is_kept_where_nobody_can_be_asked() {
+    let text = |label: &str| {
+        format!(
+            "services: {{web: {{image: 'rs-test/app:1', volumes: ['data:/data']}}}}\n\
+             volumes: {{data: {{labels: {{a: '{label}'}}}}}}\n"
+        )
+    };
+    let scene = Scene::new(&[("compose.yml", &text("1"))]);
+    scene.compose(&["up", "--detach"]).ok();
+    let id = scene.id("web");
+    write(&scene, &text("2"));
+    let kept = scene.compose(&["up", "--detach"]);
+    assert!(kept.stderr.contains("up -d -y"), "{kept:?}");
+    assert_eq!((kept.code, scene.id("web")), (Some(0), id));
+}
+
+#[test]
+fn the_hash_that_config_tells_is_that_of_the_label() {
+    let text = "services: {web: {image: 'rs-test/app:1', env_file: [e]}}\n";
+    let scene = Scene::new(&[("compose.yml", text), ("e", "A=1\n")]);
+    let mut command = scene.roadstead.command(&["compose", "create"]);
+    command.current_dir(scene.project.checkout()).env("AUTODEPLOY_COMPOSE_HASH", "2.40");
+    crate::support::process::output(&mut command).ok();
+    let label = "{{index .Config.Labels \"com.docker.compose.config-hash\"}}";
+    let label = scene.inspect("web", label).expect("the container");
+    for wanted in ["web", "*"] {
+        assert_eq!(scene.compose(&["config", "--hash", wanted]).ok(), format!("web {label}"));
+    }
+}

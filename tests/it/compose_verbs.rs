@@ -445,7 +445,7 @@ fn scale_makes_as_many_containers_as_asked_for() {
     }
     assert_eq!(stack.inspect("web-1", "{{.Id}}"), web);
     assert!(stack.ours(&["scale", "db"]).fails_with(2).contains("SERVICE=N"));
-    assert!(stack.ours(&["scale", "dbb=1"]).fails_with(1).contains("did you mean `db`?"));
+    assert!(stack.ours(&["scale", "dbb=1"]).fails_with(2).contains("did you mean `db`?"));
     // Neither tool undoes it behind the other's back.
     assert_eq!(stack.theirs(&["ps", "-q", "db"]).ok().lines().count(), 2);
 }

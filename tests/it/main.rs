@@ -10,6 +10,8 @@ mod build;
 mod buildkit;
 mod cli;
 mod cli_compose;
+mod compose_attached;
+mod compose_flags;
 mod compose_up;
 mod compose_verbs;
 mod converge;

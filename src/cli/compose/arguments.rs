@@ -40,6 +40,15 @@ pub(in crate::cli) struct Compose {
     /// Shows what would be done
     #[arg(long, global = true)]
     pub(super) dry_run: bool,
+    /// Refused: names with underscores, as docker-compose 1 made them
+    #[arg(long, hide = true)]
+    pub(super) compatibility: bool,
+    /// As `--project-directory`, for old scripts
+    #[arg(long, hide = true, value_name = "DIR", conflicts_with = "project_directory")]
+    pub(super) workdir: Option<PathBuf>,
+    /// As `--ansi never`, for old scripts
+    #[arg(long, hide = true)]
+    pub(super) no_ansi: bool,
     /// Prints the version
     #[arg(short = 'v', long)]
     pub(super) version: bool,
@@ -268,7 +277,6 @@ pub(super) struct Config {
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Up {
     /// Returns once containers run
     #[arg(short, long)]
@@ -276,7 +284,7 @@ pub(super) struct Up {
     #[command(flatten)]
     pub(super) changes: Changes,
     /// Creates containers and starts none
-    #[arg(long, conflicts_with_all = ["detach", "wait"])]
+    #[arg(long, conflicts_with = "wait")]
     pub(super) no_start: bool,
     /// Returns once containers are healthy; implies `--detach`
     #[arg(long)]
@@ -284,12 +292,51 @@ pub(super) struct Up {
     /// Longest time to wait, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(super) wait_timeout: u64,
-    /// Stops all containers once one ended; not with `--detach`
-    #[arg(long, conflicts_with = "detach")]
+    #[command(flatten)]
+    pub(super) looking_on: LookingOn,
+}
+
+/// How `up` without `--detach` looks on.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags")]
+pub(super) struct LookingOn {
+    /// Stops all containers once one ended; its exit code is ours
+    #[arg(long, conflicts_with_all = ["detach", "wait", "abort_on_container_failure"])]
     pub(super) abort_on_container_exit: bool,
+    /// Stops all containers once one failed; its exit code is ours
+    #[arg(long, conflicts_with = "detach")]
+    pub(super) abort_on_container_failure: bool,
     /// Ends with the exit code of this service's container; implies `--abort-on-container-exit`
-    #[arg(long, value_name = "SERVICE", conflicts_with = "detach")]
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["detach", "wait"])]
     pub(super) exit_code_from: Option<String>,
+    /// Prints the output of these services only
+    #[arg(long, value_name = "SERVICE",
+          conflicts_with_all = ["detach", "wait", "attach_dependencies"])]
+    pub(super) attach: Vec<String>,
+    /// Does not print the output of these services
+    #[arg(long, value_name = "SERVICE")]
+    pub(super) no_attach: Vec<String>,
+    /// Prints the output of what the named services depend on, too
+    #[arg(long, conflicts_with_all = ["detach", "wait"])]
+    pub(super) attach_dependencies: bool,
+    /// Without colors
+    #[arg(long)]
+    pub(super) no_color: bool,
+    /// Without the names of containers
+    #[arg(long)]
+    pub(super) no_log_prefix: bool,
+    /// With the time of each line
+    #[arg(long)]
+    pub(super) timestamps: bool,
+    /// Accepted for old scripts: there is no menu of keys
+    #[arg(
+        long, hide = true, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+        default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set
+    )]
+    pub(super) menu: bool,
+    /// Refused: files are followed by jobs, see `roadstead serve`
+    #[arg(short, long, hide = true)]
+    pub(super) watch: bool,
 }
 
 /// What `up` and `create` may change, and how.
@@ -306,6 +353,9 @@ pub(super) struct Changes {
     #[arg(long, value_name = "WHEN", default_value = "policy",
           value_parser = ["always", "missing", "never", "build", "policy"])]
     pub(super) pull: String,
+    /// Says nothing about what is built
+    #[arg(long)]
+    pub(super) quiet_build: bool,
     /// Says nothing about what is pulled
     #[arg(long)]
     pub(super) quiet_pull: bool,
@@ -322,7 +372,7 @@ pub(super) struct Changes {
     #[arg(long, conflicts_with_all = ["no_deps", "no_recreate"])]
     pub(super) always_recreate_deps: bool,
     /// Gives replaced containers new anonymous volumes; the old data stays behind
-    #[arg(short = 'V', long)]
+    #[arg(short = 'V', long, conflicts_with = "no_recreate")]
     pub(super) renew_anon_volumes: bool,
     /// Removes containers of services that are gone
     #[arg(long)]

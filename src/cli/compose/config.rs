@@ -47,7 +47,7 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
         normalisation: arguments.no_normalize,
         path_resolution: arguments.no_path_resolution,
         consistency: arguments.no_consistency,
-        environment: arguments.no_env_resolution || arguments.hash.is_some(),
+        environment: arguments.no_env_resolution,
     };
     let json = session.output.json || arguments.format.as_deref() == Some("json");
     let whole = arguments.hash.is_some() || arguments.services || arguments.volumes;

@@ -7,12 +7,16 @@ use super::arguments::Down;
 use super::{Session, flag, load_project};
 use crate::apply::{self, Stopping};
 use crate::cli::output::print;
+use crate::compose::Request;
 use crate::plan::teardown::{Extent, Images, teardown};
 
 /// Removes what the project has on the Engine. Works by labels; the files only give the name, and
 /// what only they know: images and hooks.
 pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
-    let Session { engine, request, output, .. } = session;
+    let Session { engine, output, .. } = session;
+    // What is named has its hooks, whatever its profiles.
+    let enabled_services = arguments.services.clone();
+    let request = &Request { enabled_services, ..session.request.clone() };
     // With a name and no files there are only labels to go by.
     let loaded = match (load_project(request), &request.project_name) {
         (Ok(project), _) => Some(engine.host_paths().await?.translate(project)),

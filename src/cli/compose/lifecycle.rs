@@ -13,10 +13,11 @@ use tracing::warn;
 use super::Session;
 use super::progress::Standing;
 use super::target::{Edge, Edges, Target, is_running, waves};
-use crate::apply::{Gate, Watch};
+use crate::apply::{self, Gate, Watch};
 use crate::cli::output::print;
 use crate::cli::setup::now;
-use crate::compose::model::Condition;
+use crate::compose::model::{Condition, Project};
+use crate::docker::{self, Engine};
 use crate::plan::labels;
 use crate::plan::observed::{Container, State};
 
@@ -102,11 +103,79 @@ pub(super) async fn stop_services(
     for wave in waves(&services_of(&containers), &edges).iter().rev() {
         let wave = in_wave(&containers, wave);
         each(session, &wave, ["Stopping", "Stopped"], |it| {
-            session.engine.stop_within(&it.id, arguments.timeout)
+            stop_container(&session.engine, target.project.as_ref(), it, arguments.timeout)
         })
         .await?;
     }
     Ok(())
+}
+
+/// Stops a container once its `pre_stop` hooks have run; they are known where there are files.
+pub(super) async fn stop_container(
+    engine: &Engine,
+    project: Option<&Project>,
+    container: &Container,
+    timeout: Option<i32>,
+) -> Result<()> {
+    run_hooks(engine, project, container, Turn::BeforeStop).await?;
+    engine.stop_within(&container.id, timeout).await
+}
+
+/// Starts a container and runs its `post_start` hooks; one that never ran gets its secrets and configs.
+async fn start_container(
+    engine: &Engine,
+    project: Option<&Project>,
+    container: &Container,
+) -> Result<()> {
+    upload(engine, project, container).await?;
+    engine.start(&container.id).await?;
+    run_hooks(engine, project, container, Turn::AfterStart).await
+}
+
+async fn restart_container(
+    engine: &Engine,
+    project: Option<&Project>,
+    container: &Container,
+    timeout: Option<i32>,
+) -> Result<()> {
+    run_hooks(engine, project, container, Turn::BeforeStop).await?;
+    upload(engine, project, container).await?;
+    engine.restart(&container.id, timeout).await?;
+    run_hooks(engine, project, container, Turn::AfterStart).await
+}
+
+/// A turn of a container's life that hooks belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    BeforeStop,
+    AfterStart,
+}
+
+async fn run_hooks(
+    engine: &Engine,
+    project: Option<&Project>,
+    container: &Container,
+    turn: Turn,
+) -> Result<()> {
+    let service = project.and_then(|it| it.services.get(container.service()));
+    let Some(service) = service.filter(|_| !container.is_oneoff()) else { return Ok(()) };
+    let (hooks, kind) = match turn {
+        // Nobody can be told in a container that does not run.
+        Turn::BeforeStop if container.state != State::Running => return Ok(()),
+        Turn::BeforeStop => (&service.pre_stop, "pre_stop"),
+        Turn::AfterStart => (&service.post_start, "post_start"),
+    };
+    apply::run_hooks(engine, (&container.id, &container.name), hooks, kind).await
+}
+
+/// Writes secrets and configs into a container that `create` made.
+async fn upload(engine: &Engine, project: Option<&Project>, container: &Container) -> Result<()> {
+    let service = project.and_then(|it| Some((it, it.services.get(container.service())?)));
+    let Some((project, service)) = service.filter(|_| container.state == State::Created) else {
+        return Ok(());
+    };
+    let uploads = docker::uploads(project, service, &|path| std::fs::read(path))?;
+    engine.upload_secrets(&container.id, &uploads).await
 }
 
 /// Starts containers that are there, each service after what it waits for.
@@ -130,8 +199,10 @@ pub(super) async fn start(session: &Session, arguments: &Start) -> Result<u8> {
             }
             let mut idle = in_wave(&containers, &wave);
             idle.retain(|it| it.state != State::Running);
-            each(session, &idle, ["Starting", "Started"], |it| session.engine.start(&it.id))
-                .await?;
+            each(session, &idle, ["Starting", "Started"], |it| {
+                start_container(&session.engine, target.project.as_ref(), it)
+            })
+            .await?;
         }
         if arguments.wait {
             wait_until_well(session, &watch, &in_wave(&containers, &services), within).await?;
@@ -161,7 +232,7 @@ pub(super) async fn restart(session: &Session, arguments: &Restart) -> Result<u8
     }
     for wave in waves(&services, &edges) {
         each(session, &in_wave(&containers, &wave), ["Restarting", "Started"], |it| {
-            session.engine.restart(&it.id, arguments.timeout)
+            restart_container(&session.engine, target.project.as_ref(), it, arguments.timeout)
         })
         .await?;
     }

@@ -1,6 +1,7 @@
 //! `compose`: works on one project as docker compose does, with our plan and our way back.
 
 mod arguments;
+mod ask;
 mod attach;
 mod build;
 mod columns;
@@ -63,16 +64,33 @@ struct Session {
 }
 
 /// `compose`.
-pub(super) async fn run(env_files: &[PathBuf], output: Output, arguments: Compose) -> Result<u8> {
+pub(super) async fn run(
+    env_files: &[PathBuf],
+    output: Output,
+    mut arguments: Compose,
+) -> Result<u8> {
     let Some(command) = &arguments.command else {
         if arguments.version {
             return version::version(&version::Version::default());
         }
         bail!(Usage("name a command; `roadstead compose --help` lists them".to_owned()));
     };
+    if arguments.no_ansi {
+        arguments.ansi = Ansi::Never;
+    }
+    arguments.project_directory = arguments.project_directory.or(arguments.workdir.take());
     let is_quiet = arguments.progress == ProgressForm::Quiet;
     log_to_console(if is_quiet { tracing::Level::WARN } else { tracing::Level::INFO });
     let variables = variables();
+    let is_on = |name: &str| variables.get(name).and_then(|it| crate::compose::scalar::boolean(it));
+    if arguments.compatibility || is_on("COMPOSE_COMPATIBILITY") == Some(true) {
+        bail!(Usage(
+            "`--compatibility` is not there: containers are named `PROJECT-SERVICE-1`, and those that \
+             docker-compose 1 named `PROJECT_SERVICE_1` are adopted by their labels; where a script \
+             needs a name, give the service a `container_name`"
+                .to_owned()
+        ));
+    }
     let engine = Engine::new(variables.get("DOCKER_HOST").map(String::as_str))?;
     let output = colored(output, arguments.ansi);
     let session = Session {
@@ -103,7 +121,7 @@ async fn dispatch(session: &Session, command: &Command) -> Result<u8> {
         Command::Rm(arguments) => rm::rm(session, arguments).await,
         Command::Logs(arguments) => logs::logs(session, arguments).await,
         Command::Exec(arguments) => exec::exec(session, arguments).await,
-        Command::Run(arguments) => run::run(session, arguments).await,
+        Command::Run(arguments) => Box::pin(run::run(session, arguments)).await,
         Command::Cp(arguments) => cp::cp(session, arguments).await,
         Command::Top(arguments) => top::top(session, arguments).await,
         Command::Port(arguments) => port::port(session, arguments).await,
@@ -213,4 +231,10 @@ fn load_project(request: &Request) -> Result<Project> {
 fn flag(request: &Request, name: &str) -> bool {
     let value = request.variables.get(name);
     value.and_then(|it| crate::compose::scalar::boolean(it)).unwrap_or(false)
+}
+
+/// The platform of images whose service names none.
+fn default_platform(request: &Request) -> Option<String> {
+    let platform = request.variables.get("DOCKER_DEFAULT_PLATFORM");
+    platform.filter(|it| !it.is_empty()).cloned()
 }

@@ -7,9 +7,10 @@ use clap::Args;
 use futures_util::stream::{self, StreamExt};
 
 use super::progress::Standing;
-use super::registries::{self, client_config};
-use super::{Session, load_project};
-use crate::compose::model::{Project, PullPolicy};
+use super::registries::{self, Wanted, client_config};
+use super::{Session, default_platform, load_project};
+use crate::compose::Request;
+use crate::compose::model::{Project, PullPolicy, Service};
 use crate::plan::observed::familiar;
 use crate::plan::order;
 use crate::registry::ClientConfig;
@@ -42,7 +43,8 @@ pub(super) struct Pull {
 pub(super) async fn pull(session: &Session, arguments: &Pull) -> Result<u8> {
     session.target(&arguments.services)?;
     // A name alone says nothing of images: the files are needed here.
-    let project = load_project(&session.request)?;
+    let named = arguments.services.clone();
+    let project = load_project(&Request { services: named, ..session.request.clone() })?;
     let progress = if arguments.quiet { session.progress.quiet() } else { session.progress };
     let present = session.engine.images().await?;
     let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
@@ -50,30 +52,57 @@ pub(super) async fn pull(session: &Session, arguments: &Pull) -> Result<u8> {
     for name in &selected {
         let service = &project.services[name];
         let image = service.image.as_str();
-        let policy = match arguments.policy.as_deref() {
-            Some("missing") => PullPolicy::Missing,
-            Some(_) => PullPolicy::Always,
-            None => service.pull_policy.clone(),
-        };
-        let is_missing_only = arguments.policy.is_some() && policy == PullPolicy::Missing;
-        let skipped = if service.pull_policy == PullPolicy::Never {
-            Some("Skipped".to_owned())
-        } else if is_missing_only && present.contains_key(&familiar(image)) {
-            Some("Skipped - Image is already present locally".to_owned())
-        } else {
+        let is_there = present.contains_key(&familiar(image));
+        match skipped(&project, service, is_there, arguments).or_else(|| {
             let by = wanted.get(image);
             by.map(|by| format!("Skipped - Image is already being pulled by {by}"))
-        };
-        match skipped {
+        }) {
             Some(why) => progress.tell(name, Standing::Done, &why, ""),
             None => drop(wanted.insert(image, name)),
         }
     }
     let config = client_config(session)?;
     let failures = pull_all(session, (&project, &config), progress, &wanted).await;
+    let to_build: Vec<&str> = failures
+        .iter()
+        .map(|it| it.0.as_str())
+        .filter(|name| project.services[*name].build.is_some())
+        .collect();
+    if !to_build.is_empty() {
+        let services = to_build.join(" ");
+        tracing::warn!("no image to pull, but one to build: `roadstead compose build {services}`");
+    }
     match failures.into_iter().next() {
-        Some(error) if !arguments.ignore_pull_failures => Err(error),
+        Some((_, error)) if !arguments.ignore_pull_failures => Err(error),
         _ => Ok(0),
+    }
+}
+
+/// Why the image of a service is not pulled; `None` where it is.
+fn skipped(
+    project: &Project,
+    service: &Service,
+    is_there: bool,
+    arguments: &Pull,
+) -> Option<String> {
+    let is_built = service.build.is_some();
+    if is_built && service.image == format!("{}-{}", project.name, service.name) {
+        return Some("Skipped - No image to be pulled".to_owned());
+    }
+    let policy = match arguments.policy.as_deref() {
+        Some("missing") => &PullPolicy::Missing,
+        Some(_) => &PullPolicy::Always,
+        None => &service.pull_policy,
+    };
+    match policy {
+        PullPolicy::Never | PullPolicy::Build => Some("Skipped".to_owned()),
+        PullPolicy::Missing if is_there => {
+            Some("Skipped - Image is already present locally".to_owned())
+        }
+        _ if is_built && arguments.ignore_buildable => {
+            Some("Skipped - Image can be built".to_owned())
+        }
+        _ => None,
     }
 }
 
@@ -92,7 +121,7 @@ async fn pull_all(
     (project, config): (&Project, &ClientConfig),
     progress: super::progress::Progress,
     wanted: &BTreeMap<&str, &str>,
-) -> Vec<anyhow::Error> {
+) -> Vec<(String, anyhow::Error)> {
     let at_once = session.parallel.min(wanted.len()).max(1);
     let one = |(image, service): (&&str, &&str)| {
         let (image, service) = ((*image).to_owned(), (*service).to_owned());
@@ -102,20 +131,70 @@ async fn pull_all(
                 progress.tell(&service, Standing::Done, "Pulled", "");
                 return None;
             }
-            let platform = platform(project, &service);
-            match registries::pull(session, config, (&service, &image), platform).await {
+            let platform =
+                platform(project, &service).or_else(|| default_platform(&session.request));
+            let wanted = Wanted { service: &service, image: &image, platform };
+            match registries::pull(session, config, wanted, progress).await {
                 Ok(()) => {
                     progress.tell(&service, Standing::Done, "Pulled", "");
                     None
                 }
                 Err(error) => {
                     progress.tell(&service, Standing::Failed, "Error", &format!("{error:#}"));
-                    Some(error)
+                    Some((service, error))
                 }
             }
         }
     };
-    let ended: Vec<Option<anyhow::Error>> =
+    let ended: Vec<Option<(String, anyhow::Error)>> =
         stream::iter(wanted).map(one).buffer_unordered(at_once).collect().await;
     ended.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::model::Build;
+
+    #[test]
+    fn images_that_are_not_to_be_pulled_are_passed_over() {
+        let project = Project { name: "p".to_owned(), ..Project::default() };
+        let here = Some("Skipped - Image is already present locally");
+        for (image, is_built, policy, asked, ignore_buildable, expected) in [
+            ("app", false, PullPolicy::Unset, None, false, None),
+            ("app", false, PullPolicy::Never, None, false, Some("Skipped")),
+            ("app", true, PullPolicy::Build, None, false, Some("Skipped")),
+            ("app", false, PullPolicy::Missing, None, false, here),
+            ("app", false, PullPolicy::Never, Some("always"), false, None),
+            ("app", false, PullPolicy::Always, Some("missing"), false, here),
+            ("app", true, PullPolicy::Unset, None, false, None),
+            ("app", true, PullPolicy::Unset, None, true, Some("Skipped - Image can be built")),
+            (
+                "p-web",
+                true,
+                PullPolicy::Unset,
+                None,
+                false,
+                Some("Skipped - No image to be pulled"),
+            ),
+        ] {
+            let service = Service {
+                name: "web".to_owned(),
+                image: image.to_owned(),
+                pull_policy: policy.clone(),
+                build: is_built.then(Build::default),
+                ..Service::default()
+            };
+            let arguments = Pull {
+                ignore_pull_failures: false,
+                include_deps: false,
+                ignore_buildable,
+                policy: asked.map(str::to_owned),
+                quiet: false,
+                services: Vec::new(),
+            };
+            let found = skipped(&project, &service, true, &arguments);
+            assert_eq!(found.as_deref(), expected, "{image} {policy:?} {asked:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Session;
 use super::human::size;
-use super::progress::Standing;
+use super::progress::{Progress, Standing};
 use crate::docker::{Layers, PullOptions};
 use crate::image::Reference;
 use crate::registry::ClientConfig;
@@ -14,7 +14,17 @@ pub(super) fn client_config(session: &Session) -> Result<ClientConfig> {
     ClientConfig::load(&session.request.variables)
 }
 
-/// Pulls an image; how far it is, is told under the name of `service`.
+/// An image to pull.
+pub(super) struct Wanted<'a> {
+    /// Under whose name it is told.
+    pub(super) service: &'a str,
+    /// Reference as written.
+    pub(super) image: &'a str,
+    /// Platform, where not the Engine's own.
+    pub(super) platform: Option<String>,
+}
+
+/// Pulls an image and tells how far it is.
 ///
 /// # Errors
 ///
@@ -23,11 +33,10 @@ pub(super) fn client_config(session: &Session) -> Result<ClientConfig> {
 pub(super) async fn pull(
     session: &Session,
     config: &ClientConfig,
-    (service, image): (&str, &str),
-    platform: Option<String>,
+    Wanted { service, image, platform }: Wanted<'_>,
+    progress: Progress,
 ) -> Result<()> {
     let credentials = config.credentials(&Reference::parse(image)?).await?;
-    let progress = session.progress;
     let (mut layers, mut told) = (Layers::default(), 0);
     let mut sink = |said| {
         layers.see(&said);
@@ -54,13 +63,13 @@ fn layers_text(layers: &Layers) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::docker::Progress;
+    use crate::docker;
 
     #[test]
     fn layers_and_bytes_are_told() {
         let mut layers = Layers::default();
         let mut say = |id: &str, status: &str, bytes: Option<(i64, i64)>| {
-            layers.see(&Progress::Layer {
+            layers.see(&docker::Progress::Layer {
                 id: id.to_owned(),
                 status: status.to_owned(),
                 current: bytes.map(|it| it.0),

@@ -1,11 +1,12 @@
 //! `compose rm`.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
 
 use super::Session;
+use super::ask::{Answer, confirmed};
 use super::lifecycle::{Stop, each, stop_services};
 use super::target::is_running;
 use crate::cli::output::print;
@@ -48,31 +49,22 @@ pub(super) async fn rm(session: &Session, arguments: &Rm) -> Result<u8> {
     }
     let names: Vec<&str> = containers.iter().map(|it| it.name.as_str()).collect();
     let question = format!("Going to remove {}", names.join(", "));
-    if *force {
-        print(|to| writeln!(to, "{question}"))?;
-    } else if !confirmed(&question)? {
-        return Ok(0);
+    match if *force { Answer::Yes } else { confirmed(&question)? } {
+        Answer::Yes if *force => print(|to| writeln!(to, "{question}"))?,
+        Answer::Yes => {}
+        Answer::No => return Ok(0),
+        Answer::Nobody => {
+            print(|to| writeln!(to, "{question}"))?;
+            writeln!(
+                std::io::stderr(),
+                "nobody here to ask: nothing was removed; `--force` does not ask"
+            )?;
+            return Ok(0);
+        }
     }
     each(session, &containers, ["Removing", "Removed"], |it| {
         session.engine.discard(&it.id, *volumes)
     })
     .await?;
     Ok(0)
-}
-
-/// Asks a person; where nobody can answer, the answer is no.
-fn confirmed(question: &str) -> Result<bool> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        print(|to| writeln!(to, "{question}"))?;
-        writeln!(
-            std::io::stderr(),
-            "nobody here to ask: nothing was removed; `--force` does not ask"
-        )?;
-        return Ok(false);
-    }
-    print(|to| write!(to, "? {question} [yN] "))?;
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

@@ -9,6 +9,7 @@ use super::target::did_you_mean;
 use super::up::Manner;
 use super::{Session, up};
 use crate::cli::output::print;
+use crate::compose::Request;
 use crate::plan::Options;
 
 /// Longest wait for containers that others wait for.
@@ -33,7 +34,9 @@ fn wanted(text: &str) -> Result<(String, u32), String> {
 
 /// Creates and removes containers until services have as many as they should.
 pub(super) async fn scale(session: &Session, arguments: &Scale) -> Result<u8> {
-    let mut found = up::look(&session.engine, &session.request).await?;
+    let named = arguments.services.iter().map(|it| it.0.clone()).collect();
+    let request = Request { services: named, ..session.request.clone() };
+    let mut found = up::look(&session.engine, &request).await?;
     for (name, count) in &arguments.services {
         let project = &mut found.project;
         let Some(service) = project.services.get_mut(name) else {
@@ -54,7 +57,7 @@ pub(super) async fn scale(session: &Session, arguments: &Scale) -> Result<u8> {
     let options = Options { services, no_deps: arguments.no_deps, ..Options::default() };
     let mut plan = found.plan(&options)?;
     if plan.pulls().next().is_some() && !session.dry_run {
-        up::pull(session, &found, &plan).await?;
+        up::pull(session, &found, &plan, false).await?;
         found.observed.images = session.engine.images().await?;
         plan = found.plan(&options)?.without_pulls();
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 
 use super::{Session, load_project};
+use crate::compose::Request;
 use crate::compose::model::{Condition, Project};
 use crate::docker::Listed;
 use crate::plan::labels;
@@ -40,7 +41,9 @@ pub(super) type Edges = BTreeMap<String, Vec<Edge>>;
 impl Session {
     /// The project of this command; refuses `services` that its files do not have.
     pub(super) fn target(&self, services: &[String]) -> Result<Target> {
-        let request = &self.request;
+        // What is named is meant, whatever its profiles.
+        let enabled_services = services.to_vec();
+        let request = &Request { enabled_services, ..self.request.clone() };
         let target = match &request.project_name {
             Some(name) if request.files.is_empty() => Target { name: name.clone(), project: None },
             _ => match load_project(request) {

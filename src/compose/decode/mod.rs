@@ -10,7 +10,7 @@ mod devices;
 pub mod files;
 mod hooks;
 mod keys;
-mod mounts;
+pub(in crate::compose) mod mounts;
 pub mod resources;
 mod running;
 pub mod service;
@@ -25,6 +25,9 @@ use crate::problem::{self, Problem};
 
 /// What a size looks like.
 const SIZE: &str = "a size, e.g. `512m` or a whole number of bytes";
+
+/// Problems after which none looks for the nearest key: it takes time, and nobody reads it.
+const MOST_HINTS: usize = 100;
 
 /// A node and the way to it.
 #[derive(Clone, Copy)]
@@ -94,6 +97,8 @@ pub struct Decoder {
     pub problems: Vec<Problem>,
     /// What a person should know though it stops nothing.
     pub warnings: Vec<String>,
+    /// How many ports the short forms made.
+    ports: usize,
 }
 
 impl Decoder {
@@ -132,6 +137,9 @@ impl Decoder {
             Step::Key(_) | Step::Index(_) => format!("{at}.{}", key.name),
         };
         let problem = key.span.problem(format!("unknown key `{place}`"));
+        if self.problems.len() > MOST_HINTS {
+            return self.problems.push(problem);
+        }
         self.problems.push(match problem::nearest(&key.name, known.iter().copied()) {
             Some(name) => problem.with_hint(format!("did you mean `{name}`?")),
             None => problem.with_hint("remove it, or start its name with `x-`"),

@@ -10,6 +10,9 @@ use crate::compose::model::{Mount, MountKind, Port};
 use crate::compose::shortforms;
 use crate::compose::yaml::Value;
 
+/// Most ports of a project that are written short: ranges make many of a few signs.
+pub(in crate::compose) const MOST_PORTS: usize = 100_000;
+
 const PORT_KEYS: &[&str] =
     &["name", "mode", "host_ip", "target", "published", "protocol", "app_protocol"];
 const MOUNT_KEYS: &[&str] =
@@ -26,11 +29,8 @@ pub(super) fn ports(decoder: &mut Decoder, at: At<'_>) -> Vec<Port> {
     for (index, item) in decoder.sequence(at).iter().enumerate() {
         let at = at.item(index, item);
         let read = match &item.value {
-            Value::String(text) => short(decoder, at, shortforms::ports(text)).unwrap_or_default(),
-            Value::Int(number) => {
-                let text = number.to_string();
-                short(decoder, at, shortforms::ports(&text)).unwrap_or_default()
-            }
+            Value::String(text) => short_ports(decoder, at, text),
+            Value::Int(number) => short_ports(decoder, at, &number.to_string()),
             Value::Mapping(_) => long_port(decoder, at).into_iter().collect(),
             _ => {
                 decoder.wrong(at, "a port such as `8080:80`, or a mapping");
@@ -46,6 +46,19 @@ pub(super) fn ports(decoder: &mut Decoder, at: At<'_>) -> Vec<Port> {
         }
     }
     ports.into_values().collect()
+}
+
+fn short_ports(decoder: &mut Decoder, at: At<'_>, text: &str) -> Vec<Port> {
+    let Some(ranges) = short(decoder, at, shortforms::port_ranges(text)) else { return Vec::new() };
+    let before = decoder.ports;
+    decoder.ports += ranges.count();
+    if decoder.ports <= MOST_PORTS {
+        return ranges.expand();
+    }
+    if before <= MOST_PORTS {
+        decoder.refuse(at, format!("makes more than {MOST_PORTS} ports of the project"));
+    }
+    Vec::new()
 }
 
 pub(super) fn short<T>(decoder: &mut Decoder, at: At<'_>, read: Result<T, String>) -> Option<T> {

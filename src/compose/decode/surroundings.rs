@@ -81,7 +81,7 @@ pub(super) fn expose(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
     for (index, item) in decoder.sequence(at).iter().enumerate() {
         let at = at.item(index, item);
         let Some(port) = decoder.string_or_whole_number(at) else { continue };
-        if let Err(message) = shortforms::ports(&port) {
+        if let Err(message) = shortforms::port_ranges(&port) {
             decoder.refuse(at, format!("has a wrong value: {message}"));
         }
         ports.insert(port);

@@ -1,6 +1,6 @@
 //! Variables: of the project, of what it includes, and of each service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::Loader;
@@ -259,11 +259,9 @@ fn fold(service: &mut Node, key: &str, values: BTreeMap<String, String>, span: O
     let Some(node) = service.get_mut(key) else { return };
     match &mut node.value {
         Value::Mapping(entries) => {
-            for (name, value) in values {
-                if !entries.iter().any(|(known, _)| known.name == name) {
-                    entries.push((Key::implied(name, &span), text(value)));
-                }
-            }
+            let known: HashSet<String> = entries.iter().map(|(key, _)| key.name.clone()).collect();
+            let new = values.into_iter().filter(|(name, _)| !known.contains(name));
+            entries.extend(new.map(|(name, value)| (Key::implied(name, &span), text(value))));
         }
         // The later of a name wins.
         Value::Sequence(items) => {

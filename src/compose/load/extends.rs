@@ -21,9 +21,24 @@ const KEYS: &[&str] = &["service", "file"];
 pub(super) struct Sheet {
     file: PathBuf,
     services: Node,
+    /// Where each of them stands.
+    index: HashMap<String, usize>,
     resets: Resets,
     /// Those that were completed.
     done: RefCell<HashMap<String, Node>>,
+}
+
+impl Sheet {
+    fn new(file: &Path, services: Node, resets: Resets) -> Self {
+        let entries = services.as_mapping().unwrap_or_default().iter().enumerate();
+        let index = entries.map(|(slot, (key, _))| (key.name.clone(), slot)).collect();
+        Self { file: file.to_owned(), services, index, resets, done: RefCell::default() }
+    }
+
+    fn get(&self, name: &str) -> Option<&Node> {
+        let entry = self.services.as_mapping()?.get(*self.index.get(name)?)?;
+        Some(&entry.1)
+    }
 }
 
 /// Where a service is looked for: in which surroundings, and on which way.
@@ -65,21 +80,19 @@ impl Loader<'_> {
             return;
         }
         let empty = services.with_value(Value::Null);
-        let sheet = Sheet {
-            file: file.to_owned(),
-            services: std::mem::replace(services, empty),
-            resets: resets.clone(),
-            done: RefCell::default(),
-        };
+        let sheet = Sheet::new(file, std::mem::replace(services, empty), resets.clone());
         for name in extending {
             let mut walk = Walk { scope, chain: Vec::new() };
             self.extended(&name, &sheet, &mut walk);
         }
         let Sheet { services: complete, done, .. } = sheet;
         *services = complete;
-        for (name, service) in done.into_inner() {
-            if let Some(place) = services.get_mut(&name) {
-                *place = service;
+        let mut done = done.into_inner();
+        if let Value::Mapping(entries) = &mut services.value {
+            for (key, service) in entries {
+                if let Some(complete) = done.remove(&key.name) {
+                    *service = complete;
+                }
             }
         }
     }
@@ -89,7 +102,7 @@ impl Loader<'_> {
         if let Some(done) = sheet.done.borrow().get(name) {
             return Some(done.clone());
         }
-        let mut service = sheet.services.get(name)?.clone();
+        let mut service = sheet.get(name)?.clone();
         let Some(extends) = service.remove("extends") else { return Some(service) };
         if self.is_circular(name, sheet, &extends, &walk.chain) {
             return Some(service);
@@ -159,7 +172,7 @@ impl Loader<'_> {
         sheet: &Sheet,
         walk: &mut Walk<'_>,
     ) -> Option<Node> {
-        if sheet.services.get(service).is_none() {
+        if sheet.get(service).is_none() {
             let known = sheet.services.as_mapping().unwrap_or_default();
             let near = nearest(service, known.iter().map(|(key, _)| key.name.as_str()));
             let file = self.shown(&sheet.file);
@@ -254,6 +267,6 @@ impl Loader<'_> {
             self.problems.push(place.problem(format!("{file} has no `services` to extend")));
             return None;
         };
-        Some(Sheet { file: path.to_owned(), services, resets: all, done: RefCell::default() })
+        Some(Sheet::new(path, services, all))
     }
 }

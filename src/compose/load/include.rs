@@ -14,6 +14,9 @@ const KEYS: &[&str] = &["path", "project_directory", "env_file"];
 const SECTIONS: &[&str] = &["services", "volumes", "networks", "secrets", "configs", "models"];
 /// Deepest nesting of files that include files.
 const DEEPEST: usize = 50;
+/// Most entries of all `include`s together: a few files that include each other twice would be read
+/// without an end.
+const MOST: usize = 1000;
 
 /// One entry of `include`.
 struct Include {
@@ -120,6 +123,14 @@ impl Loader<'_> {
                 chain.iter().chain([&main]).map(|file| self.shown(file)).collect();
             let message = format!("files include each other in a circle: {}", shown.join(" -> "));
             self.problems.push(include.span.problem(message));
+            return None;
+        }
+        self.included += 1;
+        if self.included > MOST {
+            if self.included == MOST + 1 {
+                let message = format!("more than {MOST} files are included: expected far less");
+                self.problems.push(include.span.problem(message));
+            }
             return None;
         }
         let parent = || main.parent().unwrap_or(Path::new("/")).to_owned();

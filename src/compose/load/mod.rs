@@ -128,6 +128,8 @@ struct Loader<'a> {
     wrong_values: usize,
     /// Files that services extend, by scope directory and path; `None` where one cannot be read.
     sheets: HashMap<(PathBuf, PathBuf), Option<Rc<Sheet>>>,
+    /// How many projects were included.
+    included: usize,
 }
 
 impl<'a> Loader<'a> {
@@ -143,6 +145,7 @@ impl<'a> Loader<'a> {
             file_values: BTreeMap::new(),
             wrong_values: 0,
             sheets: HashMap::new(),
+            included: 0,
         }
     }
 
@@ -323,4 +326,78 @@ fn in_order(mut problems: Vec<Problem>) -> Problems {
     });
     problems.dedup();
     Problems(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// Files beneath `/p`.
+    struct Table(Vec<(&'static str, String)>);
+
+    impl Files for Table {
+        fn read(&self, path: &Path) -> io::Result<String> {
+            let mut files = self.0.iter();
+            let found = files.find(|(name, _)| path == Path::new("/p").join(name));
+            found.map(|(_, text)| text.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        }
+    }
+
+    #[test]
+    fn refuses_few_words_that_mean_far_too_much() {
+        let service =
+            |rest: &str| vec![("compose.yml", format!("services: {{a: {{image: i, {rest}}}}}"))];
+        let mut nested: Vec<(&str, String)> = ["compose.yml", "b", "c", "d", "e", "f"]
+            .windows(2)
+            .map(|pair| (pair[0], format!("include: [{}]", format!("{}, ", pair[1]).repeat(9))))
+            .collect();
+        nested.push(("f", "services: {}".to_owned()));
+        for (files, expected) in [
+            (nested, ": more than 1000 files are included: expected far less"),
+            (
+                service("ports: [1-65535, 1-65535/udp]"),
+                "`services.a.ports[1]` makes more than 100000 ports of the project",
+            ),
+        ] {
+            let request = Request { directory: PathBuf::from("/p"), ..Request::default() };
+            let problems = load(&request, &Table(files)).unwrap_err();
+            let told = problems.plain();
+            assert!(told.contains(expected) && problems.0.len() == 1, "{told}");
+        }
+    }
+
+    #[test]
+    fn reads_long_projects_in_little_time() {
+        let many = |text: &str| -> String {
+            (0..8000).map(|index| text.replace('#', &index.to_string())).collect()
+        };
+        let long = "n".repeat(1 << 20);
+        for text in [
+            format!("services: {{a: {{image: i, depends_on: [{}]}}}}", many("b#, ")),
+            format!("services: {{a: {{image: i, volumes: [{}]}}}}", many("'v#:/t', ")),
+            format!("services: {{a: {{image: i, networks: [{}]}}}}", many("n#, ")),
+            format!("services: {{a: {{image: i, links: [{}]}}}}", many("l#, ")),
+            format!("services: {{a: {{image: i, {}}}}}", many("imag#: 1, ")),
+            format!("services: {{s: {{image: i}}, {}}}", many("s#: {extends: s}, ")),
+            format!("services: {{{}}}", many("s#: {image: i, container_name: c}, ")),
+            format!("services: {{{long}: {{image: i}}, a: {{image: i, depends_on: [{long}x]}}}}"),
+        ] {
+            let request = Request { directory: PathBuf::from("/p"), ..Request::default() };
+            let shown: String = text.chars().take(80).collect();
+            let begin = std::time::Instant::now();
+            drop(load(&request, &Table(vec![("compose.yml", text)])));
+            assert!(begin.elapsed().as_secs() < 60, "{shown}: {:?}", begin.elapsed());
+        }
+    }
+
+    #[test]
+    fn exposes_a_range_without_making_ports_of_it() {
+        let ranges = "1-65535, 1-65534, ".repeat(1000);
+        let text = format!("services: {{a: {{image: i, expose: [{ranges}]}}}}");
+        let request = Request { directory: PathBuf::from("/p"), ..Request::default() };
+        let project = load(&request, &Table(vec![("compose.yml", text)])).unwrap();
+        assert_eq!(project.services["a"].expose.len(), 2);
+    }
 }

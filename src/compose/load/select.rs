@@ -36,6 +36,12 @@ impl Loader<'_> {
                 }
             }
         }
+        for name in &self.request.enabled_services {
+            let named = services.iter().find(|(key, _)| key.name == *name);
+            if let Some((_, service)) = named.filter(|it| !is_enabled(&it.1, &active)) {
+                active.extend(profiles(service));
+            }
+        }
         let enabled: BTreeSet<String> = services
             .iter()
             .filter(|(_, service)| is_enabled(service, &active))

@@ -1,5 +1,6 @@
 //! Short forms made long, in the tree: what paths, names and dependencies are looked for in.
 
+use crate::compose::decode::mounts::MOST_PORTS;
 use crate::compose::decode::service::clean_path;
 use crate::compose::merge;
 use crate::compose::model::{Mount, MountKind};
@@ -32,9 +33,10 @@ pub(super) fn widen(root: &mut Node) {
 /// Widens the rest as well, and fills in what is meant by what is not said.
 pub(super) fn widen_all(root: &mut Node) {
     widen(root);
+    let mut ports_left = MOST_PORTS;
     each_service(root, |key, node| match key {
         "ports" => {
-            ports(node);
+            ports(node, &mut ports_left);
             each_mapping(node, |port| {
                 or_else(port, "mode", "ingress");
                 or_else(port, "protocol", "tcp");
@@ -122,8 +124,9 @@ fn env_files(node: &mut Node) {
     }
 }
 
-/// All ports or none: one that cannot be read, e.g. because of a variable, leaves all as written.
-fn ports(node: &mut Node) {
+/// All ports or none: one that cannot be read, e.g. because of a variable, leaves all as written, and
+/// so do too many.
+fn ports(node: &mut Node, left: &mut usize) {
     let Value::Sequence(items) = &node.value else { return };
     let mut wide = Vec::with_capacity(items.len());
     for item in items {
@@ -131,9 +134,11 @@ fn ports(node: &mut Node) {
             wide.push(item.clone());
             continue;
         }
-        let read = item.value.scalar_text().map(|text| shortforms::ports(&text));
-        let Some(Ok(ports)) = read else { return };
-        for port in ports {
+        let Some(text) = item.value.scalar_text() else { return };
+        let Ok(ranges) = shortforms::port_ranges(&text) else { return };
+        let Some(rest) = left.checked_sub(ranges.count()) else { return };
+        *left = rest;
+        for port in ranges.expand() {
             let mut mapping = texts([], &item.span);
             let mut put = |key: &str, value: Value| {
                 mapping.insert(Key::implied(key, &item.span), item.with_value(value));

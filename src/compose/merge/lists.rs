@@ -59,12 +59,11 @@ pub(super) fn names(node: Node, value: fn(&Node) -> Value) -> Node {
     if !items.iter().all(|item| item.as_str().is_some_and(|name| seen.insert(name))) {
         return node;
     }
-    let mut mapping = node.with_value(Value::Mapping(Vec::new()));
-    for item in items {
+    let entries = items.iter().map(|item| {
         let key = Key::implied(item.as_str().unwrap_or_default(), &item.span);
-        mapping.insert(key, item.with_value(value(item)));
-    }
-    mapping
+        (key, item.with_value(value(item)))
+    });
+    node.with_value(Value::Mapping(entries.collect()))
 }
 
 /// The short form of `gpus`: a request for all.

@@ -16,6 +16,8 @@ use crate::problem::{Problem, Problems};
 const MAX_BYTES: usize = 16 << 20;
 /// Most nodes of one text, after aliases were expanded; far above any Compose file.
 const MAX_NODES: usize = 250_000;
+/// So much text counts as a node more: aliases of a long text are as dear as those of many nodes.
+const BYTES_PER_NODE: usize = 256;
 /// Deepest nesting, after aliases were expanded.
 const MAX_DEPTH: usize = 100;
 
@@ -124,7 +126,10 @@ impl Builder {
                 let is_merge_key = style == ScalarStyle::Plain && text == "<<" && tag.is_none();
                 let value = typed(&text, style, tag.as_deref());
                 let node = Node { value, span, tag: foreign_tag(tag) };
-                self.finish(Built { node, size: 1, depth: 1, is_merge_key }, anchor)
+                let tag_bytes = node.tag.as_ref().map_or(0, String::len);
+                let more = (text.len() + tag_bytes) / BYTES_PER_NODE;
+                self.nodes += more;
+                self.finish(Built { node, size: 1 + more, depth: 1, is_merge_key }, anchor)
             }
             Event::Alias(anchor) => self.alias(anchor, &span),
             Event::UnresolvedAlias(name) => {

@@ -350,10 +350,17 @@ mod tests {
         for level in 1..5000 {
             writeln!(chain, "a{level}: &a{level} [*a{}]", level - 1).unwrap();
         }
+        let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(1000));
         let block: String = (0..5000).map(|depth| " ".repeat(depth) + "a:\n").collect();
-        for text in
-            [bomb, chain, "[".repeat(100_000), "{a: ".repeat(100_000), block, "- ".repeat(100_000)]
-        {
+        for text in [
+            bomb,
+            chain,
+            long,
+            "[".repeat(100_000),
+            "{a: ".repeat(100_000),
+            block,
+            "- ".repeat(100_000),
+        ] {
             parse(&text, "f.yml").expect_err("refused");
         }
     }

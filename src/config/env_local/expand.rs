@@ -11,6 +11,8 @@ use crate::problem::Problem;
 /// Longest value: far beyond what an environment can hold (128 KiB on Linux), and short enough that
 /// lines which double each other cannot exhaust the memory.
 const LONGEST_BYTES: usize = 1024 * 1024;
+/// Most bytes that references bring in altogether: many long values are as bad as one.
+const MOST_BYTES: usize = 16 * LONGEST_BYTES;
 
 /// Expands `statements` in order: values, and what is wrong with them.
 pub(super) fn expand(
@@ -19,7 +21,7 @@ pub(super) fn expand(
     environment: &BTreeMap<String, String>,
 ) -> (IndexMap<String, Assigned>, Vec<Problem>) {
     let mut expansion =
-        Expansion { file, environment, assigned: IndexMap::new(), problems: Vec::new() };
+        Expansion { file, environment, assigned: IndexMap::new(), problems: Vec::new(), spent: 0 };
     for statement in statements {
         match statement {
             Statement::Assign(one) => expansion.assign(slice::from_ref(one)),
@@ -27,6 +29,12 @@ pub(super) fn expand(
             Statement::Evaluate(word) => {
                 expansion.word(word, None);
             }
+        }
+        if expansion.is_spent() {
+            let limit = MOST_BYTES >> 20;
+            let message = format!("values up to here are longer than {limit} MiB together");
+            expansion.report_long(message, Some(line_of(statement)));
+            break;
         }
     }
     (expansion.assigned, expansion.problems)
@@ -37,6 +45,8 @@ struct Expansion<'a> {
     environment: &'a BTreeMap<String, String>,
     assigned: IndexMap<String, Assigned>,
     problems: Vec<Problem>,
+    /// Bytes that references brought in.
+    spent: usize,
 }
 
 impl Expansion<'_> {
@@ -50,9 +60,16 @@ impl Expansion<'_> {
         }
     }
 
-    fn lookup(&self, name: &str) -> Option<String> {
-        let assigned = || self.assigned.get(name).map(|assigned| assigned.value.clone());
-        self.environment.get(name).cloned().or_else(assigned)
+    /// The value of a variable; empty when too much was brought in, which is told in the end.
+    fn lookup(&mut self, name: &str) -> Option<String> {
+        let assigned = || self.assigned.get(name).map(|assigned| &assigned.value);
+        let value = self.environment.get(name).or_else(assigned)?;
+        self.spent += value.len();
+        Some(if self.is_spent() { String::new() } else { value.clone() })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.spent > MOST_BYTES
     }
 
     fn word(&mut self, word: &Word, assigns: Option<(&str, usize)>) -> String {
@@ -113,12 +130,28 @@ impl Expansion<'_> {
             Some((name, line)) => (format!("the value of `{name}`"), Some(line)),
             None => ("a value".to_owned(), None),
         };
-        let message = format!("{what} is longer than 1 MiB after expansion");
+        self.report_long(format!("{what} is longer than 1 MiB after expansion"), line);
+    }
+
+    fn report_long(&mut self, message: String, line: Option<usize>) {
         let mut problem = Problem::in_file(self.file, message)
             .with_hint("put long text into a file and assign its path");
         problem.line = line;
         self.problems.push(problem);
     }
+}
+
+/// Where a statement stands, as far as that is known.
+fn line_of(statement: &Statement) -> usize {
+    let first = match statement {
+        Statement::Assign(one) => return one.line,
+        Statement::Export(several) => return several.first().map_or(1, |one| one.line),
+        Statement::Evaluate(word) => word.0.iter().find_map(|piece| match piece {
+            Piece::Parameter { place, .. } => Some(place.line),
+            Piece::Text(_) | Piece::Home => None,
+        }),
+    };
+    first.unwrap_or(1)
 }
 
 /// The text of a message, its references by name: their values may be secrets.

@@ -285,6 +285,13 @@ fn survives_a_hostile_file() {
         let _ = writeln!(doubling, "A{index}=$A{0}$A{0}", index - 1);
     }
     assert!(problems(&doubling)[0].contains("longer than 1 MiB"));
+    let mut many = format!("A='{}'\n", "x".repeat(1 << 20));
+    for index in 0..100 {
+        let _ = writeln!(many, "B{index}=$A");
+    }
+    let told = problems(&many);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("18:0 ") && told[0].contains("16 MiB together"), "{told:?}");
 }
 
 /// Pieces that files are made of, quotes and braces out of balance included.

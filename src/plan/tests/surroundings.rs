@@ -204,7 +204,7 @@ fn orphans_go_only_when_asked_and_only_our_own() {
                 case.options.services.insert("web".to_owned());
                 case.add("old", 1);
             },
-            &[],
+            &["remove container p-old-1 (service old is gone)"],
         ),
     ]);
 }
@@ -258,7 +258,7 @@ fn resources_of_others_and_changed_ones_are_not_touched() {
             },
             &[
                 "note: the definition of volume `p_data` changed; its data is kept under the old one: \
-             remove the volume by hand to have it made new",
+             `roadstead compose up -d -y` makes it new, without the data",
             ],
         ),
     ]);

@@ -24,9 +24,9 @@ fn a_container_follows_its_image() {
         },
         Row {
             name: "its tag was built again to the same image",
-            first: &[Do::Build("OWN:a", "LABEL v=1")],
+            first: &[Do::Build("OWN:a", "LABEL v=PROJECT")],
             before: "services: {web: {image: 'OWN:a', network_mode: none}}",
-            meanwhile: &[Do::Build("OWN:a", "LABEL v=1")],
+            meanwhile: &[Do::Build("OWN:a", "LABEL v=PROJECT")],
             ..ROW
         },
         Row {

@@ -103,7 +103,8 @@ pub(crate) enum Do {
     Oracle(&'static str),
     /// A file of the project gets this text.
     Write(&'static str, &'static str),
-    /// An image is built from `FROM APP` and this line.
+    /// An image is built from `FROM APP` and this line; where another row builds the same one at the same
+    /// time, the cache may give another image.
     Build(&'static str, &'static str),
     /// A container comes into this state.
     Await(&'static str, &'static str),

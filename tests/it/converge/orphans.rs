@@ -43,11 +43,11 @@ fn orphans_go_when_asked() {
             ..ROW
         },
         Row {
-            name: "not while only some services are named",
+            name: "also while only some services are named",
             before: TWO,
             after: "services: {web: {image: APP2, network_mode: none}}",
             up: "--remove-orphans web",
-            moved: "web-1 replaced",
+            moved: "gone-1 removed, web-1 replaced",
             ..ROW
         },
         Row {

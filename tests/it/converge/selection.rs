@@ -38,6 +38,21 @@ fn only_what_takes_part_moves() {
             ..ROW
         },
         Row {
+            name: "a named service is on, whatever its profiles",
+            before: PROFILES,
+            up: "tool",
+            moved: "tool-1 created",
+            ..ROW
+        },
+        Row {
+            name: "orphans go beside a named service, too",
+            before: "services: {web: {image: APP, network_mode: none}, old: {image: APP, network_mode: none}, other: {image: APP, network_mode: none}}",
+            after: "services: {web: {image: APP, network_mode: none}, other: {image: APP2, network_mode: none}}",
+            up: "--remove-orphans web",
+            moved: "old-1 removed",
+            ..ROW
+        },
+        Row {
             name: "networks and volumes of others are not made for a named service",
             before: "services: {web: {image: APP, network_mode: none}}",
             after: "services: {web: {image: APP2, network_mode: none}, db: {image: APP, networks: [n], volumes: ['vol:/v']}}\nnetworks: {n: {}}\nvolumes: {vol: {}}",

@@ -111,6 +111,26 @@ fn named_volumes_come_and_stay() {
             ..ROW
         },
         Row {
+            name: "its labels change, and a person says yes: it is made new, with its users only",
+            before: "services: {web: {image: APP, network_mode: none, volumes: ['data:/data']}, db: {image: APP, network_mode: none}}\nvolumes: {data: {}}",
+            meanwhile: &[Do::Exec("web-1", "echo lost > /data/x; sleep 1.1")],
+            after: "services: {web: {image: APP, network_mode: none, volumes: ['data:/data']}, db: {image: APP, network_mode: none}}\nvolumes: {data: {labels: {a: b}}}",
+            up: "-y",
+            moved: "web-1 replaced, vol data anew",
+            ask: &[
+                ("docker volume inspect --format {{.Labels.a}} PROJECT_data", "b"),
+                ("in web-1 ls /data", ""),
+            ],
+            ..ROW
+        },
+        Row {
+            name: "its labels change, and a person says yes to a service that does not use it",
+            before: "services: {web: {image: APP, network_mode: none, volumes: ['data:/data']}, db: {image: APP, network_mode: none}}\nvolumes: {data: {}}",
+            after: "services: {web: {image: APP, network_mode: none, volumes: ['data:/data']}, db: {image: APP, network_mode: none}}\nvolumes: {data: {labels: {a: b}}}",
+            up: "-y db",
+            ..ROW
+        },
+        Row {
             name: "it gets another name: the old one's data stays beside",
             before: "services: {web: {image: APP, network_mode: none, volumes: ['data:/data']}}\nvolumes: {data: {}}",
             after: "services: {web: {image: APP, network_mode: none, volumes: ['data:/data']}}\nvolumes: {data: {name: PROJECT_other}}",

@@ -289,7 +289,7 @@ impl World {
     /// - `networks of CONTAINER`;
     /// - `in CONTAINER SCRIPT`: what a shell in it says;
     /// - `inspect CONTAINER FORMAT`, `docker ARGUMENTS`: what the docker client says.
-    pub(super) fn ask(&self, seen: &Seen, question: &str) -> String {
+    pub(crate) fn ask(&self, seen: &Seen, question: &str) -> String {
         let container = |name: &str| {
             seen.containers.get(name).unwrap_or_else(|| panic!("{question}: none in {seen:#?}"))
         };

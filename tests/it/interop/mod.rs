@@ -11,6 +11,7 @@
     reason = "a test drives programs and fails loudly"
 )]
 
+mod differences;
 mod projects;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,35 +45,51 @@ on_both_engines!(
 );
 
 fn what_docker_compose_brought_up_is_left_alone(engine: &'static Engine) {
-    each(engine, |project| {
-        let (mut world, bare) = world(engine, project);
-        by(&world, project, Who::DockerCompose, "up -d");
-        let before = at_rest(&world, project);
-        world.proxy.take();
-        let said = by(&world, project, Who::Roadstead, "up -d --remove-orphans");
-        assert_eq!(world.proxy.writes(), [], "{}: {said}", project.name);
-        settle(&world, project.name, &before, "", &said);
-        look(&world, project, Who::Roadstead);
+    each(
+        engine,
+        PROJECTS,
+        |it| it.name,
+        |project| {
+            if project.api > engine.api() {
+                return;
+            }
+            let (mut world, bare) = world(engine, project);
+            by(&world, project, Who::DockerCompose, "up -d");
+            let before = at_rest(&world, project);
+            world.proxy.take();
+            let said = by(&world, project, Who::Roadstead, "up -d --remove-orphans");
+            assert_eq!(world.proxy.writes(), [], "{}: {said}", project.name);
+            settle(&world, project.name, &before, "", &said);
+            look(&world, project, Who::Roadstead);
 
-        // What we make anew beside what it made is as good to it as its own.
-        world.environment.push(OLD_HASH);
-        by(&world, project, Who::Roadstead, "up -d --force-recreate --timeout 1");
-        unchanged_by_docker_compose(&world, project);
-        by(&world, project, Who::Roadstead, "down --volumes --timeout 1");
-        settle(&world, project.name, &bare, "", "down");
-    });
+            // What we make anew beside what it made is as good to it as its own.
+            world.environment.push(OLD_HASH);
+            by(&world, project, Who::Roadstead, "up -d --force-recreate --timeout 1");
+            unchanged_by_docker_compose(&world, project);
+            by(&world, project, Who::Roadstead, "down --volumes --timeout 1");
+            settle(&world, project.name, &bare, "", "down");
+        },
+    );
 }
 
 fn docker_compose_leaves_alone_what_we_brought_up(engine: &'static Engine) {
-    each(engine, |project| {
-        let (mut world, bare) = world(engine, project);
-        world.environment.push(OLD_HASH);
-        by(&world, project, Who::Roadstead, "up -d");
-        unchanged_by_docker_compose(&world, project);
-        look(&world, project, Who::DockerCompose);
-        by(&world, project, Who::DockerCompose, "down --volumes --timeout 1");
-        settle(&world, project.name, &bare, "", "down");
-    });
+    each(
+        engine,
+        PROJECTS,
+        |it| it.name,
+        |project| {
+            if project.api > engine.api() {
+                return;
+            }
+            let (mut world, bare) = world(engine, project);
+            world.environment.push(OLD_HASH);
+            by(&world, project, Who::Roadstead, "up -d");
+            unchanged_by_docker_compose(&world, project);
+            look(&world, project, Who::DockerCompose);
+            by(&world, project, Who::DockerCompose, "down --volumes --timeout 1");
+            settle(&world, project.name, &bare, "", "down");
+        },
+    );
 }
 
 /// `docker compose up` makes nothing new; what has ended it runs again, which we would not.
@@ -215,26 +232,29 @@ fn comparable(mut record: Value) -> Value {
     record
 }
 
-/// Runs a check on each project this engine can do; all that fail are told at the end.
+/// Runs a check on each row; all that fail are told at the end.
 #[track_caller]
-fn each(engine: &Engine, check: impl Fn(&Project) + Sync) {
+fn each<R: Sync>(
+    engine: &Engine,
+    rows: &[R],
+    name: fn(&R) -> &'static str,
+    check: impl Fn(&R) + Sync,
+) {
     let only = std::env::var("INTEROP_PROJECT").ok();
-    let mut chosen: Vec<_> = PROJECTS.iter().collect();
-    chosen.retain(|it| only.as_ref().is_none_or(|words| it.name.contains(words.as_str())));
-    let api = engine.api();
-    chosen.retain(|it| it.api <= api);
+    let mut chosen: Vec<_> = rows.iter().collect();
+    chosen.retain(|it| only.as_ref().is_none_or(|words| name(it).contains(words.as_str())));
     chosen.reverse();
     let (left, failed) = (Mutex::new(chosen), Mutex::new(Vec::new()));
     let work = || {
         loop {
-            let Some(project) = left.lock().unwrap().pop() else { return };
+            let Some(row) = left.lock().unwrap().pop() else { return };
             let begun = Instant::now();
-            if catch_unwind(AssertUnwindSafe(|| check(project))).is_err() {
-                failed.lock().unwrap().push(project.name);
+            if catch_unwind(AssertUnwindSafe(|| check(row))).is_err() {
+                failed.lock().unwrap().push(name(row));
             }
             if only.is_some() {
                 let seconds = begun.elapsed().as_secs_f64();
-                eprintln!("{seconds:.1} s: {}: {}", engine.name(), project.name);
+                eprintln!("{seconds:.1} s: {}: {}", engine.name(), name(row));
             }
         }
     };

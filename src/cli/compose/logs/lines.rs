@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
 
+use crate::docker::Stream;
 use crate::plan::labels;
 use crate::plan::observed::Container;
 
@@ -11,23 +12,23 @@ const COLORS: [&str; 10] = ["36", "33", "32", "35", "34", "36;1", "33;1", "32;1"
 
 /// One line with its time; ordered by time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Line {
+pub(in crate::cli::compose) struct Line {
     /// When it was written, in the Engine's form, which sorts as text.
-    pub(super) time: String,
+    pub(in crate::cli::compose) time: String,
     /// The line.
-    pub(super) text: String,
+    pub(in crate::cli::compose) text: String,
 }
 
 impl Line {
     /// Parts what the Engine put before a line from the line.
-    pub(super) fn new(stamped: &str) -> Self {
+    pub(in crate::cli::compose) fn new(stamped: &str) -> Self {
         let (time, text) = stamped.split_once(' ').unwrap_or((stamped, ""));
         Self { time: time.to_owned(), text: text.to_owned() }
     }
 }
 
 /// Prints lines behind the names of their containers.
-pub(super) struct Printer {
+pub(in crate::cli::compose) struct Printer {
     prefix: bool,
     timestamps: bool,
     color: bool,
@@ -37,27 +38,58 @@ pub(super) struct Printer {
 
 impl Printer {
     /// A printer that knows nobody yet.
-    pub(super) fn new(prefix: bool, timestamps: bool, color: bool) -> Self {
+    pub(in crate::cli::compose) fn new(prefix: bool, timestamps: bool, color: bool) -> Self {
         Self { prefix, timestamps, color, width: 0, names: BTreeMap::new() }
     }
 
     /// Makes a container known.
-    pub(super) fn introduce(&mut self, container: &Container) {
-        let name = short_name(container);
-        self.width = self.width.max(name.chars().count());
+    pub(in crate::cli::compose) fn introduce(&mut self, container: &Container) {
+        self.introduce_as(&container.id, short_name(container));
+    }
+
+    /// Makes a container known by a name that it may not have yet.
+    pub(in crate::cli::compose) fn introduce_as(&mut self, id: &str, name: String) {
+        self.leave_room_for(&name);
         let color = COLORS[self.names.len() % COLORS.len()];
-        self.names.entry(container.id.clone()).or_insert((name, color));
+        self.names.entry(id.to_owned()).or_insert((name, color));
+    }
+
+    /// Aligns lines with those of somebody who comes later.
+    pub(in crate::cli::compose) fn leave_room_for(&mut self, name: &str) {
+        self.width = self.width.max(name.chars().count());
     }
 
     /// Prints a line; false when nobody reads any more.
-    pub(super) fn print(&self, container: &str, line: &Line) -> io::Result<bool> {
+    pub(in crate::cli::compose) fn print(&self, container: &str, line: &Line) -> io::Result<bool> {
         write(&self.line(container, line))
     }
 
+    /// Prints a line where the container wrote it; false when nobody reads any more.
+    pub(in crate::cli::compose) fn print_on(
+        &self,
+        stream: Stream,
+        container: &str,
+        line: &Line,
+    ) -> io::Result<bool> {
+        match stream {
+            Stream::Out => self.print(container, line),
+            Stream::Err => {
+                let written = writeln!(io::stderr().lock(), "{}", self.line(container, line));
+                broken_pipe_is_the_end(written)
+            }
+        }
+    }
+
     /// Says that a container has ended.
-    pub(super) fn ended(&self, container: &str, code: i64) -> io::Result<bool> {
+    pub(in crate::cli::compose) fn ended(&self, container: &str, code: i64) -> io::Result<bool> {
         let name = self.names.get(container).map_or("", |it| it.0.as_str());
         write(&format!("{name} exited with code {code}"))
+    }
+
+    /// Says that a container has ended and that its restart policy starts it again.
+    pub(in crate::cli::compose) fn restarts(&self, container: &str, code: i64) -> io::Result<bool> {
+        let name = self.names.get(container).map_or("", |it| it.0.as_str());
+        write(&format!("{name} exited with code {code} (restarting)"))
     }
 
     fn line(&self, container: &str, line: &Line) -> String {
@@ -73,7 +105,11 @@ impl Printer {
 }
 
 fn write(line: &str) -> io::Result<bool> {
-    match writeln!(io::stdout().lock(), "{line}") {
+    broken_pipe_is_the_end(writeln!(io::stdout().lock(), "{line}"))
+}
+
+fn broken_pipe_is_the_end(written: io::Result<()>) -> io::Result<bool> {
+    match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         other => other.map(|()| true),
     }
@@ -82,8 +118,18 @@ fn write(line: &str) -> io::Result<bool> {
 /// The name without the project's, where it is not one of its own.
 fn short_name(container: &Container) -> String {
     let project = container.label(labels::PROJECT);
-    let usual = format!("{}-{}", container.service(), container.number());
-    if container.name == format!("{project}-{usual}") { usual } else { container.name.clone() }
+    shortened(&container.name, project, container.service(), container.number())
+}
+
+/// See [`short_name`].
+pub(in crate::cli::compose) fn shortened(
+    name: &str,
+    project: &str,
+    service: &str,
+    number: u32,
+) -> String {
+    let usual = format!("{service}-{number}");
+    if name == format!("{project}-{usual}") { usual } else { name.to_owned() }
 }
 
 #[cfg(test)]

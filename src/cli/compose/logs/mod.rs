@@ -1,7 +1,7 @@
 //! `compose logs`.
 
 mod follow;
-mod lines;
+pub(super) mod lines;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

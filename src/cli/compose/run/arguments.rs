@@ -7,6 +7,12 @@ use clap::Args;
 #[command(override_usage = "roadstead compose run [OPTIONS] SERVICE [COMMAND] [ARGS]...")]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(in crate::cli::compose) struct Run {
+    /// Builds the image first
+    #[arg(long)]
+    pub(super) build: bool,
+    /// Says nothing about what is built
+    #[arg(long)]
+    pub(super) quiet_build: bool,
     /// Adds a capability
     #[arg(long, value_name = "CAPABILITY")]
     pub(super) cap_add: Vec<String>,

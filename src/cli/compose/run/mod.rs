@@ -14,14 +14,16 @@ use futures_util::FutureExt;
 use self::oneoff::OneOffContainer;
 use super::Session;
 use super::attach::with_signals;
+use super::build::build_missing;
 use super::lifecycle::{each, wait_for};
-use super::target::{Target, did_you_mean};
+use super::target::Target;
 use super::terminal::{Manner, Resize, converse, wants_terminal};
 use super::up::{self, Found};
 use crate::apply::Watch;
 use crate::cli::Usage;
 use crate::cli::output::print;
 use crate::cli::setup::now;
+use crate::compose::Request;
 use crate::compose::model::PullPolicy;
 use crate::docker::OneOff;
 use crate::plan::{Options, labels};
@@ -41,6 +43,16 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
     if let Some(policy) = arguments.pull_policy() {
         let wanted = found.project.services.get_mut(service);
         wanted.context("the service was looked up")?.pull_policy = policy;
+    }
+    if arguments.build {
+        let wanted = found.project.services.get_mut(service);
+        wanted.context("the service was looked up")?.pull_policy = PullPolicy::Build;
+    }
+    if !session.dry_run {
+        let asked = BTreeSet::from([service.to_owned()]);
+        if build_missing(session, &found, &asked).await? {
+            found.observed.images = session.engine.images().await?;
+        }
     }
     if arguments.remove_orphans {
         remove_orphans(session, &found).await?;
@@ -73,20 +85,10 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
     Ok(u8::try_from(ended?).unwrap_or(u8::MAX))
 }
 
-/// The project with this service, whatever its profile.
+/// The project with this service, whatever its profiles, and what it depends on.
 async fn look(session: &Session, service: &str) -> Result<Found> {
-    let found = up::look(&session.engine, &session.request).await?;
-    let project = &found.project;
-    if project.services.contains_key(service) {
-        return Ok(found);
-    }
-    if project.disabled_services.iter().any(|it| it == service) {
-        let mut request = session.request.clone();
-        request.profiles = vec!["*".to_owned()];
-        return up::look(&session.engine, &request).await;
-    }
-    let known = project.services.keys().chain(&project.disabled_services);
-    bail!("no such service: {service}{}", did_you_mean(service, known.map(String::as_str)))
+    let request = Request { services: vec![service.to_owned()], ..session.request.clone() };
+    up::look(&session.engine, &request).await
 }
 
 /// Networks, volumes, the image, and what the service depends on, unless that is not wanted.
@@ -106,7 +108,7 @@ async fn bring_up(
     let options = Options { services: BTreeSet::from([service.to_owned()]), ..Options::default() };
     let mut plan = others.plan(&options)?;
     if plan.pulls().next().is_some() && !session.dry_run {
-        up::pull(session, &others, &plan).await?;
+        up::pull(session, &others, &plan, arguments.quiet_pull).await?;
         found.observed.images = session.engine.images().await?;
         others.observed.images.clone_from(&found.observed.images);
         plan = others.plan(&options)?.without_pulls();

@@ -1,4 +1,7 @@
-//! `compose up`.
+//! `compose up` and `create`.
+
+mod attached;
+mod volumes;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -12,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
 use super::build::{self, build_missing};
-use super::{Session, flag, load_project, registries};
+use super::{Session, default_platform, flag, load_project, registries};
 use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
 use crate::cli::output::print;
 use crate::cli::setup::now;
@@ -49,29 +52,45 @@ pub(super) struct Manner {
 impl Manner {
     /// Starts what was made, without waiting for its health; what others wait for has `within`.
     pub(super) fn starting(within: Duration) -> Self {
-        let wait = Waiting { within, stable_for: Duration::ZERO, healthy: false };
+        let wait = waiting(within, false);
         Self { wait, start: true, stop_timeout: None }
     }
 }
 
+fn waiting(within: Duration, healthy: bool) -> Waiting {
+    Waiting { within, stable_for: Duration::ZERO, healthy, started_is_enough: false }
+}
+
 /// Makes the Engine have what the project says.
 pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
-    if !arguments.detach && !arguments.wait && !session.dry_run && !arguments.no_start {
-        bail!(Usage("`up` without `-d` is not supported yet: add `-d` (or `--wait`)".to_owned()));
+    if arguments.looking_on.watch {
+        bail!(Usage(
+            "`up --watch` is not there: let a job follow the repository (`roadstead serve`), or run \
+             `up -d --build` after a change"
+                .to_owned()
+        ));
     }
-    let wait = Waiting {
-        within: Duration::from_secs(arguments.wait_timeout),
-        stable_for: Duration::ZERO,
-        healthy: arguments.wait,
-    };
+    let wait = waiting(Duration::from_secs(arguments.wait_timeout), arguments.wait);
     let start = !arguments.no_start;
-    converge(session, &arguments.changes, (wait, start)).await
+    if arguments.detach || arguments.wait || arguments.no_start || session.dry_run {
+        return converge(session, &arguments.changes, (wait, start)).await;
+    }
+    let ready = prepare(session, &arguments.changes, start).await?;
+    let wait = Waiting { started_is_enough: true, ..wait };
+    let manner = Manner { wait, start, stop_timeout: timeout(&arguments.changes) };
+    // Boxed: it keeps much across its waits.
+    Box::pin(attached::run(session, arguments, &ready, manner)).await
 }
 
 /// Makes the Engine have what the project says, and starts nothing.
 pub(super) async fn create(session: &Session, arguments: &Create) -> Result<u8> {
-    let wait = Waiting { within: LONGEST_WAIT, stable_for: Duration::ZERO, healthy: false };
-    converge(session, &arguments.changes, (wait, false)).await
+    converge(session, &arguments.changes, (waiting(LONGEST_WAIT, false), false)).await
+}
+
+/// A plan whose images are there.
+struct Ready {
+    found: Found,
+    plan: Plan,
 }
 
 async fn converge(
@@ -79,22 +98,8 @@ async fn converge(
     changes: &Changes,
     (wait, start): (Waiting, bool),
 ) -> Result<u8> {
-    let Session { engine, request, output, .. } = session;
-    let mut found = look(engine, request).await?;
-    known_services(&found.project, &changes.services)?;
-    scale(&mut found.project, &changes.scale)?;
-    override_pull(&mut found.project, changes);
-    let mut options = options(request, changes, &found.project);
-    options.due =
-        apply::due_by_age(engine, &found.project, &found.observed, now().timestamp()).await?;
-    let make = |found: &Found| {
-        let plan = found.plan(&options)?;
-        anyhow::Ok(if start { plan } else { plan.without_starts() })
-    };
-    let mut plan = make(&found)?;
-    for note in &plan.notes {
-        tracing::warn!("{note}");
-    }
+    let Session { engine, output, .. } = session;
+    let Ready { found, plan } = prepare(session, changes, start).await?;
     if session.dry_run {
         print(|to| {
             if output.json {
@@ -105,18 +110,7 @@ async fn converge(
         })?;
         return Ok(0);
     }
-    let builds = !changes.no_build;
-    if builds && build_missing(session, &found, &options.services).await? {
-        found.observed.images = engine.images().await?;
-        plan = make(&found)?;
-    }
-    if plan.pulls().next().is_some() {
-        pull(session, &found, &plan).await?;
-        found.observed.images = engine.images().await?;
-        plan = make(&found)?.without_pulls();
-    }
-    let stop_timeout = changes.timeout.map(|it| i32::try_from(it).unwrap_or(i32::MAX));
-    let manner = Manner { wait, start, stop_timeout };
+    let manner = Manner { wait, start, stop_timeout: timeout(changes) };
     if plan.is_empty() {
         tracing::info!("{}: nothing to do, {}", plan.project, plan.summary());
     } else if let Err(failure) = apply(engine, manner, &found, &plan).await? {
@@ -126,6 +120,54 @@ async fn converge(
         print(|to| writeln!(to, "{:#}", json!(plan)))?;
     }
     Ok(0)
+}
+
+fn timeout(changes: &Changes) -> Option<i32> {
+    changes.timeout.map(|it| i32::try_from(it).unwrap_or(i32::MAX))
+}
+
+/// Looks, builds and pulls; in a dry run it only looks. Nothing that runs is touched, but for
+/// containers whose volume is made new.
+async fn prepare(session: &Session, changes: &Changes, start: bool) -> Result<Ready> {
+    let Session { engine, .. } = session;
+    // What is named is on, whatever its profiles, and all else is out of the question.
+    let request = &Request { services: changes.services.clone(), ..session.request.clone() };
+    let mut found = look(engine, request).await?;
+    scale(&mut found.project, &changes.scale)?;
+    override_pull(&mut found.project, changes);
+    let mut options = options(request, changes, &found.project);
+    if options.remove_orphans && flag(request, "COMPOSE_IGNORE_ORPHANS") {
+        bail!(Usage("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans".to_owned()));
+    }
+    options.due =
+        apply::due_by_age(engine, &found.project, &found.observed, now().timestamp()).await?;
+    let make = |found: &Found| {
+        let plan = found.plan(&options)?;
+        anyhow::Ok(if start { plan } else { plan.without_starts() })
+    };
+    let mut plan = make(&found)?;
+    if !session.dry_run {
+        let built = !changes.no_build && build_missing(session, &found, &options.services).await?;
+        if built {
+            found.observed.images = engine.images().await?;
+            plan = make(&found)?;
+        }
+        if plan.pulls().next().is_some() {
+            pull(session, &found, &plan, changes.quiet_pull).await?;
+            found.observed.images = engine.images().await?;
+            plan = make(&found)?.without_pulls();
+        }
+    }
+    if volumes::make_way(session, &mut found, changes.yes).await? {
+        plan = make(&found)?.without_pulls();
+    }
+    if flag(request, "COMPOSE_IGNORE_ORPHANS") {
+        plan.notes.retain(|note| !note.ends_with("(orphan)"));
+    }
+    for note in &plan.notes {
+        tracing::warn!("{note}");
+    }
+    Ok(Ready { found, plan })
 }
 
 fn options(request: &Request, changes: &Changes, project: &Project) -> Options {
@@ -154,6 +196,11 @@ fn options(request: &Request, changes: &Changes, project: &Project) -> Options {
 
 fn scale(project: &mut Project, wanted: &[(String, u32)]) -> Result<()> {
     for (name, replicas) in wanted {
+        if project.disabled_services.contains(name) {
+            bail!(Usage(format!(
+                "service `{name}` takes no part: name it, or activate one of its profiles"
+            )));
+        }
         known_services(project, std::slice::from_ref(name))?;
         let service = project.services.get_mut(name).context("known above")?;
         if service.container_name.is_some() && *replicas > 1 {
@@ -250,14 +297,17 @@ fn known_services(project: &Project, wanted: &[String]) -> Result<()> {
 }
 
 /// Pulls what the plan asks for, with the credentials of Docker's own client.
-pub(super) async fn pull(session: &Session, found: &Found, plan: &Plan) -> Result<()> {
+pub(super) async fn pull(session: &Session, found: &Found, plan: &Plan, quiet: bool) -> Result<()> {
+    let progress = if quiet { session.progress.quiet() } else { session.progress };
     for step in plan.pulls() {
         let Preparation::PullImage { image } = step else { continue };
         let mut services = found.project.services.values().filter(|it| it.image == *image);
         let service = services.next().map_or(image.as_str(), |it| it.name.as_str());
         let platform = apply::platform_of(&found.project, image).map(str::to_owned);
+        let platform = platform.or_else(|| default_platform(&session.request));
         let client = &found.materials.client;
-        let pulled = registries::pull(session, client, (service, image), platform).await;
+        let wanted = registries::Wanted { service, image, platform };
+        let pulled = registries::pull(session, client, wanted, progress).await;
         let Err(error) = pulled else { continue };
         let mut services = found.project.services.values().filter(|it| it.image == *image);
         let Some(service) = services.find(|it| it.build.is_some()) else { return Err(error) };
@@ -275,6 +325,23 @@ pub(super) async fn apply(
     plan: &Plan,
 ) -> Result<Result<(), Failure>> {
     let cancel = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
+    let mut work = std::pin::pin!(apply_until(engine, manner, (found, plan), &cancel));
+    Ok(tokio::select! {
+        applied = &mut work => applied,
+        _ = interrupt.recv() => { cancel.cancel(); work.await }
+        _ = terminate.recv() => { cancel.cancel(); work.await }
+    })
+}
+
+/// Carries out the plan; `cancel` stops it at the next step boundary.
+async fn apply_until(
+    engine: &Engine,
+    manner: Manner,
+    (found, plan): (&Found, &Plan),
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
     let journal = Journal::none(now);
     let context = apply::Context {
         engine,
@@ -287,17 +354,10 @@ pub(super) async fn apply(
         wait: manner.wait,
         start: manner.start,
         stop_timeout: manner.stop_timeout,
-        cancel: &cancel,
+        cancel,
         undo: None,
     };
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
-    let mut work = std::pin::pin!(apply::apply(&context, plan));
-    Ok(tokio::select! {
-        applied = &mut work => applied,
-        _ = interrupt.recv() => { cancel.cancel(); work.await }
-        _ = terminate.recv() => { cancel.cancel(); work.await }
-    })
+    apply::apply(&context, plan).await
 }
 
 pub(super) fn report(failure: &Failure) -> Result<u8> {

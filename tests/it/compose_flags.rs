@@ -1,0 +1,78 @@
+//! Every flag of docker compose is one of ours, so that scripts run unchanged.
+
+#![expect(clippy::disallowed_methods, reason = "a test drives programs")]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::support::process::output;
+use crate::support::{Roadstead, oracle};
+
+/// Verbs that we have; the empty one is `compose` itself.
+const VERBS: [&str; 29] = [
+    "", "attach", "build", "config", "cp", "create", "down", "events", "exec", "images", "kill",
+    "logs", "ls", "pause", "port", "ps", "pull", "restart", "rm", "run", "scale", "start", "stats",
+    "stop", "top", "unpause", "up", "version", "wait",
+];
+
+/// Flags that we do not know, each with its reason.
+const MISSING: [(&str, &str); 9] = [
+    ("build -m", "BuildKit has no such limit"),
+    ("build --ssh", "the files name what a build may use of an agent"),
+    ("build --builder", "builders are a matter of buildx"),
+    ("build --check", "a matter of BuildKit's frontend"),
+    ("build --print", "prints a file for bake"),
+    ("build --provenance", "a matter of registries"),
+    ("build --push", "nothing is pushed from a host that runs things"),
+    ("build --sbom", "a matter of registries"),
+    ("build --memory", "BuildKit has no such limit"),
+];
+
+/// The long and short flags that a help text lists.
+fn flags(help: &str) -> BTreeSet<String> {
+    let mut flags = BTreeSet::new();
+    for line in help.lines().map(str::trim).filter(|line| line.starts_with('-')) {
+        for word in line.split([',', ' ']).filter(|it| !it.is_empty()).take(2) {
+            // A line of a description may begin with a flag, which then ends a sentence.
+            if word.starts_with('-') && !word.ends_with('.') {
+                flags.insert(word.to_owned());
+            }
+        }
+    }
+    flags
+}
+
+#[test]
+fn every_flag_of_docker_compose_is_known() {
+    let roadstead = Roadstead::new("unix:///nowhere", "");
+    let mut unknown = Vec::new();
+    for verb in VERBS {
+        let words: Vec<&str> = [verb].into_iter().filter(|it| !it.is_empty()).collect();
+        let help = output(Command::new(oracle()).args(&words).arg("--help"));
+        let flags = flags(&format!("{}{}", help.stdout, help.stderr));
+        assert!(flags.contains("--dry-run"), "{verb}: {help:?}");
+        for flag in flags {
+            let ours = [&["compose"], &words[..], &[flag.as_str(), "--help"]].concat();
+            let answer = roadstead.run(&ours).stderr;
+            let name = format!("{verb} {flag}");
+            let is_missing =
+                answer.contains("unexpected argument") || answer.contains("unrecognized");
+            if is_missing && !MISSING.iter().any(|it| it.0 == name) {
+                unknown.push(name);
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
+#[test]
+fn what_is_refused_says_why() {
+    let roadstead = Roadstead::new("unix:///nowhere", "");
+    for (arguments, wanted) in [
+        (&["compose", "--compatibility", "ps"][..], "adopted by their labels"),
+        (&["compose", "up", "--watch"], "let a job follow the repository"),
+    ] {
+        let answer = roadstead.run(arguments).fails_with(2);
+        assert!(answer.contains(wanted), "{arguments:?}: {answer}");
+    }
+}

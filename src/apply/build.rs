@@ -27,6 +27,8 @@ pub struct Builder<'a> {
     pub no_cache: bool,
     /// Looks for newer versions of the images to build on.
     pub pull: bool,
+    /// The platform of images whose service names none; else it is the Engine's.
+    pub platform: Option<String>,
 }
 
 impl<'a> Builder<'a> {
@@ -44,6 +46,7 @@ impl<'a> Builder<'a> {
             arguments: BTreeMap::new(),
             no_cache: false,
             pull: false,
+            platform: None,
         }
     }
 
@@ -70,7 +73,7 @@ impl<'a> Builder<'a> {
             build: &build,
             surroundings: self.surroundings,
             image: &service.image,
-            platform: service.platform.as_deref(),
+            platform: service.platform.as_deref().or(self.platform.as_deref()),
             arguments: &self.arguments,
             credentials: &self.credentials,
         };

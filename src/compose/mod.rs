@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use self::hash::Dialect;
+
 /// Where the loader gets text from: a disk, a git revision, a table in a test.
 pub trait Files {
     /// The text of the file at this absolute path; [`io::ErrorKind::NotFound`] where there is none.
@@ -76,6 +78,16 @@ pub enum Conflicts {
     Merge,
     /// Both must say the same, as in docker compose up to 2.40.
     Refuse,
+}
+
+impl Conflicts {
+    /// The rule of a release of docker compose.
+    pub fn of(release: Dialect) -> Self {
+        match release {
+            Dialect::V5 => Self::Merge,
+            Dialect::V2_40 => Self::Refuse,
+        }
+    }
 }
 
 /// Steps of loading to leave out, to see what a project was made of.

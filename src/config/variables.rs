@@ -299,7 +299,9 @@ pub const VARIABLES: &[Variable] = &[
         example: "2.40",
         meaning: "Release of docker compose whose configuration hash our containers carry. Both are \
                   recognised on containers that exist; say 2.40 where somebody runs docker compose \
-                  2.x on the same projects, else that makes containers with bind mounts anew.",
+                  2.x on the same projects, else that makes containers with bind mounts anew. \
+                  With 2.40, what a file and one that it includes both define must be the same; \
+                  since 5.0 the including file is laid over the other.",
     },
     Variable {
         name: "AUTODEPLOY_STATE_DIR",

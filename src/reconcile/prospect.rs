@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::{World, engine_ending};
 use crate::apply::{self, Materials};
 use crate::compose::model::Project;
-use crate::compose::{self, Files, Request};
+use crate::compose::{self, Conflicts, Files, Request};
 use crate::git::{Look, View};
 use crate::job::{Deploy, Job, Reader};
 use crate::plan::observed::{Container, Health, Observed, State};
@@ -283,6 +283,7 @@ fn load_from(
         profiles: deploy.profiles.clone(),
         project_name: deploy.project_name.clone(),
         variables: configuration.settings.variables.clone(),
+        conflicts: Conflicts::of(configuration.settings.compose_hash),
         ..Request::default()
     };
     let project = compose::load::load(&request, files).map_err(|problems| {

@@ -282,3 +282,17 @@ fn what_ran_before_runs_again_when_up_fails() {
     }
     assert!(start.elapsed() < Duration::from_secs(100));
 }
+
+#[test]
+fn a_file_is_laid_over_what_it_includes_unless_an_older_release_is_named() {
+    let stack = Stack::new(&[
+        ("compose.yml", "include: [more.yml]\nservices: {web: {command: [own]}}"),
+        ("more.yml", "services: {web: {image: app}}"),
+    ]);
+    let merged = stack.compose(&["config"]).ok();
+    assert!(merged.contains("own") && merged.contains("image: app"), "{merged}");
+    let mut command = Command::new(crate::support::roadstead::program());
+    let command = command.args(["compose", "config"]).current_dir(stack.path());
+    let said = process::output(command.env("AUTODEPLOY_COMPOSE_HASH", "2.40")).fails_with(2);
+    assert!(said.contains("`services.web` is defined in more.yml:1, too"), "{said}");
+}

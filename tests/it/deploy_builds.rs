@@ -87,3 +87,17 @@ fn a_push_that_does_not_build_leaves_what_runs_and_its_image() {
     scene.wait_for_run("succeeded", 2);
     assert_eq!(page(&scene), "zwei");
 }
+
+#[test]
+fn a_service_that_is_built_by_name_needs_no_profile() {
+    let scene = Scene::new(&[
+        ("compose.yml", "services: {tool: {build: ./tool, profiles: [never]}}"),
+        ("tool/Dockerfile", "FROM rs-test/app:1\n"),
+    ]);
+    let image = format!("{}-tool", scene.project.name());
+    scene.compose(&["build", "--quiet"]).ok();
+    assert_eq!(scene.engine.inspect(&image, "{{.Id}}"), None);
+    let said = scene.compose(&["build", "--quiet", "tool"]).ok();
+    assert!(!said.contains("FROM"), "{said}");
+    assert_ne!(scene.engine.inspect(&image, "{{.Id}}"), None);
+}

@@ -9,9 +9,10 @@ use clap::Args;
 use super::progress::Standing;
 use super::registries::client_config;
 use super::up::Found;
-use super::{Session, load_project};
+use super::{Session, default_platform, load_project};
 use crate::apply::{self, Builder};
 use crate::cli::Usage;
+use crate::compose::Request;
 use crate::compose::model::{PullPolicy, Service};
 use crate::docker::{self, BuildSurroundings};
 use crate::plan::order;
@@ -43,7 +44,8 @@ pub(super) struct Build {
 
 /// Builds the images of services.
 pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
-    let project = load_project(&session.request)?;
+    let enabled_services = how.services.clone();
+    let project = load_project(&Request { enabled_services, ..session.request.clone() })?;
     let asked: BTreeSet<String> = how.services.iter().cloned().collect();
     if let Some(unknown) = asked.iter().find(|name| !project.services.contains_key(*name)) {
         let known = project.services.keys().map(String::as_str);
@@ -71,6 +73,7 @@ pub(super) async fn build_missing(
     session: &Session,
     found: &Found,
     asked: &BTreeSet<String>,
+    quiet: bool,
 ) -> Result<bool> {
     let project = &found.project;
     let chosen = order::selected(project, asked, true);
@@ -80,7 +83,8 @@ pub(super) async fn build_missing(
         is_due && chosen.contains(service.name.as_str())
     };
     let wanted = apply::buildable(project, is_wanted);
-    build_all(session, &found.materials.builds, &wanted, &Build::default()).await?;
+    let how = Build { quiet, ..Build::default() };
+    build_all(session, &found.materials.builds, &wanted, &how).await?;
     Ok(!wanted.is_empty())
 }
 
@@ -105,6 +109,7 @@ async fn build_all(
     let mut builder = Builder::new(&session.engine, &client_config(session)?, surroundings).await;
     builder.arguments = arguments(&how.args, &session.request.variables);
     (builder.no_cache, builder.pull) = (how.no_cache, how.pull);
+    builder.platform = default_platform(&session.request);
     let progress = session.progress;
     for service in services {
         progress.tell(&service.name, Standing::Working, "Building", "");

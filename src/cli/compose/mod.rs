@@ -45,8 +45,9 @@ use super::Usage;
 use super::output::Output;
 use super::setup::log_to_console;
 use crate::compose::decode::service::clean_path;
+use crate::compose::hash::Dialect;
 use crate::compose::model::Project;
-use crate::compose::{Request, load};
+use crate::compose::{Conflicts, Request, load};
 use crate::docker::Engine;
 use crate::git::View;
 
@@ -162,6 +163,14 @@ fn variables() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The same variable as in `env.local`.
+fn dialect(variables: &BTreeMap<String, String>) -> Result<Dialect> {
+    const NAME: &str = "AUTODEPLOY_COMPOSE_HASH";
+    let Some(text) = variables.get(NAME) else { return Ok(Dialect::default()) };
+    let read = crate::config::compose_hash(text);
+    read.with_context(|| Usage(format!("{NAME} is `{text}`: expected `5` or `2.40`")))
+}
+
 fn request(
     arguments: &Compose,
     env_files: &[PathBuf],
@@ -192,6 +201,7 @@ fn request(
         env_files: env_files.iter().map(|file| current.join(file)).collect(),
         profiles: arguments.profile.clone(),
         project_name: arguments.project_name.clone(),
+        conflicts: Conflicts::of(dialect(&variables)?),
         variables,
         all_resources: arguments.all_resources,
         ..Request::default()

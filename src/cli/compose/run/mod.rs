@@ -50,7 +50,7 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
     }
     if !session.dry_run {
         let asked = BTreeSet::from([service.to_owned()]);
-        if build_missing(session, &found, &asked).await? {
+        if build_missing(session, &found, &asked, arguments.quiet_build).await? {
             found.observed.images = session.engine.images().await?;
         }
     }

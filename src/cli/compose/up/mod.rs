@@ -15,13 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
 use super::build::{self, build_missing};
-use super::{Session, default_platform, flag, load_project, registries};
+use super::{Session, default_platform, dialect, flag, load_project, registries};
 use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
 use crate::cli::output::print;
 use crate::cli::setup::now;
 use crate::cli::{FAILED, Usage};
 use crate::compose::Request;
-use crate::compose::hash::Dialect;
 use crate::compose::model::{Project, PullPolicy};
 use crate::docker::Engine;
 use crate::plan::host_paths::HostPaths;
@@ -147,7 +146,8 @@ async fn prepare(session: &Session, changes: &Changes, start: bool) -> Result<Re
     };
     let mut plan = make(&found)?;
     if !session.dry_run {
-        let built = !changes.no_build && build_missing(session, &found, &options.services).await?;
+        let built = !changes.no_build
+            && build_missing(session, &found, &options.services, changes.quiet_build).await?;
         if built {
             found.observed.images = engine.images().await?;
             plan = make(&found)?;
@@ -261,17 +261,9 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
     if request.project_name.as_ref() != Some(&project.name) {
         observed.containers = engine.containers_of(&project.name).await?;
     }
-    let hashes = Hashes::of(&project, dialect(request)?);
+    let hashes = Hashes::of(&project, dialect(&request.variables)?);
     let hashes = Hashes { contents: materials.contents(), ..hashes };
     Ok(Found { project, hashes, materials, observed })
-}
-
-/// The same variable as in `env.local`.
-fn dialect(request: &Request) -> Result<Dialect> {
-    const NAME: &str = "AUTODEPLOY_COMPOSE_HASH";
-    let Some(text) = request.variables.get(NAME) else { return Ok(Dialect::default()) };
-    let read = crate::config::compose_hash(text);
-    read.with_context(|| Usage(format!("{NAME} is `{text}`: expected `5` or `2.40`")))
 }
 
 async fn observe(engine: Engine, project: Option<String>) -> Result<(HostPaths, Observed)> {

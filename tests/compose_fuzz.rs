@@ -375,12 +375,12 @@ fn rest_after_range(text: &str) -> bool {
     text.matches('-').count() > 1 || text.matches('/').count() > 1
 }
 
-/// A drive letter or a pipe, or nothing but a colon: the Engine refuses what docker compose makes of it.
+/// A drive letter or a pipe, or two signs with a colon: the Engine refuses what docker compose makes of it.
 fn of_windows(text: &str) -> bool {
     let is_drive = |part: &str| part.len() == 1 && part.chars().all(char::is_alphabetic);
     text.starts_with('\\')
         || text.chars().nth(1) == Some(':')
-        || text == ":"
+        || (text.len() <= 2 && text.contains(':'))
         || (text.split(':').filter(|part| is_drive(part)).count() > 0 && text.contains(':'))
 }
 

@@ -74,7 +74,7 @@ const KINDS: [Kind; 12] = [
         result: |service| service["environment"].clone(),
         wanted: |text, accepted| {
             let lenient = lazily_required(text) || braces_in_words(text);
-            if accepted { lenient } else { nameless(text) }
+            if accepted { lenient || ends_in_a_name(text) } else { nameless(text) }
         },
     },
     Kind {
@@ -353,9 +353,16 @@ fn lazily_required(text: &str) -> bool {
     text.matches("${").count() > 1 && text.contains('?')
 }
 
-/// Plain braces in a word: docker compose looks for the end of the word from the wrong side.
+/// Plain braces in a word: docker compose looks for the end of the word from the wrong side. Of a word
+/// that is not used, it says what is wrong with it.
 fn braces_in_words(text: &str) -> bool {
-    text.replace("${", "").contains('{') || text.matches('}').count() > text.matches("${").count()
+    text.replace("${", "").contains('{') || text.matches('}').count() != text.matches("${").count()
+}
+
+/// Nothing but a name after the last line feed: docker compose makes a value without a name of it.
+fn ends_in_a_name(text: &str) -> bool {
+    let last = text.rsplit('\n').next().unwrap_or(text);
+    !last.trim().is_empty() && !last.contains(['=', ':'])
 }
 
 /// A line with a value and no name.
@@ -368,9 +375,13 @@ fn rest_after_range(text: &str) -> bool {
     text.matches('-').count() > 1 || text.matches('/').count() > 1
 }
 
-/// A drive letter or a pipe, or nothing but a colon: the Engine refuses what docker compose makes of it.
+/// A drive letter or a pipe, or two signs with a colon: the Engine refuses what docker compose makes of it.
 fn of_windows(text: &str) -> bool {
-    text.starts_with('\\') || text.chars().nth(1) == Some(':') || text == ":"
+    let is_drive = |part: &str| part.len() == 1 && part.chars().all(char::is_alphabetic);
+    text.starts_with('\\')
+        || text.chars().nth(1) == Some(':')
+        || (text.len() <= 2 && text.contains(':'))
+        || (text.split(':').filter(|part| is_drive(part)).count() > 0 && text.contains(':'))
 }
 
 /// Numbers that look random and come again with the same seed (xorshift).

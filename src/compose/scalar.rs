@@ -139,7 +139,14 @@ fn number(text: &str) -> Value {
     if let Some(value) = integer(&digits) {
         return Value::Int(value);
     }
-    if is_float(&digits) { float(&digits) } else { Value::String(text.to_owned()) }
+    if is_float(&digits) {
+        return float(&digits);
+    }
+    // go-yaml hands what follows these to a reader that takes a sign.
+    let signed = [("0b", 2), ("0o", 8)]
+        .into_iter()
+        .find_map(|(prefix, radix)| i64::from_str_radix(digits.strip_prefix(prefix)?, radix).ok());
+    signed.map_or_else(|| Value::String(text.to_owned()), |value| Value::Int(value.into()))
 }
 
 fn float(text: &str) -> Value {
@@ -237,6 +244,10 @@ mod tests {
             ("0x1F", "31"),
             ("0b11", "3"),
             ("-0b11", "-3"),
+            ("0o-01", "-1"),
+            ("0b+1_1", "3"),
+            ("-0o-1", "-0o-1"),
+            ("0x-1", "0x-1"),
             ("1_000", "1000"),
             ("0123456789", "1.23456789e+08"),
             ("1.10", "1.1"),

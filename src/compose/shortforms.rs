@@ -102,7 +102,8 @@ impl Ports<'_> {
 
 fn port_range(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    let port = |text: &str| if text.starts_with('+') { None } else { text.parse().ok() };
+    let (first, last) = (port(first)?, port(last)?);
     (first <= last).then_some((first, last))
 }
 
@@ -241,6 +242,8 @@ mod tests {
             ("8000-8002:80", "- 8000-8002 80/tcp"),
             ("1-2:9999-10000", "- 2 10000/tcp, - 1 9999/tcp"),
             ("80/x", "protocol `x` of port `80/x` is none of `tcp`, `udp`, `sctp`"),
+            ("+80", "container port `+80` is not a port or a range of ports"),
+            ("1-+2:80", "published port `1-+2` is not a port or a range of ports"),
             ("a:80", "published port `a` is not a port or a range of ports"),
             ("80:70000", "container port `70000` is not a port or a range of ports"),
             ("1.2.3:80:80", "`1.2.3` in port `1.2.3:80:80` is not an IP address"),

@@ -95,20 +95,32 @@ fn unit_nanos(unit: &str) -> Option<u128> {
     })
 }
 
-/// A decimal number times a unit, exactly.
+/// A decimal number times a unit.
 fn scaled(number: &str, unit: u128) -> Option<u128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut total = whole.checked_mul(unit)?;
-    let mut scale = unit;
-    for digit in fraction.bytes() {
-        scale /= 10;
-        total = total.checked_add(scale * u128::from(digit - b'0'))?;
+    whole.checked_mul(unit)?.checked_add(fraction_of(fraction, unit))
+}
+
+/// Decimals times a unit, rounded as Go rounds: in a `float64`, of as many digits as 63 bits hold.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what Go does; the result is positive and less than the unit"
+)]
+fn fraction_of(digits: &str, unit: u128) -> u128 {
+    let (mut value, mut scale) = (0_u64, 1_f64);
+    for digit in digits.bytes() {
+        let next = (value <= i64::MAX as u64 / 10).then(|| value * 10 + u64::from(digit - b'0'));
+        let Some(next) = next.filter(|next| *next <= 1 << 63) else { break };
+        value = next;
+        scale *= 10.0;
     }
-    Some(total)
+    (value as f64 * (unit as f64 / scale)) as u128
 }
 
 /// `value / unit` with as many decimals as it needs.
@@ -140,6 +152,9 @@ mod tests {
             ("7ns", "7ns"),
             ("1.25ms", "1.25ms"),
             (".5s", "500ms"),
+            (".592233720360092233720360d", "14h12m48.993439111s"),
+            ("1.000000001s", "1.000000001s"),
+            ("0.3h", "18m0s"),
         ] {
             assert_eq!(duration(text).map(duration_text).as_deref(), Ok(expected), "{text}");
         }

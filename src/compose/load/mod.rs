@@ -378,7 +378,7 @@ mod tests {
             format!("services: {{a: {{image: i, depends_on: [{}]}}}}", many("b#, ")),
             format!("services: {{a: {{image: i, volumes: [{}]}}}}", many("'v#:/t', ")),
             format!("services: {{a: {{image: i, networks: [{}]}}}}", many("n#, ")),
-            format!("services: {{a: {{image: i, links: [{}]}}}}", many("l#, ")),
+            format!("services: {{a: {{image: i, links: [{}]}}}}", many("l#:m, ").repeat(3)),
             format!("services: {{a: {{image: i, {}}}}}", many("imag#: 1, ")),
             format!("services: {{s: {{image: i}}, {}}}", many("s#: {extends: s}, ")),
             format!("services: {{{}}}", many("s#: {image: i, container_name: c}, ")),

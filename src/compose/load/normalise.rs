@@ -1,6 +1,6 @@
 //! What a project means without saying it: the default network, names, implied dependencies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::compose::yaml::{Key, Node, Span, Value};
 
@@ -154,9 +154,13 @@ fn depend(service: &mut Node) {
         let none = Node { value: Value::Mapping(Vec::new()), span: span.clone(), tag: None };
         service.insert(Key::implied("depends_on", &span), none);
     }
-    let Some(dependencies) = service.get_mut("depends_on") else { return };
+    let Some(Node { value: Value::Mapping(dependencies), .. }) = service.get_mut("depends_on")
+    else {
+        return;
+    };
+    let mut known: HashSet<String> = dependencies.iter().map(|(key, _)| key.name.clone()).collect();
     for (name, restart, span) in implied {
-        if dependencies.get(&name).is_some() {
+        if !known.insert(name.clone()) {
             continue;
         }
         let boolean = |value| Node { value: Value::Bool(value), span: span.clone(), tag: None };
@@ -170,7 +174,7 @@ fn depend(service: &mut Node) {
             span: span.clone(),
             tag: Some(IMPLIED.to_owned()),
         };
-        dependencies.insert(Key::implied(name, &span), node);
+        dependencies.push((Key::implied(name, &span), node));
     }
 }
 

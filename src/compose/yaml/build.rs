@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use granit_parser::{Event, Parser, ScalarStyle, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, Tag};
 
 use super::{Key, Node, OVERRIDE, RESET, Source, Span, Value};
 use crate::compose::scalar;
@@ -83,6 +83,8 @@ enum PendingKey {
 struct Frame {
     partial: Partial,
     span: Span,
+    /// Whether it stands in brackets or braces.
+    is_flow: bool,
     tag: Option<String>,
     anchor: usize,
     size: usize,
@@ -123,6 +125,10 @@ impl Builder {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
+                if style == ScalarStyle::Plain && text.starts_with(':') && self.is_in_flow() {
+                    let problem = span.problem("within brackets nothing begins with `:`");
+                    return Err(Box::new(problem.with_hint("put the value in quotes")));
+                }
                 let is_merge_key = style == ScalarStyle::Plain && text == "<<" && tag.is_none();
                 let value = typed(&text, style, tag.as_deref());
                 let node = Node { value, span, tag: foreign_tag(tag) };
@@ -135,13 +141,14 @@ impl Builder {
             Event::UnresolvedAlias(name) => {
                 Err(Box::new(span.problem(format!("alias `*{name}` has no anchor before it"))))
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.open(Partial::Sequence(Vec::new()), span, anchor, foreign_tag(tag))
+            Event::SequenceStart(style, anchor, tag) => {
+                let partial = Partial::Sequence(Vec::new());
+                self.open(partial, (span, style), anchor, foreign_tag(tag))
             }
-            Event::MappingStart(_, anchor, tag) => {
+            Event::MappingStart(style, anchor, tag) => {
                 let (entries, merges) = (Vec::new(), Vec::new());
                 let partial = Partial::Mapping { entries, merges, key: PendingKey::None };
-                self.open(partial, span, anchor, foreign_tag(tag))
+                self.open(partial, (span, style), anchor, foreign_tag(tag))
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             // Starts and ends of streams and documents.
@@ -152,15 +159,21 @@ impl Builder {
     fn open(
         &mut self,
         partial: Partial,
-        span: Span,
+        (span, style): (Span, StructureStyle),
         anchor: usize,
         tag: Option<String>,
     ) -> Result<(), Box<Problem>> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(Box::new(too_deep(&span)));
         }
-        self.stack.push(Frame { partial, span, tag, anchor, size: 1, depth: 1 });
+        let is_flow = style == StructureStyle::Flow;
+        self.stack.push(Frame { partial, span, is_flow, tag, anchor, size: 1, depth: 1 });
         Ok(())
+    }
+
+    /// Whether brackets or braces are open: go-yaml takes a colon there for that of a mapping.
+    fn is_in_flow(&self) -> bool {
+        self.stack.iter().any(|frame| frame.is_flow)
     }
 
     fn close(&mut self) -> Result<(), Box<Problem>> {

@@ -323,6 +323,11 @@ mod tests {
     fn refuses_with_the_place() {
         check_refused("a: 1\nb: 2\na: 3\n", "3:1 key `a` is already defined on line 1");
         check_refused("a: &x [*x]\n", "1:8 alias refers to the node it stands in");
+        for text in ["a: [:b]\n", "a: {b: [{c: ::1}]}\n", "a: [b: :c]\n"] {
+            let problems = parse(text, "f.yml").expect_err(text);
+            assert_eq!(problems.0[0].message, "within brackets nothing begins with `:`");
+        }
+        check("a: :b\nc: [a:b, ':c']", "{a:\":b\",c:[\"a:b\",\":c\"]}");
         check_refused("a: *x\n", "1:4 alias `*x` has no anchor before it");
         check_refused("a:\n  1: b\n", "2:3 key `1` is a number: expected a string");
         check_refused(

@@ -74,7 +74,7 @@ const KINDS: [Kind; 12] = [
         result: |service| service["environment"].clone(),
         wanted: |text, accepted| {
             let lenient = lazily_required(text) || braces_in_words(text);
-            if accepted { lenient || ends_in_a_name(text) } else { nameless(text) }
+            ends_in_a_name(text) || if accepted { lenient } else { nameless(text) }
         },
     },
     Kind {
@@ -359,15 +359,20 @@ fn braces_in_words(text: &str) -> bool {
     text.replace("${", "").contains('{') || text.matches('}').count() != text.matches("${").count()
 }
 
-/// Nothing but a name after the last line feed: docker compose makes a value without a name of it.
+/// Nothing but a name after the last line feed or quote: docker compose makes a value without a name of
+/// it.
 fn ends_in_a_name(text: &str) -> bool {
-    let last = text.rsplit('\n').next().unwrap_or(text);
+    let last = text.rsplit(['\n', '"', '\'']).next().unwrap_or(text);
     !last.trim().is_empty() && !last.contains(['=', ':'])
 }
 
 /// A line with a value and no name.
 fn nameless(text: &str) -> bool {
-    text.lines().any(|line| line.trim_start().starts_with(['=', ':']))
+    let named = |line: &str| {
+        let line = line.trim_start();
+        !line.strip_prefix("export").unwrap_or(line).trim_start().starts_with(['=', ':'])
+    };
+    !text.lines().all(named)
 }
 
 /// More after a port range than a range: docker compose drops it.

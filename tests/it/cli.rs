@@ -141,7 +141,7 @@ fn wrong_input_is_answered_with_what_to_write_instead() {
         ("plan", 2, "there is no deploy job"),
         ("run hello", 1, "reach the Docker Engine at `unix:///nonexistent/docker.sock`"),
         ("compose", 2, "Usage: roadstead compose"),
-        ("compose stop", 2, "unrecognized subcommand 'stop'"),
+        ("compose halt", 2, "unrecognized subcommand 'halt'"),
         ("compose ps -p x", 2, "unexpected argument '-p'"),
         ("compose -f nowhere.yml config", 2, "nowhere.yml"),
         ("compose config", 2, "expected one of `compose.yaml`, `compose.yml`"),

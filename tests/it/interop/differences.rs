@@ -56,13 +56,6 @@ const DIFFERENCES: &[Difference] = &[
         ..DIFFERENCE
     },
     Difference {
-        name: "volume_change",
-        before: "services: {web: {image: APP, volumes: ['data:/data']}}\nvolumes: {data: {}}",
-        after: "services: {web: {image: APP, volumes: ['data:/data']}}\nvolumes: {data: {labels: {a: b}}}",
-        theirs: "vol data anew, web-1 replaced",
-        ..DIFFERENCE
-    },
-    Difference {
         name: "failed_start",
         before: "services: {web: {image: APP}}",
         after: "services: {web: {image: APP, command: [/nowhere]}}",

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::progress::Standing;
 use super::registries::client_config;
-use super::up::Found;
+use super::up::{Found, known_services};
 use super::{Session, default_platform, load_project};
 use crate::apply::{self, Builder};
 use crate::cli::Usage;
@@ -47,12 +47,7 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     let enabled_services = how.services.clone();
     let project = load_project(&Request { enabled_services, ..session.request.clone() })?;
     let asked: BTreeSet<String> = how.services.iter().cloned().collect();
-    if let Some(unknown) = asked.iter().find(|name| !project.services.contains_key(*name)) {
-        let known = project.services.keys().map(String::as_str);
-        let hint = crate::problem::nearest(unknown, known)
-            .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        bail!(Usage(format!("there is no service `{unknown}`{hint}")));
-    }
+    known_services(&project, &how.services)?;
     let chosen = order::selected(&project, &asked, true);
     let is_wanted = |service: &Service| {
         let is_named = asked.is_empty() || asked.contains(&service.name) || how.with_dependencies;

@@ -278,7 +278,8 @@ async fn observe(engine: Engine, project: Option<String>) -> Result<(HostPaths, 
     Ok((host_paths, Observed { containers, ..surroundings }))
 }
 
-fn known_services(project: &Project, wanted: &[String]) -> Result<()> {
+/// Refuses a name that no service has, with the nearest one.
+pub(super) fn known_services(project: &Project, wanted: &[String]) -> Result<()> {
     let Some(unknown) = wanted.iter().find(|name| !project.services.contains_key(*name)) else {
         return Ok(());
     };

@@ -35,8 +35,10 @@ build_binary() {
         ;;
     *) export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" ;;
     esac
+    # At a fixed address: relocations are half of the time that a short command takes (docs/image.md).
     # Else a zlib of the machine is linked dynamically, and the binary does not start.
-    LIBZ_SYS_STATIC=1 cargo build --locked --profile "$profile" --target "$target" --bin roadstead
+    LIBZ_SYS_STATIC=1 cargo rustc --locked --profile "$profile" --target "$target" --bin roadstead -- \
+        -C relocation-model=static
     binary=${CARGO_TARGET_DIR:-target}/$target/$profile/roadstead
     if readelf --program-headers "$binary" 2>/dev/null | grep -q 'interpreter'; then
         echo "image: $binary is not static; see docs/image.md" >&2

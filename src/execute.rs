@@ -1,7 +1,6 @@
 //! One run of one job, within its time: a deploy, or a container to completion.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::apply::{self, Journal, seconds};
-use crate::docker::{Stream, is_unreachable};
+use crate::docker::{NewContainer, Stream, Surroundings, is_unreachable};
 use crate::job::{Job, RunContainer, Work};
 use crate::logs;
-use crate::plan::host_paths::HostPaths;
 use crate::plan::labels;
 use crate::plan::observed::{State, familiar};
 use crate::reconcile::{self, DeployRun, World};
 use crate::registry::ClientConfig;
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::settings::LogSettings;
 use crate::store::Store;
 
 /// How long a run may take to put things back once its time is over.
@@ -35,6 +34,8 @@ pub struct Execution<'a> {
     pub trigger: Trigger,
     /// History.
     pub store: &'a Store,
+    /// How output is written.
+    pub log: &'a LogSettings,
     /// Asks to stop at the next step boundary.
     pub cancel: CancellationToken,
     /// Set where something could not be put back.
@@ -62,6 +63,11 @@ pub async fn execute(world: &World, execution: &Execution<'_>) -> Ending {
                 reconcile::deploy(world, &run).await
             }
             Work::Run(run) => run_container(world, execution, run, &cancel).await,
+            other => {
+                let message =
+                    format!("jobs of the kind `{}` are not carried out yet", other.kind());
+                Ending::new(Outcome::Failed, Reason::Internal, message)
+            }
         }
     };
     let mut work = std::pin::pin!(work);
@@ -121,29 +127,38 @@ async fn try_run_container(
         }
         engine.remove(&container.id).await?;
     }
-    if !engine.images().await?.contains_key(&familiar(&run.image)) {
+    let image = &run.service.image;
+    if !engine.images().await?.contains_key(&familiar(image)) {
         let client = ClientConfig::load(&world.variables)?;
-        let work = apply::pull(engine, &client, &run.image, None);
-        let pulled = journal.step(format!("pull image {}", run.image), work);
+        let work = apply::pull(engine, &client, image, None);
+        let pulled = journal.step(format!("pull image {image}"), work);
         if let Err(error) = pulled.await {
             let message = format!("{error:#}");
             return Ok(Ending::new(Outcome::Failed, Reason::ImageUnavailable, message));
         }
     }
-    let mut run = run.clone();
-    let host_paths = world.host_paths().await?;
-    run.volumes = run.volumes.iter().map(|volume| on_host(host_paths, volume)).collect();
+    let project = world.host_paths().await?.translate(run.project(job));
+    let service = project.services.get(job).context("a run has its own container")?;
     let name = format!("roadstead-{job}-{}", execution.run);
     let labels = BTreeMap::from([
         (labels::JOB.to_owned(), job.clone()),
         (labels::RUN.to_owned(), execution.run.to_string()),
     ]);
-    let created = engine.create_run(&run, &name, &labels);
+    let new = NewContainer {
+        project: &project,
+        service,
+        name: &name,
+        final_name: &name,
+        labels: &labels,
+        anonymous_volumes: &BTreeMap::new(),
+        surroundings: &Surroundings::default(),
+    };
+    let created = engine.create_service(&new);
     let id = journal.step(format!("create container {name}"), created).await?;
     let started = Instant::now();
     let ended = async {
         journal.step(format!("start container {name}"), engine.start(&id)).await?;
-        info!("container {name} started from {}", run.image);
+        info!("container {name} started from {image}");
         attend(world, execution, &id, cancel).await
     };
     let ended = ended.await;
@@ -190,15 +205,5 @@ async fn attend(
             engine.stop(id, None).await?;
             Ok(None)
         }
-    }
-}
-
-/// A volume in the short form with its source as the host sees it; names of volumes stay.
-fn on_host(host_paths: &HostPaths, volume: &str) -> String {
-    match volume.split_once(':') {
-        Some((source, rest)) if source.starts_with('/') => {
-            format!("{}:{rest}", host_paths.on_host(Path::new(source)).display())
-        }
-        _ => volume.to_owned(),
     }
 }

@@ -269,6 +269,32 @@ pub struct Run {
     pub exit_code: Option<i64>,
 }
 
+/// What a run was made of, for those who ask later what exactly ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// The image reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Digest of the image as its registry knows it, else its id here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Program and arguments, secrets masked; method and address for calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Names, never values, of the environment that the job gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<String>,
+    /// Id of the container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Commit of the job file, where it lies in a checkout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_revision: Option<String>,
+    /// Results to keep, e.g. of a remote process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<serde_json::Value>,
+}
+
 /// One step of a run's plan, as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepRecord {

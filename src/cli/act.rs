@@ -108,7 +108,7 @@ fn deploy_job<'a>(
         .iter()
         .filter_map(|job| match &job.work {
             Work::Deploy(deploy) => Some((job, deploy)),
-            Work::Run(_) => None,
+            _ => None,
         })
         .collect();
     let found = match (name, deploys.as_slice()) {

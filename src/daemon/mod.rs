@@ -294,7 +294,7 @@ impl Daemon {
                     // What a person starts by hand waits for that person the first time, too.
                     cut_off || applied.is_none() && job.schedule != Schedule::Manual
                 }
-                Work::Run(_) => false,
+                _ => false,
             };
             if unknown || matches!(job.schedule, Schedule::Startup) {
                 due.push(request(job, Trigger::Startup, None, now));

@@ -50,6 +50,7 @@ pub async fn run_once(
         run,
         trigger: Trigger::Manual,
         store,
+        log: &configuration.settings.log,
         cancel,
         needs_recovery: &needs_recovery,
     };

@@ -128,6 +128,7 @@ impl Daemon {
         };
         self.running.insert(job.name.clone(), running);
         let (world, store) = (self.world.clone(), self.store.clone());
+        let log = self.configuration.settings.log.clone();
         let (needs_recovery, trigger) = (Arc::clone(&self.needs_recovery), request.trigger);
         let task = async move {
             let execution = Execution {
@@ -135,6 +136,7 @@ impl Daemon {
                 run,
                 trigger,
                 store: &store,
+                log: &log,
                 cancel,
                 needs_recovery: &needs_recovery,
             };

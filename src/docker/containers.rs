@@ -1,10 +1,9 @@
 //! Containers: the calls that change one, and a look at its process.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bollard::models::{ContainerCreateBody, HostConfig, NetworkConnectRequest};
+use bollard::models::{ContainerCreateBody, NetworkConnectRequest};
 use bollard::query_parameters::{
     CreateContainerOptions, RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
     WaitContainerOptions,
@@ -13,7 +12,6 @@ use futures_util::StreamExt;
 
 use super::create::{Attachment, Blueprint, NewContainer, blueprint};
 use super::{Engine, is_not_found, raw, status_of};
-use crate::job::RunContainer;
 use crate::plan::observed::{Health, State};
 
 /// The Engine's own grace when a container names none.
@@ -67,46 +65,6 @@ impl Engine {
                 // The first error is the one that matters.
                 let _ = self.remove(&id).await;
                 return Err(error).with_context(|| format!("create container `{name}`"));
-            }
-        }
-        Ok(id)
-    }
-
-    /// Creates the container of a `run:` job and returns its id.
-    ///
-    /// # Errors
-    ///
-    /// When the Engine refuses.
-    pub async fn create_run(
-        &self,
-        run: &RunContainer,
-        name: &str,
-        labels: &BTreeMap<String, String>,
-    ) -> Result<String> {
-        let environment = run.environment.iter().map(|(name, value)| format!("{name}={value}"));
-        let body = ContainerCreateBody {
-            image: Some(run.image.clone()),
-            cmd: run.command.clone(),
-            entrypoint: run.entrypoint.clone(),
-            env: Some(environment.collect()),
-            user: run.user.clone(),
-            working_dir: run.working_dir.clone(),
-            labels: Some(labels.clone().into_iter().collect()),
-            host_config: Some(HostConfig {
-                binds: Some(run.volumes.clone()),
-                network_mode: run.networks.first().cloned(),
-                ..Default::default()
-            }),
-            ..Default::default()
-        };
-        let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
-        let id = Box::pin(self.create(options, body, None)).await?;
-        for network in run.networks.iter().skip(1) {
-            let request = NetworkConnectRequest { container: id.clone(), endpoint_config: None };
-            if let Err(error) = self.docker()?.connect_network(network, request).await {
-                let _ = self.remove(&id).await;
-                return Err(error)
-                    .with_context(|| format!("connect container `{name}` to network `{network}`"));
             }
         }
         Ok(id)

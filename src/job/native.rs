@@ -15,7 +15,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 pub(crate) use self::deploy::{repository_name, unique_name};
 use self::fields::{Fields, Keys};
 use super::schedule::Schedule;
-use super::{Job, Work};
+use super::{Job, Keep, Notify, Policy, Window, Work};
 use crate::compose::interpolate::substitute;
 use crate::compose::yaml::{self, Node};
 use crate::problem::{self, Problem, Problems};
@@ -166,7 +166,7 @@ impl Reader<'_> {
         let work = self.read_work(node, &fields, name.as_deref().unwrap_or_default())?;
         let usual = match work {
             Work::Deploy(_) => DEPLOY_TIMEOUT,
-            Work::Run(_) => RUN_TIMEOUT,
+            _ => RUN_TIMEOUT,
         };
         Some(Job {
             name: name?,
@@ -174,6 +174,11 @@ impl Reader<'_> {
             origin: format!("{}:{}", node.span.source.file, node.span.line),
             schedule: if enabled { schedule } else { Schedule::Manual },
             timezone,
+            window: Window::default(),
+            on: Vec::new(),
+            policy: Policy::default(),
+            keep: Keep::default(),
+            notify: Notify::default(),
             timeout: timeout.unwrap_or(usual),
             work,
         })
@@ -228,7 +233,7 @@ impl Reader<'_> {
     fn read_work(&mut self, node: &Node, fields: &Fields<'_>, job: &str) -> Option<Work> {
         match (fields.node("deploy"), fields.node("run")) {
             (Some(deploy), None) => deploy::read(deploy, job, self).map(Work::Deploy),
-            (None, Some(run)) => run::read(run, self).map(Work::Run),
+            (None, Some(run)) => run::read(run, self).map(Box::new).map(Work::Run),
             (Some(_), Some(second)) => {
                 let problem = second.problem("a job has exactly one of `deploy` and `run`");
                 self.problems.push(problem.with_hint("make two jobs of it"));

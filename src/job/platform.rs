@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::native::{self, Context, Toplevel};
 use super::schedule::Schedule;
-use super::{Deploy, Job, Work};
+use super::{Deploy, Job, Keep, Notify, Policy, Window, Work};
 use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
 use crate::source::{Origin, Source};
@@ -43,6 +43,11 @@ pub fn shipped(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, 
             origin: REPOSITORIES.to_owned(),
             schedule: schedule.clone(),
             timezone: settings.timezone,
+            window: Window::default(),
+            on: Vec::new(),
+            policy: Policy::default(),
+            keep: Keep::default(),
+            notify: Notify::default(),
             timeout: native::DEPLOY_TIMEOUT,
             work: Work::Deploy(Deploy {
                 sources: vec![source],

@@ -7,6 +7,7 @@
 mod files;
 mod layer;
 mod line;
+mod output;
 mod read;
 mod rotate;
 
@@ -27,6 +28,7 @@ use tracing_subscriber::{EnvFilter, Registry};
 use crate::logs::files::Files;
 use crate::logs::layer::Lines;
 use crate::logs::line::Form;
+pub use crate::logs::output::Output;
 pub use crate::logs::read::{Since, follow, run_lines, tail};
 use crate::logs::rotate::Limits;
 use crate::run::RunId;

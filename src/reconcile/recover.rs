@@ -15,7 +15,7 @@ use crate::plan::{self, Rescue, labels};
 pub fn directories<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<PathBuf> {
     let directory = |job: &Job| match &job.work {
         Work::Deploy(deploy) => Some(deploy.directory.clone()),
-        Work::Run(_) => None,
+        _ => None,
     };
     jobs.filter_map(directory).collect()
 }

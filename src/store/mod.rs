@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, params_from_iter};
 use serde::Serialize;
 
-use crate::run::{Ending, Outcome, Reason, Run, RunId, StepRecord, Trigger};
+use crate::run::{Details, Ending, Outcome, Reason, Run, RunId, StepRecord, Trigger};
 use crate::source::Revision;
 pub use crate::store::schema::FILE;
 
@@ -161,6 +161,27 @@ impl Store {
             end_run(connection, run, at, &ending)
         })
         .await
+    }
+
+    /// Records what a run was made of.
+    pub async fn set_details(&self, run: RunId, details: &Details) -> Result<()> {
+        let text = serde_json::to_string(details).context("write details of a run")?;
+        self.change_one(format!("run {run} in the store"), move |connection| {
+            let sql = "UPDATE runs SET details = ?2 WHERE id = ?1";
+            connection.prepare_cached(sql)?.execute(params![run, text])
+        })
+        .await
+    }
+
+    /// What a run was made of, if that was recorded.
+    pub async fn details(&self, run: RunId) -> Result<Option<Details>> {
+        let text: Option<Option<String>> = self
+            .with(move |connection| {
+                let sql = "SELECT details FROM runs WHERE id = ?1";
+                connection.prepare_cached(sql)?.query_row([run], |row| row.get(0)).optional()
+            })
+            .await?;
+        text.flatten().map(|text| serde_json::from_str(&text).context("read details")).transpose()
     }
 
     /// One run.

@@ -19,7 +19,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// Times are integer milliseconds since 1970-01-01T00:00:00Z: they compare and index as numbers.
 /// Revisions are JSON, as [`crate::source::Revision`] writes itself.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE runs (
         id        INTEGER PRIMARY KEY AUTOINCREMENT,
         job       TEXT    NOT NULL,
@@ -60,7 +61,11 @@ const MIGRATIONS: &[&str] = &["
         message  TEXT    NOT NULL,
         since    INTEGER NOT NULL
     ) WITHOUT ROWID;
-"];
+",
+    "
+    ALTER TABLE runs ADD COLUMN details TEXT;
+",
+];
 
 /// Opens the store for writing, making directory, file and schema where they are missing.
 pub(super) fn open(state_dir: &Path) -> Result<Connection> {

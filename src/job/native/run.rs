@@ -4,6 +4,8 @@ use indexmap::IndexMap;
 
 use super::Reader;
 use super::fields::{self, Keys, scalar_of};
+use crate::compose::model::Service;
+use crate::compose::shortforms;
 use crate::compose::yaml::Node;
 use crate::job::RunContainer;
 
@@ -46,23 +48,26 @@ pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Option<RunContainer>
     {
         problems.push(place.problem(format!("`working_dir` must be absolute, not `{directory}`")));
     }
-    let container = RunContainer {
+    let environment = environment.into_iter().map(|(name, value)| (name, Some(value)));
+    let networks = fields.strings("networks", problems).into_iter();
+    let service = Service {
         image: fields.plain("image", problems).unwrap_or_default(),
         command: fields.arguments("command", problems),
         entrypoint: fields.arguments("entrypoint", problems),
-        environment,
-        volumes,
-        networks: fields.strings("networks", problems),
+        environment: environment.collect(),
+        volumes: volumes.iter().filter_map(|volume| shortforms::mount(volume).ok()).collect(),
+        networks: networks.map(|network| (network, None)).collect(),
         user: fields.plain("user", problems),
         working_dir: working_dir.map(|(directory, _)| directory),
+        ..Service::default()
     };
-    if container.image.is_empty() {
+    if service.image.is_empty() {
         let place = fields.node("image").unwrap_or(node);
         let missing = place.problem("`run` needs an `image`");
         problems.push(missing.with_hint("write e.g. `image: alpine:3.22`"));
         return None;
     }
-    Some(container)
+    Some(RunContainer { service, ..RunContainer::default() })
 }
 
 /// True for `source:/target[:options]`.

@@ -1,7 +1,8 @@
 //! Job files: what each key means, and what each mistake is answered with.
 
 use super::*;
-use crate::job::{Deploy, RunContainer};
+use crate::compose::model::Service;
+use crate::job::Deploy;
 use crate::settings::{
     GitSettings, HealthGate, LogFormat, LogSettings, ManagedRepository, Settings,
 };
@@ -50,10 +51,10 @@ fn read_deploy(text: &str) -> Deploy {
     deploy
 }
 
-fn read_run(text: &str) -> RunContainer {
+fn read_run(text: &str) -> Service {
     let job = read(&format!("name: web\nrun:\n  image: alpine\n{text}")).remove(0);
     let Work::Run(run) = job.work else { panic!("a run") };
-    run
+    run.service
 }
 
 fn managed(name: &str, directory: &str, url: &str, reference: Option<&str>) -> Source {
@@ -92,6 +93,11 @@ deploy:
         origin: "web.yml:2".to_owned(),
         schedule: Schedule::parse("*/5 * * * *").expect("valid"),
         timezone: Tz::Europe__Berlin,
+        window: Window::default(),
+        on: Vec::new(),
+        policy: Policy::default(),
+        keep: Keep::default(),
+        notify: Notify::default(),
         timeout: Duration::from_mins(10),
         work: Work::Deploy(Deploy {
             sources: vec![managed(
@@ -209,7 +215,8 @@ fn reads_a_container() {
     assert_eq!(read_run("").command, None);
     let environment = |text: &str| -> Vec<String> {
         let pairs = read_run(text).environment;
-        pairs.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        let text = |value: Option<String>| value.unwrap_or_default();
+        pairs.into_iter().map(|(name, value)| format!("{name}={}", text(value))).collect()
     };
     let expected = ["A=1", "B=x=y", "TOKEN=secret"];
     assert_eq!(environment("  environment: { A: 1, B: x=y, TOKEN: , NO: }"), expected);
@@ -218,8 +225,9 @@ fn reads_a_container() {
         "  volumes: [data:/data, /srv:/srv:ro]\n  networks: [front, back]\n  user: 1000\n  \
          working_dir: /srv",
     );
-    assert_eq!(run.volumes, ["data:/data", "/srv:/srv:ro"]);
-    assert_eq!(run.networks, ["front", "back"]);
+    let mounts = run.volumes.iter().map(|it| (it.source.as_deref(), it.target.as_str()));
+    assert_eq!(mounts.collect::<Vec<_>>(), [(Some("data"), "/data"), (Some("/srv"), "/srv")]);
+    assert_eq!(run.networks.keys().collect::<Vec<_>>(), ["back", "front"]);
     assert_eq!(run.user.as_deref(), Some("1000"));
     assert_eq!(run.working_dir.as_deref(), Some("/srv"));
 }

@@ -34,7 +34,9 @@ pub struct Source {
 
 impl Source {
     fn new(file: &str, text: &str) -> Self {
-        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+        // Bytes are quicker to look through than characters, and each file of a project is.
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let starts = ends.map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(starts).collect();
         Self { file: file.to_owned(), text: text.to_owned(), lines }
     }

@@ -31,6 +31,11 @@ pub enum Request {
         /// Its name.
         job: String,
     },
+    /// Set off the jobs that wait for a webhook of this name.
+    Event {
+        /// Its name.
+        name: String,
+    },
     /// Say whether all is well.
     Health,
     /// Read the configuration anew.

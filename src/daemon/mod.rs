@@ -354,6 +354,9 @@ impl Daemon {
     async fn answer(&mut self, mut conversation: Conversation) {
         let reply = match &conversation.request {
             Asked::Health => self.health(),
+            Asked::Event { name } => {
+                Reply::Refused { message: format!("no job waits for `{name}`") }
+            }
             Asked::Reload => Reply::Done { message: self.reload().await },
             Asked::Run { job } => {
                 let job = job.clone();

@@ -35,3 +35,4 @@ mod rig;
 mod rollback;
 mod support;
 mod unchanged;
+mod web;

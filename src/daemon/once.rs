@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span};
 
+use super::restart::lose_what_is_cut_off;
 use super::runs::tell_end;
 use crate::execute::{Execution, execute};
 use crate::job::{Configuration, Job, Work};
@@ -30,12 +31,18 @@ pub async fn run_once(
     let Some(job) = configuration.jobs.iter().find(|job| job.name == name) else {
         bail!(unknown_job(name, &configuration.jobs));
     };
-    store.lose_open_runs((world.now)()).await?;
     world.engine.ping().await?;
+    lose_what_is_cut_off(store, &world.engine, (world.now)()).await?;
     let directories = reconcile::directories(configuration.jobs.iter());
     reconcile::recover(world, &directories).await?;
     let started = (world.now)();
-    let new = NewRun { job: job.name.clone(), trigger: Trigger::Manual, slot: None, started };
+    let new = NewRun {
+        job: job.name.clone(),
+        kind: job.work.kind(),
+        trigger: Trigger::Manual,
+        slot: None,
+        started,
+    };
     let run = store.start_run(new).await?.context("a run without a slot is always new")?;
     let span = info_span!("run", job = %job.name, run);
     let begun = Instant::now();

@@ -192,9 +192,9 @@ impl Queue {
                 .iter()
                 .all(|lock| !self.locked.contains_key(lock) && !taken.contains(lock.as_str()));
             let kind = of_kind.entry(request.kind).or_default();
-            let kind_has_room = self.limits.of_kind.get(request.kind).is_none_or(|most| kind < most);
-            let engine_takes =
-                !request.uses_engine || self.engine_answers && self.starts.has_one();
+            let kind_has_room =
+                self.limits.of_kind.get(request.kind).is_none_or(|most| *kind < *most);
+            let engine_takes = !request.uses_engine || self.engine_answers && self.starts.has_one();
             if job_is_free && locks_are_free && kind_has_room && engine_takes {
                 *kind += 1;
                 if request.uses_engine {

@@ -173,7 +173,7 @@ async fn run_now(
 async fn follow_call(output: Output, mut call: Call) -> Result<u8> {
     loop {
         match call.next().await? {
-            Reply::Accepted { waits: true } if !output.json => {
+            Reply::Accepted { waits: true, .. } if !output.json => {
                 writeln!(std::io::stderr(), "waiting for a run before this one")?;
             }
             Reply::Started { run } if !output.json => {

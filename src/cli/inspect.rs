@@ -201,7 +201,8 @@ pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -
         })
     });
     let outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
-    let filter = RunFilter { job: runs.what.clone(), outcomes, limit: runs.limit };
+    let filter =
+        RunFilter { job: runs.what.clone(), outcomes, limit: runs.limit, ..RunFilter::default() };
     let found = match &store {
         Some(store) => store.runs(&filter).await?,
         None => Vec::new(),

@@ -71,9 +71,9 @@ pub fn run(to: &mut dyn Write, page: &Page, run: &Run, steps: &[StepRecord]) -> 
 pub fn outcome(run: &Run) -> Cell {
     let tone = match run.outcome {
         Outcome::Succeeded | Outcome::Unchanged => Tone::Good,
-        Outcome::Running => Tone::Plain,
-        Outcome::Skipped | Outcome::Cancelled => Tone::Warning,
-        Outcome::Blocked | Outcome::Failed | Outcome::Lost => Tone::Bad,
+        Outcome::Queued | Outcome::Starting | Outcome::Running => Tone::Plain,
+        Outcome::Skipped | Outcome::Missed | Outcome::Cancelled => Tone::Warning,
+        Outcome::Blocked | Outcome::Failed | Outcome::TimedOut | Outcome::Lost => Tone::Bad,
     };
     Cell::toned(run.outcome.as_str(), tone)
 }
@@ -96,7 +96,7 @@ fn result(run: &Run, step: &StepRecord) -> Cell {
     match (&step.error, step.ended) {
         (Some(error), _) => Cell::toned(error.as_str(), Tone::Bad),
         (None, Some(_)) => Cell::toned("done", Tone::Good),
-        (None, None) if run.outcome == Outcome::Running => "running".into(),
+        (None, None) if run.outcome.is_open() => "running".into(),
         (None, None) => Cell::toned("cut off", Tone::Bad),
     }
 }

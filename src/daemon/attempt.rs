@@ -36,18 +36,24 @@ pub(super) struct Attempt {
 
 /// Carries a run out.
 pub(super) async fn attempt(attempt: Attempt) -> Event {
-    let run = attempt.run;
-    // A fault of ours ends this run, not the daemon's knowledge of it.
-    let ended = AssertUnwindSafe(attempt.carry_out()).catch_unwind().await;
-    let ending = ended.unwrap_or_else(|_| {
-        attempt.needs_recovery.store(true, Ordering::Relaxed);
-        let message = "roadstead has a fault: the run panicked, see stderr; please report it";
-        Ending::new(Outcome::Failed, Reason::Internal, message)
-    });
-    Event::Finished { run, ending }
+    Event::Finished { run: attempt.run, ending: attempt.to_its_end().await }
 }
 
 impl Attempt {
+    /// Carries it out. A fault of ours ends this run, not the daemon's knowledge of it.
+    pub(super) async fn to_its_end(&self) -> Ending {
+        let ended = AssertUnwindSafe(self.carry_out()).catch_unwind().await;
+        let ending = ended.unwrap_or_else(|_| {
+            self.needs_recovery.store(true, Ordering::Relaxed);
+            let message = "roadstead has a fault: the run panicked, see stderr; please report it";
+            Ending::new(Outcome::Failed, Reason::Internal, message)
+        });
+        match (ending.outcome, ending.reason) {
+            (Outcome::Failed, Reason::TimedOut) => Ending { outcome: Outcome::TimedOut, ..ending },
+            _ => ending,
+        }
+    }
+
     async fn carry_out(&self) -> Ending {
         // What has a container of its own is running once that is there: before, nothing has begun.
         if (!outlives_us(&self.job) || self.adopted.is_some())
@@ -164,7 +170,8 @@ mod tests {
         let seconds = Duration::from_secs;
         let retry = Retry { max: 9, backoff: seconds(10), cap: seconds(60) };
         // (tries so far, longest pause in seconds)
-        for (tries, longest) in [(1, 10), (2, 20), (3, 40), (4, 60), (5, 60), (64, 60), (1000, 60)] {
+        for (tries, longest) in [(1, 10), (2, 20), (3, 40), (4, 60), (5, 60), (64, 60), (1000, 60)]
+        {
             let longest = seconds(longest);
             let all = longest.as_millis() as u64;
             assert_eq!(pause_after(&retry, tries, 0), Duration::ZERO, "{tries}");

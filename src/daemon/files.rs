@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::runs::Wish;
 use super::{Daemon, Event};
 use crate::compose::Files;
 use crate::job::On;
@@ -56,10 +55,25 @@ impl Watch {
         !self.files.is_empty()
     }
 
-    /// The files our configuration was read from, and how they looked before they were read.
-    pub(super) fn configured_from(&mut self, files: BTreeSet<PathBuf>) {
-        self.configuration = Some(print_of_all(&files));
-        self.configured_from = files;
+    /// Looks at the files of the configuration before they are read.
+    pub(super) fn before_reading(&mut self, directories: &BTreeSet<PathBuf>) {
+        self.configured_from.extend(directories.iter().cloned());
+        self.configuration = Some(print_of_all(&self.configured_from));
+    }
+
+    /// Takes in which files were read.
+    pub(super) fn configured_from(
+        &mut self,
+        mut files: BTreeSet<PathBuf>,
+        directories: BTreeSet<PathBuf>,
+    ) {
+        files.extend(directories);
+        // A file that is asked for the first time is looked at after it was read: a change in between
+        // is seen with the one after it.
+        if files != self.configured_from {
+            self.configuration = Some(print_of_all(&files));
+            self.configured_from = files;
+        }
     }
 
     /// Takes a look in; returns the files that changed and came to rest.
@@ -154,7 +168,7 @@ impl Files for Recorder<'_> {
     }
 }
 
-pub(super) fn print_of_all(files: &BTreeSet<PathBuf>) -> Print {
+fn print_of_all(files: &BTreeSet<PathBuf>) -> Print {
     let mut hasher = DefaultHasher::new();
     for path in files {
         print_of(path).hash(&mut hasher);
@@ -196,8 +210,18 @@ mod tests {
         let mut watch = Watch::default();
         let path = PathBuf::from("/data/in.csv");
         // (what a look finds, whether that sets something off)
-        let rows = [(1, false), (1, false), (2, false), (3, false), (3, true), (3, false), (4, false),
-            (3, false), (5, false), (5, true)];
+        let rows = [
+            (1, false),
+            (1, false),
+            (2, false),
+            (3, false),
+            (3, true),
+            (3, false),
+            (4, false),
+            (3, false),
+            (5, false),
+            (5, true),
+        ];
         for (number, (print, expected)) in rows.into_iter().enumerate() {
             let changed = watch.take_in([(path.clone(), print)].into());
             assert_eq!(!changed.is_empty(), expected, "look {number}");

@@ -44,8 +44,9 @@ use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::settings::Settings;
 use crate::store::{Change, Pause, Store};
 
-/// The longest sleep of the loop: a machine that slept or a clock that was set is noticed after it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// The longest sleep of the loop: a machine that slept, a clock that was set, and a job file that was
+/// changed are noticed after it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// The longest sleep while something waits to be written, or files are watched.
 const SHORT_SLEEP: Duration = Duration::from_secs(2);
 /// First and longest pause between two tries to reach the Engine.
@@ -85,7 +86,6 @@ enum Event {
 /// A run that goes on.
 struct Running {
     job: String,
-    trigger: Trigger,
     started: DateTime<Utc>,
     begun: Instant,
     cancel: CancellationToken,

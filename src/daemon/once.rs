@@ -1,15 +1,15 @@
 //! One run without a daemon, for commands on a host where none serves.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span};
 
+use super::attempt::Attempt;
 use super::restart::lose_what_is_cut_off;
 use super::runs::tell_end;
-use crate::execute::{Execution, execute};
 use crate::job::{Configuration, Job, Work};
 use crate::logs;
 use crate::reconcile::{self, World};
@@ -46,22 +46,23 @@ pub async fn run_once(
     let run = store.start_run(new).await?.context("a run without a slot is always new")?;
     let span = info_span!("run", job = %job.name, run);
     let begun = Instant::now();
-    let needs_recovery = AtomicBool::new(false);
     let is_deploy = matches!(job.work, Work::Deploy(_));
     if is_deploy {
         logs::marker_start(&job.name, started);
     }
     span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
-    let execution = Execution {
-        job,
+    let attempt = Attempt {
+        world: world.clone(),
+        store: store.clone(),
+        log: configuration.settings.log.clone(),
+        job: job.clone(),
         run,
         trigger: Trigger::Manual,
-        store,
-        log: &configuration.settings.log,
         cancel,
-        needs_recovery: &needs_recovery,
+        needs_recovery: Arc::default(),
+        adopted: None,
     };
-    let ending = execute(world, &execution).instrument(span.clone()).await;
+    let ending = Box::pin(attempt.to_its_end()).instrument(span.clone()).await;
     let ended = (world.now)();
     store.finish_run(run, ended, &ending).await?;
     span.in_scope(|| tell_end(&ending, begun));

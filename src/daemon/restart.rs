@@ -141,8 +141,7 @@ pub(super) async fn lose_what_is_cut_off(
         containers.iter().any(|it| it.labels.get(labels::RUN) == Some(&number))
     };
     let cut_off = open.into_iter().filter(|run| run.outcome == Outcome::Running);
-    let cut_off: Vec<RunId> =
-        cut_off.filter(|run| !has_container(run)).map(|run| run.id).collect();
+    let cut_off: Vec<RunId> = cut_off.filter(|run| !has_container(run)).map(|run| run.id).collect();
     let changes = cut_off.iter().map(|run| Change::Ended(*run, lost())).collect();
     store.record(now, changes).await?;
     Ok(cut_off)

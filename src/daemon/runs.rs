@@ -222,7 +222,6 @@ impl Daemon {
         let cancel = CancellationToken::new();
         let running = Running {
             job: job.name.clone(),
-            trigger: request.trigger,
             started,
             begun: Instant::now(),
             cancel: cancel.clone(),
@@ -381,7 +380,7 @@ pub(super) fn outlives_us(job: &Job) -> bool {
 }
 
 /// Whether the work is done by the Docker Engine, which is to start only so many containers a second.
-fn uses_engine(job: &Job) -> bool {
+pub(super) fn uses_engine(job: &Job) -> bool {
     !matches!(job.work, Work::Http(_) | Work::OgcProcess(_) | Work::Command(_) | Work::Group(_))
 }
 
@@ -405,15 +404,14 @@ fn overlap(message: &str) -> Ending {
     Ending::new(Outcome::Skipped, Reason::Overlap, message)
 }
 
-/// The end as history tells it: a time that ran out, and who asked for an end, by their own words.
+/// The end as history tells it: one that somebody asked for says who.
 fn honest(ending: Ending, cause: Option<Reason>) -> Ending {
-    match (ending.outcome, ending.reason, cause) {
-        (Outcome::Failed, Reason::TimedOut, _) => Ending { outcome: Outcome::TimedOut, ..ending },
-        (Outcome::Cancelled, _, Some(Reason::Replaced)) => {
+    match (ending.outcome, cause) {
+        (Outcome::Cancelled, Some(Reason::Replaced)) => {
             let message = format!("a newer run took its place: {}", ending.message);
             Ending { reason: Reason::Replaced, message, ..ending }
         }
-        (Outcome::Cancelled, _, Some(reason)) => {
+        (Outcome::Cancelled, Some(reason)) => {
             let message = format!("a person asked for its end: {}", ending.message);
             Ending { reason, message, ..ending }
         }

@@ -38,7 +38,10 @@ impl Daemon {
                 warn!("the clock went forward by {}, or the machine slept", seconds(by));
             }
             Jump::Back(by) => {
-                warn!("the clock went back by {}; slots that had their run get no other", seconds(by));
+                warn!(
+                    "the clock went back by {}; slots that had their run get no other",
+                    seconds(by)
+                );
             }
         }
         if self.agenda.next_due().is_some_and(|due| due <= now) {
@@ -63,8 +66,7 @@ impl Daemon {
             let several = owed.run.len() > 1;
             wishes.extend(owed.run.iter().map(|slot| {
                 let is_caught_up = several || is_late(*slot);
-                let trigger =
-                    if is_caught_up { Trigger::CatchUp } else { Trigger::Schedule };
+                let trigger = if is_caught_up { Trigger::CatchUp } else { Trigger::Schedule };
                 Wish { is_promised: several, ..Wish::new(&job.name, trigger, Some(*slot)) }
             }));
         }

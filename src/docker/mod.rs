@@ -34,7 +34,7 @@ pub use self::build::{BuildSurroundings, ImageBuild};
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, profiles};
 pub use self::endpoints::{Endpoint, NetworkDefinition};
-pub use self::events::{ContainerEvent, What};
+pub use self::events::{ContainerEvent, NamedEvent, What};
 pub use self::files::{Upload, digest, uploads};
 pub use self::gates::{ignored, ignored_of_network, unsupported};
 pub use self::images::{Progress, PullOptions};
@@ -46,6 +46,7 @@ pub use self::output::{OutputLine, Stream};
 pub use self::paths::PathStat;
 pub use self::process::Processes;
 pub use self::usage::Usage;
+pub use crate::plan::observed::Container;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

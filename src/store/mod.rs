@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use self::commit::Pending;
-use crate::run::{Details, Ending, Outcome, Reason, Run, RunId, StepRecord, Trigger};
+use crate::run::{Details, Outcome, Reason, Run, RunId, StepRecord, Trigger};
 use crate::source::Revision;
 pub use crate::store::schema::FILE;
 

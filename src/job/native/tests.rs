@@ -37,6 +37,7 @@ pub(in crate::job) fn settings() -> Settings {
         docker_host: None,
         health: HealthGate { within: Duration::from_mins(2), stable_for: Duration::from_secs(10) },
         shutdown_grace: Duration::from_secs(30),
+        allow_commands: false,
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     }
 }

@@ -4,6 +4,7 @@
 
 mod cron_fields;
 pub mod duration;
+mod links;
 pub mod native;
 pub mod platform;
 mod policy;

@@ -2,7 +2,6 @@
 //!
 //! Values and the formats they are read from; nothing here starts anything.
 
-mod cron_fields;
 pub mod duration;
 mod links;
 pub mod native;

@@ -41,6 +41,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// How much may go on at once.
     pub limits: RunLimits,
+    /// `AUTODEPLOY_ALLOW_COMMANDS`: whether jobs may run programs in our own container.
+    pub allow_commands: bool,
     /// Every variable of `env.local` and the environment, for interpolation in job and Compose files.
     pub variables: BTreeMap<String, String>,
 }

@@ -38,6 +38,7 @@ struct Raw {
     autodeploy_max_runs: Option<String>,
     autodeploy_max_runs_of_kind: Option<String>,
     autodeploy_start_rate: Option<String>,
+    autodeploy_allow_commands: Option<String>,
     autodeploy_compose_hash: Option<String>,
     docker_host: Option<String>,
 }
@@ -115,6 +116,11 @@ pub(super) fn settings(
     );
     let start_rate =
         reader.or_default("AUTODEPLOY_START_RATE", raw.autodeploy_start_rate, values::rate);
+    let allow_commands = reader.or_default(
+        "AUTODEPLOY_ALLOW_COMMANDS",
+        raw.autodeploy_allow_commands,
+        values::boolean,
+    );
     let compose_hash = reader.or_default(
         "AUTODEPLOY_COMPOSE_HASH",
         raw.autodeploy_compose_hash,
@@ -172,6 +178,7 @@ pub(super) fn settings(
             runs_of_kind: runs_of_kind.ok()?.unwrap_or_default(),
             start_rate: start_rate?,
         },
+        allow_commands: allow_commands?,
         variables,
     })
 }

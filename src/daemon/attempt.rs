@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::Event;
 use super::runs::{Adopted, outlives_us};
-use crate::execute::{Execution, execute};
+use crate::execute::{Execution, adopt, execute};
 use crate::job::{Job, Retry};
 use crate::reconcile::World;
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
@@ -30,6 +30,10 @@ pub(super) struct Attempt {
     pub trigger: Trigger,
     pub cancel: CancellationToken,
     pub needs_recovery: Arc<AtomicBool>,
+    /// The other jobs that its work names.
+    pub jobs: Vec<Job>,
+    /// Whether jobs may run programs in our own container.
+    pub allow_commands: bool,
     /// The container to take over, where the run started before us.
     pub adopted: Option<Adopted>,
 }
@@ -125,7 +129,9 @@ impl Attempt {
             }
         }
         let store = self.store.with_steps_from(first);
-        let job = Job { timeout: left, ..self.job.clone() };
+        // What is taken over knows itself how much of its time is spent.
+        let timeout = if adopted.is_some() { self.job.timeout } else { left };
+        let job = Job { timeout, ..self.job.clone() };
         let execution = Execution {
             job: &job,
             run: self.run,
@@ -134,9 +140,11 @@ impl Attempt {
             log: &self.log,
             cancel: self.cancel.clone(),
             needs_recovery: &self.needs_recovery,
+            jobs: &self.jobs,
+            allow_commands: self.allow_commands,
         };
         let ending = match adopted {
-            Some(adopted) => Box::pin(take_over(&self.world, &execution, adopted)).await,
+            Some(adopted) => Box::pin(adopt(&self.world, &execution, &adopted.container)).await,
             None => Box::pin(execute(&self.world, &execution)).await,
         };
         if let Some(step) = step {
@@ -147,11 +155,6 @@ impl Attempt {
         }
         ending
     }
-}
-
-async fn take_over(_world: &World, _execution: &Execution<'_>, adopted: &Adopted) -> Ending {
-    let message = format!("container {} could not be taken over", adopted.container);
-    Ending::new(Outcome::Lost, Reason::Crashed, message)
 }
 
 /// The pause after a failed try: a part, drawn evenly, of the backoff doubled for each try before it.

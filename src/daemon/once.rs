@@ -10,6 +10,7 @@ use tracing::{Instrument, info, info_span};
 use super::attempt::Attempt;
 use super::restart::lose_what_is_cut_off;
 use super::runs::tell_end;
+use crate::execute::related;
 use crate::job::{Configuration, Job, Work};
 use crate::logs;
 use crate::reconcile::{self, World};
@@ -51,6 +52,7 @@ pub async fn run_once(
         logs::marker_start(&job.name, started);
     }
     span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
+    let jobs = related(job, &configuration.jobs);
     let attempt = Attempt {
         world: world.clone(),
         store: store.clone(),
@@ -61,6 +63,8 @@ pub async fn run_once(
         cancel,
         needs_recovery: Arc::default(),
         adopted: None,
+        jobs,
+        allow_commands: configuration.settings.allow_commands,
     };
     let ending = Box::pin(attempt.to_its_end()).instrument(span.clone()).await;
     let ended = (world.now)();

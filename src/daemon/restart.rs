@@ -5,11 +5,12 @@
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::Daemon;
 use super::runs::{Adopted, Wish, outlives_us, request};
 use crate::docker::Container;
+use crate::job::{Job, Work};
 use crate::plan::labels;
 use crate::plan::observed::State;
 use crate::run::{Ending, Outcome, Reason, Run, RunId};
@@ -34,7 +35,7 @@ impl Daemon {
             };
             match run.outcome {
                 Outcome::Queued => again.push(run),
-                _ if outlives_us(job) => self.orphans.0.push(run),
+                _ if has_containers(job) => self.orphans.0.push(run),
                 Outcome::Starting => {
                     changes.push(Change::Requeued(run.id));
                     again.push(run);
@@ -60,18 +61,9 @@ impl Daemon {
         let mut followers = Vec::new();
         let mut alive = Vec::new();
         for run in std::mem::take(&mut self.orphans.0) {
-            let number = run.id.to_string();
-            let own = |it: &&Container| it.labels.get(labels::RUN) == Some(&number);
-            let own: Vec<&Container> = containers.iter().filter(own).collect();
-            let went_on = own.iter().filter(|it| it.state != State::Created);
-            // Of several the one that goes on, else the newest.
-            let best = went_on.max_by_key(|it| (it.state == State::Running, it.created));
-            if let Some(container) = best {
-                alive.push((run, container.id.clone()));
-                continue;
-            }
-            let removed = self.remove_unstarted(&own).await;
-            if removed && (run.outcome == Outcome::Starting || !own.is_empty()) {
+            if let Some(container) = self.container_of(&run, &containers).await {
+                alive.push((run, container));
+            } else if run.outcome == Outcome::Starting {
                 info!("run {} of {} had not begun: it starts again", run.id, run.job);
                 changes.push(Change::Requeued(run.id));
                 again.push(run);
@@ -98,6 +90,20 @@ impl Daemon {
         self.enter(followers).await;
     }
 
+    /// Id of the container that a run is or was in.
+    async fn container_of(&self, run: &Run, containers: &[Container]) -> Option<String> {
+        let number = run.id.to_string();
+        let own = containers.iter().filter(|it| it.labels.get(labels::RUN) == Some(&number));
+        // Of several the one that goes on, else the newest that was started.
+        let best = own
+            .max_by_key(|it| (it.state == State::Running, it.state != State::Created, it.created));
+        if let Some(container) = best {
+            return Some(container.id.clone());
+        }
+        // One that was there before is not ours to label.
+        self.store.details(run.id).await.ok().flatten()?.container
+    }
+
     /// Puts runs back into the line; each was promised a run of its own.
     fn wait_again(&mut self, runs: Vec<Run>) {
         for run in runs {
@@ -106,17 +112,6 @@ impl Daemon {
             let request = request(job, run.id, &wish);
             self.queue.request(request);
         }
-    }
-
-    /// Removes containers that were made and never started; false where one stays.
-    async fn remove_unstarted(&self, containers: &[&Container]) -> bool {
-        for container in containers {
-            if let Err(error) = self.world.engine.remove(&container.id).await {
-                error!("container {} of a run that had not begun stays: {error:#}", container.name);
-                return false;
-            }
-        }
-        true
     }
 }
 
@@ -145,6 +140,11 @@ pub(super) async fn lose_what_is_cut_off(
     let changes = cut_off.iter().map(|run| Change::Ended(*run, lost())).collect();
     store.record(now, changes).await?;
     Ok(cut_off)
+}
+
+/// Whether a run of it may have left a container behind; a group's members have some of their own.
+fn has_containers(job: &Job) -> bool {
+    outlives_us(job) || matches!(job.work, Work::Group(_))
 }
 
 fn lost() -> Ending {

@@ -11,6 +11,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::attempt::{Attempt, attempt};
 use super::{Daemon, Running};
 use crate::control::{Conversation, Reply};
+use crate::execute::related;
 use crate::job::{Job, Work};
 use crate::logs;
 use crate::queue::{Refusal, Request};
@@ -232,7 +233,10 @@ impl Daemon {
             askers,
         };
         self.running.insert(run, running);
+        let jobs = related(&job, &self.configuration.jobs);
         let task = attempt(Attempt {
+            jobs,
+            allow_commands: self.configuration.settings.allow_commands,
             world: self.world.clone(),
             store: self.store.clone(),
             log: self.configuration.settings.log.clone(),
@@ -374,9 +378,9 @@ pub(super) struct Adopted {
     pub started: DateTime<Utc>,
 }
 
-/// Whether the work goes on in a container of its own, and can be taken over after a restart.
+/// Whether the work goes on in a container without us, and can be taken over after a restart.
 pub(super) fn outlives_us(job: &Job) -> bool {
-    matches!(&job.work, Work::Run(run) if run.container.is_none())
+    matches!(job.work, Work::Run(_) | Work::ComposeRun(_))
 }
 
 /// Whether the work is done by the Docker Engine, which is to start only so many containers a second.

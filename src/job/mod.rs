@@ -3,6 +3,7 @@
 //! Values and the formats they are read from; nothing here starts anything.
 
 pub mod duration;
+mod links;
 pub mod native;
 pub mod platform;
 mod policy;

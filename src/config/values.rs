@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::compose::hash::Dialect;
+use crate::job::Work;
 use crate::problem::nearest;
 use crate::settings::{LogFormat, ManagedRepository};
 
@@ -100,29 +101,16 @@ pub(super) fn rate(text: &str) -> Result<u32, Refusal> {
     }
 }
 
-/// Kinds of work, by their keys in job files.
-const KINDS: [&str; 9] = [
-    "deploy",
-    "run",
-    "exec",
-    "compose_run",
-    "container",
-    "command",
-    "http",
-    "ogc_process",
-    "group",
-];
-
 /// Reads `deploy=4 run=8`: kinds of work and their numbers.
 pub(super) fn counts_of_kinds(text: &str) -> Result<BTreeMap<String, usize>, Refusal> {
     const EXPECTED: &str = "kinds of work with their numbers, such as `deploy=4 run=8`";
     let mut counts = BTreeMap::new();
     for word in text.split([' ', ',', '\n', '\t']).filter(|word| !word.is_empty()) {
         let Some((kind, number)) = word.split_once('=') else { return refuse(EXPECTED) };
-        if !KINDS.contains(&kind) {
-            return match nearest(kind, KINDS.iter().copied()) {
+        if !Work::KINDS.contains(&kind) {
+            return match nearest(kind, Work::KINDS.iter().copied()) {
                 Some(near) => refuse_with(EXPECTED, format!("did you mean `{near}`?")),
-                None => refuse_with(EXPECTED, format!("kinds are {}", KINDS.join(", "))),
+                None => refuse_with(EXPECTED, format!("kinds are {}", Work::KINDS.join(", "))),
             };
         }
         counts.insert(kind.to_owned(), count(number)?);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use super::Event;
 use super::runs::{Adopted, outlives_us};
 use crate::execute::{Execution, adopt, execute};
 use crate::job::{Job, Retry};
+use crate::notify::Notifier;
 use crate::reconcile::World;
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::settings::LogSettings;
@@ -34,6 +36,10 @@ pub(super) struct Attempt {
     pub jobs: Vec<Job>,
     /// Whether jobs may run programs in our own container.
     pub allow_commands: bool,
+    /// When the run started.
+    pub started: DateTime<Utc>,
+    /// Who tells others that it started.
+    pub notifier: Option<Notifier>,
     /// The container to take over, where the run started before us.
     pub adopted: Option<Adopted>,
 }
@@ -65,6 +71,9 @@ impl Attempt {
         {
             let message = format!("it was not begun, because that cannot be recorded: {error:#}");
             return Ending::new(Outcome::Failed, Reason::Internal, message);
+        }
+        if let Some(notifier) = self.notifier.as_ref().filter(|_| self.adopted.is_none()) {
+            notifier.started(&self.job, self.run, self.started).await;
         }
         let retry = self.job.policy.retry;
         let before = self.adopted.as_ref().map_or(Duration::ZERO, |adopted| {

@@ -11,6 +11,7 @@ mod once;
 mod restart;
 mod runs;
 mod slots;
+mod upkeep;
 
 pub use self::once::{run_once, unknown_job};
 
@@ -37,6 +38,7 @@ use crate::clock::{self, Agenda};
 use crate::control::{Conversation, Listener, Reply};
 use crate::docker::Container;
 use crate::job::{Configuration, Job};
+use crate::notify::Notifier;
 use crate::plan::labels;
 use crate::queue::{Limits, Queue};
 use crate::reconcile::{self, World};
@@ -124,6 +126,8 @@ struct Daemon {
     /// Runs that were cut off, until the Engine tells what became of their containers.
     orphans: Orphans,
     tasks: JoinSet<Event>,
+    /// Ends of runs on their way to the outbox.
+    telling: JoinSet<()>,
     /// Events that were taken together with another.
     backlog: VecDeque<Event>,
     watch: Watch,
@@ -134,6 +138,10 @@ struct Daemon {
     clocks: clock::Watch,
     /// Why slots that passed unseen are missed.
     missed_because: Reason,
+    /// Who tells others of runs.
+    notifier: Option<Notifier>,
+    /// When old output was looked for.
+    swept: Option<Instant>,
     /// True once jobs that need a look at startup had theirs.
     looked_at_startup: bool,
     /// Jobs with ends since history was pruned.
@@ -219,6 +227,7 @@ impl Daemon {
             owed: Vec::new(),
             orphans: Orphans::default(),
             tasks: JoinSet::new(),
+            telling: JoinSet::new(),
             backlog: VecDeque::new(),
             watch: Watch::default(),
             container_news: None,
@@ -226,6 +235,8 @@ impl Daemon {
             engine_ready: false,
             clocks: clock::Watch::default(),
             missed_because: Reason::NotServing,
+            notifier: None,
+            swept: None,
             looked_at_startup: false,
             unpruned: BTreeSet::new(),
             ends_since_prune: 0,
@@ -235,6 +246,14 @@ impl Daemon {
 
     async fn begin(&mut self) -> Result<()> {
         let now = (self.world.now)();
+        let state_dir = self.configuration.settings.state_dir.clone();
+        let notifier = Notifier::open(&state_dir, self.world.now).await;
+        self.notifier = Some(notifier.clone());
+        self.tasks.spawn(async move {
+            // Ends with the set of tasks; what is not told by then stays in the outbox.
+            notifier.deliver(&CancellationToken::new()).await;
+            Event::Mumbled
+        });
         self.pauses = self.store.pauses().await?;
         self.take_back_open_runs(now).await?;
         self.prune_all(now).await?;
@@ -362,6 +381,7 @@ impl Daemon {
     /// Does what the clock says: slots, deadlines, starts that were held back, and what is owed.
     async fn look_at_the_time(&mut self) {
         self.look_at_files();
+        self.sweep();
         self.pay_what_is_owed().await;
         self.enter_due().await;
         self.give_up_overdue().await;
@@ -440,6 +460,7 @@ impl Daemon {
         let left = self.running.iter().filter(|(_, running)| !running.outlives_us);
         let left: Vec<_> = left.map(|(run, _)| (*run, ending.clone())).collect();
         self.finish(left).await;
+        self.have_told().await;
         info!("stopped");
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! One run without a daemon, for commands on a host where none serves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
@@ -10,12 +11,17 @@ use tracing::{Instrument, info, info_span};
 use super::attempt::Attempt;
 use super::restart::lose_what_is_cut_off;
 use super::runs::tell_end;
+use super::upkeep::TAIL_BYTES;
 use crate::execute::related;
 use crate::job::{Configuration, Job, Work};
 use crate::logs;
+use crate::notify::{Ended, Notifier};
 use crate::reconcile::{self, World};
 use crate::run::{Ending, RunId, Trigger};
 use crate::store::{NewRun, Store};
+
+/// Longest wait for those who are told of the run.
+const TIME_TO_TELL: Duration = Duration::from_secs(5);
 
 /// Runs one job to its end where no daemon runs; the caller holds the right to change things.
 ///
@@ -53,6 +59,7 @@ pub async fn run_once(
     }
     span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
     let jobs = related(job, &configuration.jobs);
+    let notifier = Notifier::open(&configuration.settings.state_dir, world.now).await;
     let attempt = Attempt {
         world: world.clone(),
         store: store.clone(),
@@ -62,6 +69,8 @@ pub async fn run_once(
         trigger: Trigger::Manual,
         cancel,
         needs_recovery: Arc::default(),
+        started,
+        notifier: Some(notifier.clone()),
         adopted: None,
         jobs,
         allow_commands: configuration.settings.allow_commands,
@@ -72,6 +81,14 @@ pub async fn run_once(
     span.in_scope(|| tell_end(&ending, begun));
     if is_deploy {
         logs::marker_end(&job.name, started, ended);
+    }
+    if Notifier::concerns(job) {
+        let (directory, name) = (configuration.settings.log.dir.clone(), job.name.clone());
+        let tail = move || logs::run_tail(&directory, &name, run, TAIL_BYTES);
+        let tail = tokio::task::spawn_blocking(tail).await.ok().and_then(std::io::Result::ok);
+        let tail = tail.unwrap_or_default();
+        notifier.ended(&Ended { job, run, started, ended, ending: &ending, tail: &tail }).await;
+        notifier.flush(TIME_TO_TELL).await;
     }
     Ok((run, ending))
 }

@@ -25,7 +25,7 @@ impl Daemon {
     pub(super) async fn take_back_open_runs(&mut self, now: DateTime<Utc>) -> Result<()> {
         let mut changes = Vec::new();
         let mut again = Vec::new();
-        let mut followers = Vec::new();
+        let (mut followers, mut cut_off) = (Vec::new(), Vec::new());
         for run in self.store.open_runs().await? {
             let Some(job) = self.job(&run.job) else {
                 let ending = job_gone(&run);
@@ -45,10 +45,14 @@ impl Daemon {
                     let ending = lost();
                     followers.extend(self.followers(&run.job, run.id, &ending));
                     changes.push(Change::Ended(run.id, ending));
+                    cut_off.push(run);
                 }
             }
         }
         self.store.record(now, changes).await?;
+        for run in cut_off {
+            self.tell_others(&run.job, run.id, run.started, &lost());
+        }
         self.wait_again(again);
         self.enter(followers).await;
         Ok(())
@@ -71,6 +75,7 @@ impl Daemon {
                 warn!("run {} of {} was cut off when roadstead died", run.id, run.job);
                 let ending = lost();
                 followers.extend(self.followers(&run.job, run.id, &ending));
+                self.tell_others(&run.job, run.id, run.started, &ending);
                 changes.push(Change::Ended(run.id, ending));
             }
         }

@@ -18,9 +18,6 @@ use crate::queue::{Refusal, Request};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::store::{Change, NewRun};
 
-/// History is pruned once in so many ends.
-const PRUNE_EVERY: usize = 256;
-
 /// A run that somebody or something wants.
 pub(super) struct Wish {
     /// Name of the job.
@@ -237,6 +234,8 @@ impl Daemon {
         let task = attempt(Attempt {
             jobs,
             allow_commands: self.configuration.settings.allow_commands,
+            started,
+            notifier: self.notifier.clone(),
             world: self.world.clone(),
             store: self.store.clone(),
             log: self.configuration.settings.log.clone(),
@@ -263,7 +262,7 @@ impl Daemon {
     pub(super) async fn finish(&mut self, ended: Vec<(RunId, Ending)>) {
         let now = (self.world.now)();
         let mut changes = Vec::new();
-        let (mut wishes, mut replies) = (Vec::new(), Vec::new());
+        let (mut wishes, mut replies, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for (run, ending) in ended {
             let Some(mut running) = self.running.remove(&run) else { continue };
             let ending = honest(ending, running.cause);
@@ -277,6 +276,7 @@ impl Daemon {
                 self.needs_recovery.store(true, Ordering::Relaxed);
             }
             changes.push(Change::Ended(run, ending.clone()));
+            told.push((running.job.clone(), run, running.started, ending.clone()));
             self.unpruned.insert(running.job);
             self.ends_since_prune += 1;
             for asker in running.askers.drain(..) {
@@ -284,14 +284,15 @@ impl Daemon {
             }
         }
         self.end_and_enter(changes, wishes).await;
-        // History knows before the one who asked does.
+        // History knows before anybody else does.
+        for (job, run, started, ending) in told {
+            self.tell_others(&job, run, started, &ending);
+        }
         for (mut asker, reply) in replies {
             asker.reply(&reply).await;
         }
         // A poll a second for a year must not fill the disk.
-        if self.ends_since_prune >= PRUNE_EVERY {
-            self.prune(now).await;
-        }
+        self.prune(now).await;
         // Where it is being reached already, what is needed is looked at once more afterwards.
         if self.engine_ready && self.needs_recovery.swap(false, Ordering::Relaxed) {
             self.reach_engine();
@@ -329,29 +330,6 @@ impl Daemon {
         if self.unwritten.is_empty() && !self.owed.is_empty() {
             let owed = std::mem::take(&mut self.owed);
             self.enter(owed).await;
-        }
-    }
-
-    /// Deletes history beyond what each job keeps.
-    pub(super) async fn prune_all(&mut self, now: DateTime<Utc>) -> anyhow::Result<()> {
-        // Of jobs that are gone, too.
-        self.store.prune_runs(crate::job::Keep::default().runs).await?;
-        let jobs = &self.configuration.jobs;
-        let own = jobs.iter().filter(|job| job.keep != crate::job::Keep::default());
-        let own = own.map(|job| (job.name.clone(), job.keep.clone())).collect();
-        self.store.prune_jobs(now, own).await
-    }
-
-    async fn prune(&mut self, now: DateTime<Utc>) {
-        self.ends_since_prune = 0;
-        let names = std::mem::take(&mut self.unpruned);
-        let jobs = names.into_iter().filter_map(|name| {
-            let keep = self.job(&name)?.keep.clone();
-            Some((name, keep))
-        });
-        let jobs = jobs.collect();
-        if let Err(error) = self.store.prune_jobs(now, jobs).await {
-            warn!("old runs could not be pruned: {error:#}");
         }
     }
 }

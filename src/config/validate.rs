@@ -9,7 +9,7 @@ use super::layers::Found;
 use super::values::{self, Refusal};
 use super::variables::find;
 use crate::problem::Problem;
-use crate::settings::{GitSettings, HealthGate, LogSettings, Settings};
+use crate::settings::{GitSettings, HealthGate, LogSettings, RunLimits, Settings};
 
 /// The variables as text. `envy` fills it by name from what was found, never from the process: it
 /// stops at the first value it cannot read and prints it, so all reading is left to [`values`].
@@ -35,6 +35,10 @@ struct Raw {
     autodeploy_health_within: Option<String>,
     autodeploy_health_stable_for: Option<String>,
     autodeploy_shutdown_grace: Option<String>,
+    autodeploy_max_runs: Option<String>,
+    autodeploy_max_runs_of_kind: Option<String>,
+    autodeploy_start_rate: Option<String>,
+    autodeploy_allow_commands: Option<String>,
     autodeploy_compose_hash: Option<String>,
     autodeploy_listen: Option<String>,
     autodeploy_tokens_file: Option<String>,
@@ -108,6 +112,19 @@ pub(super) fn settings(
         raw.autodeploy_shutdown_grace,
         values::duration,
     );
+    let runs = reader.or_default("AUTODEPLOY_MAX_RUNS", raw.autodeploy_max_runs, values::count);
+    let runs_of_kind = reader.given(
+        "AUTODEPLOY_MAX_RUNS_OF_KIND",
+        raw.autodeploy_max_runs_of_kind,
+        values::counts_of_kinds,
+    );
+    let start_rate =
+        reader.or_default("AUTODEPLOY_START_RATE", raw.autodeploy_start_rate, values::rate);
+    let allow_commands = reader.or_default(
+        "AUTODEPLOY_ALLOW_COMMANDS",
+        raw.autodeploy_allow_commands,
+        values::boolean,
+    );
     let compose_hash = reader.or_default(
         "AUTODEPLOY_COMPOSE_HASH",
         raw.autodeploy_compose_hash,
@@ -177,6 +194,12 @@ pub(super) fn settings(
         listen,
         tokens_file,
         shutdown_grace: shutdown_grace?,
+        limits: RunLimits {
+            runs: runs?,
+            runs_of_kind: runs_of_kind.ok()?.unwrap_or_default(),
+            start_rate: start_rate?,
+        },
+        allow_commands: allow_commands?,
         variables,
     })
 }

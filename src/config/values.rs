@@ -1,5 +1,6 @@
 //! From the text of one value to its type; each error says what was expected.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::compose::hash::Dialect;
+use crate::job::Work;
 use crate::problem::nearest;
 use crate::settings::{LogFormat, ManagedRepository};
 
@@ -90,6 +92,31 @@ pub(super) fn count(text: &str) -> Result<usize, Refusal> {
         Ok(count @ 1..=1000) => Ok(count),
         _ => refuse("a whole number from 1 to 1000"),
     }
+}
+
+/// Reads starts a second; 0 is no limit.
+pub(super) fn rate(text: &str) -> Result<u32, Refusal> {
+    match text.parse() {
+        Ok(rate @ 0..=10_000) => Ok(rate),
+        _ => refuse("a whole number from 0 to 10000; 0 is no limit"),
+    }
+}
+
+/// Reads `deploy=4 run=8`: kinds of work and their numbers.
+pub(super) fn counts_of_kinds(text: &str) -> Result<BTreeMap<String, usize>, Refusal> {
+    const EXPECTED: &str = "kinds of work with their numbers, such as `deploy=4 run=8`";
+    let mut counts = BTreeMap::new();
+    for word in text.split([' ', ',', '\n', '\t']).filter(|word| !word.is_empty()) {
+        let Some((kind, number)) = word.split_once('=') else { return refuse(EXPECTED) };
+        if !Work::KINDS.contains(&kind) {
+            return match nearest(kind, Work::KINDS.iter().copied()) {
+                Some(near) => refuse_with(EXPECTED, format!("did you mean `{near}`?")),
+                None => refuse_with(EXPECTED, format!("kinds are {}", Work::KINDS.join(", "))),
+            };
+        }
+        counts.insert(kind.to_owned(), count(number)?);
+    }
+    Ok(counts)
 }
 
 /// Reads `true`, `yes`, `on`, `1` and their contraries, in any case.

@@ -29,6 +29,8 @@ mod deploy_builds;
 mod git_world;
 mod image;
 mod interop;
+mod job_kinds;
+mod job_kinds_calls;
 mod jobs;
 mod registry;
 mod rig;

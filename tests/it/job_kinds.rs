@@ -79,7 +79,16 @@ fn a_run_has_the_options_of_a_service_and_is_written_down() {
          tmpfs: /scratch\n  labels: {{mine: '1'}}\n  mem_limit: 64m\n"
     ));
     // The volume belongs to root, and the job runs as somebody else.
-    engine.docker(&["run", "--rm", "--volume", &format!("{volume}:/mine"), "rs-test/app:1", "chmod", "777", "/mine"]);
+    engine.docker(&[
+        "run",
+        "--rm",
+        "--volume",
+        &format!("{volume}:/mine"),
+        "rs-test/app:1",
+        "chmod",
+        "777",
+        "/mine",
+    ]);
     roadstead.run(&["run", &name]).ok();
     let log = roadstead.log(&name);
     for part in ["1234", "here", "from-elsewhere", "new", "77", "4321", "/www"] {
@@ -153,7 +162,11 @@ fn what_cannot_run_says_why() {
     let taken = unique("taken");
     let other = Container::run(&taken, &[], &["sleep", "1000"]);
     for (work, reason, words) in [
-        ("run: {image: 'rs-test/app:1', command: [no-such-program]}", "not_started", "no-such-program"),
+        (
+            "run: {image: 'rs-test/app:1', command: [no-such-program]}",
+            "not_started",
+            "no-such-program",
+        ),
         (
             &format!("run: {{image: 'rs-test/app:1', container_name: {taken}, command: ['true']}}"),
             "name_taken",
@@ -164,7 +177,11 @@ fn what_cannot_run_says_why() {
             "not_started",
             "no-such-network",
         ),
-        ("run: {image: 'rs-test/app:1', redirect: {stdout: /proc/no/file}}", "prepare_failed", "/proc/no/file"),
+        (
+            "run: {image: 'rs-test/app:1', redirect: {stdout: /proc/no/file}}",
+            "prepare_failed",
+            "/proc/no/file",
+        ),
         ("run: {container: no-such-one}", "no_such_container", "create it first"),
         ("exec: {container: no-such-one, command: ls}", "no_such_container", "no-such-one"),
         (
@@ -172,13 +189,13 @@ fn what_cannot_run_says_why() {
             "no_such_container",
             "service `web` of project `nobody`",
         ),
-        (
-            &format!("exec: {{container: {taken}, command: no-such-program}}"),
-            "",
-            "in container",
-        ),
+        (&format!("exec: {{container: {taken}, command: no-such-program}}"), "", "in container"),
         ("container: {action: stop, targets: [no-such-one]}", "no_such_container", "no-such-one"),
-        ("compose_run: {project: /no/such/directory, service: web}", "compose_invalid", "/no/such/directory"),
+        (
+            "compose_run: {project: /no/such/directory, service: web}",
+            "compose_invalid",
+            "/no/such/directory",
+        ),
         ("compose_run: {project: /, service: web}", "compose_invalid", ""),
         ("command: ['true']", "commands_disabled", "AUTODEPLOY_ALLOW_COMMANDS=true"),
     ] {
@@ -196,7 +213,8 @@ fn what_cannot_run_says_why() {
 fn an_existing_container_is_started_once_more_and_stays() {
     let container = Container::run(&unique("again"), &[], &["sh", "-c", "echo once; exit 4"]);
     wait_for("its end", PATIENCE, || container.state() == "exited");
-    let (roadstead, name) = installed(&format!("name: NAME\nrun: {{container: {}}}\n", container.0));
+    let (roadstead, name) =
+        installed(&format!("name: NAME\nrun: {{container: {}}}\n", container.0));
     for _ in 0..2 {
         roadstead.run(&["run", &name]).fails_with(4);
     }
@@ -255,7 +273,8 @@ fn output_goes_to_files_besides_and_what_follows_runs_after_success_only() {
 
 #[test]
 fn overlap_is_read_from_live_containers_and_follows_the_policy() {
-    for (policy, outcome) in [("skip", "skipped"), ("replace", "succeeded"), ("allow", "succeeded")] {
+    for (policy, outcome) in [("skip", "skipped"), ("replace", "succeeded"), ("allow", "succeeded")]
+    {
         let (roadstead, name) = installed(&format!(
             "name: NAME\noverlap: {policy}\nrun: {{image: 'rs-test/app:1', command: [echo, here]}}\n"
         ));
@@ -340,7 +359,10 @@ fn an_exec_over_its_time_is_ended_with_all_that_it_started() {
         for number in 100_001..=100_005 {
             assert!(!processes.contains(&format!("sleep {number}")), "{said}\n{processes}");
         }
-        assert!(processes.contains("sleep 100123") && processes.contains("sleep 100777"), "{processes}");
+        assert!(
+            processes.contains("sleep 100123") && processes.contains("sleep 100777"),
+            "{processes}"
+        );
         assert!(roadstead.log(&name).contains("started"));
     }
 }
@@ -366,9 +388,11 @@ fn an_exec_in_a_container_without_a_shell_says_that_it_may_still_run() {
 
 #[test]
 fn containers_are_moved_in_order_and_what_is_so_already_is_fine() {
-    let container = Container::run(&unique("moved"), &["--stop-signal", "SIGTERM"], &[
-        "sh", "-c", "trap 'echo got-usr1' USR1; trap 'exit 0' TERM; while :; do sleep 0.1; done",
-    ]);
+    let container = Container::run(
+        &unique("moved"),
+        &["--stop-signal", "SIGTERM"],
+        &["sh", "-c", "trap 'echo got-usr1' USR1; trap 'exit 0' TERM; while :; do sleep 0.1; done"],
+    );
     let other = Container::run(&unique("moved"), &["--stop-signal", "SIGKILL"], &["sleep", "1000"]);
     for (action, expected, words) in [
         ("action: stop", "exited", "exited with 0"),
@@ -462,9 +486,8 @@ fn a_service_of_a_managed_project_runs_once_beside_its_own_container() {
 
 #[test]
 fn a_cancelled_run_ends_its_container() {
-    let (roadstead, name) = installed(
-        "name: NAME\nrun: {image: 'rs-test/app:1', command: [sleep, '100000']}\n",
-    );
+    let (roadstead, name) =
+        installed("name: NAME\nrun: {image: 'rs-test/app:1', command: [sleep, '100000']}\n");
     let daemon = roadstead.serve();
     wait_for("the daemon", PATIENCE, || roadstead.run(&["health"]).code == Some(0));
     let mut asked = roadstead.command(&["run", &name]);

@@ -30,6 +30,7 @@ mod git_world;
 mod image;
 mod interop;
 mod job_kinds;
+mod job_kinds_adopt;
 mod job_kinds_calls;
 mod jobs;
 mod registry;

@@ -25,7 +25,7 @@ pub(crate) fn serve(roadstead: &Roadstead) -> Daemon {
     let daemon = roadstead.serve();
     // Without an engine it is alive, if not healthy.
     wait_for("the daemon", PATIENCE, || {
-        roadstead.run(&["resume", "--all"]).stdout.contains("nothing was paused")
+        roadstead.run(&["health"]).stdout.contains("does not answer")
     });
     daemon
 }
@@ -137,10 +137,9 @@ fn a_slot_that_cannot_start_in_time_is_missed() {
         long = LONG.trim()
     ));
     roadstead.run(&["pause", "late"]).ok();
-    let _daemon = roadstead.serve();
-    wait_for("the holder", PATIENCE, || {
-        roadstead.run(&["run", "holder", "--no-wait"]).code == Some(0)
-    });
+    let _daemon = serve(&roadstead);
+    roadstead.run(&["run", "holder", "--no-wait"]).ok();
+    wait_for_ends(&roadstead, "holder", &["running"]);
     roadstead.run(&["resume", "late"]).ok();
     wait_for("a missed slot", PATIENCE, || {
         ends(&roadstead, "late")
@@ -308,8 +307,8 @@ fn one_run_follows_from_another_unless_it_is_paused() {
          - {name: paused, after: good, command: ['true']}\n",
     );
     roadstead.run(&["pause", "paused"]).ok();
-    let _daemon = roadstead.serve();
-    wait_for("the run", PATIENCE, || roadstead.run(&["run", "good"]).code == Some(0));
+    let _daemon = serve(&roadstead);
+    roadstead.run(&["run", "good"]).ok();
     roadstead.run(&["run", "bad"]).fails_with(1);
     let ran = "succeeded exited_zero";
     wait_for_ends(&roadstead, "after-good", &[ran]);

@@ -96,6 +96,7 @@ impl Daemon {
             self.jobs = Jobs::of(&self.configuration);
             self.replan(&before.jobs);
             self.listen_to_containers();
+            self.look_at_files();
         }
         format!(
             "{} jobs, {}{}",

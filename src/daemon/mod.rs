@@ -263,6 +263,8 @@ impl Daemon {
         info!("roadstead {} serves {jobs}", env!("CARGO_PKG_VERSION"));
         self.tell_jobs();
         self.listen_to_containers();
+        // What files look like now is what later looks are compared with.
+        self.look_at_files();
         self.start_what_may().await;
         self.reach_engine();
         Ok(())

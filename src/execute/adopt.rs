@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::run::{remove, start_and_follow};
 use super::sink::Tee;
-use super::{Context, Execution, and_then, engine_ending, failed, follow, within_time};
+use super::{Context, Execution, and_then, engine_ending, failed, follow, prepared, within_time};
 use crate::job::{RunContainer, Work};
 use crate::logs::Output;
 use crate::plan::observed::State;
@@ -20,7 +20,8 @@ const LEAST_TIME: Duration = Duration::from_secs(1);
 /// Takes over a run whose container was left behind: its output from the container's start on, its
 /// exit code, its removal, and what is to follow it. Never fails: how it ended is the answer.
 pub async fn adopt(world: &World, execution: &Execution<'_>, container: &str) -> Ending {
-    let output = Output::open(execution.log, &execution.job.name, execution.run);
+    let output = Output::open_again(execution.log, &execution.job.name, execution.run);
+    let output = prepared(output, world, execution.job);
     let limit = time_left(world, execution).await;
     within_time(world, execution, (output, limit), Some(container)).await
 }

@@ -22,6 +22,7 @@ mod target;
 pub use self::adopt::adopt;
 pub use self::group::related;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -36,7 +37,7 @@ use self::sink::Sink;
 use crate::apply::Journal;
 use crate::docker::is_unreachable;
 use crate::job::{Job, Work};
-use crate::logs::Output;
+use crate::logs::{Output, secrets_of};
 use crate::reconcile::{self, DeployRun, World};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::settings::LogSettings;
@@ -89,8 +90,35 @@ struct Context<'a> {
 
 /// Runs a job. Never fails: how it ended is the answer.
 pub async fn execute(world: &World, execution: &Execution<'_>) -> Ending {
-    let output = Output::open(execution.log, &execution.job.name, execution.run);
+    let output = prepared(
+        Output::open(execution.log, &execution.job.name, execution.run),
+        world,
+        execution.job,
+    );
     within_time(world, execution, (output, execution.job.timeout), None).await
+}
+
+/// The output without what is secret, and within its bound.
+fn prepared(output: Output, world: &World, job: &Job) -> Output {
+    let mut variables = BTreeMap::clone(&world.variables);
+    let own: Vec<(&String, Option<&String>)> = match &job.work {
+        Work::Run(run) => {
+            run.service.environment.iter().map(|(name, it)| (name, it.as_ref())).collect()
+        }
+        Work::Exec(exec) => exec.environment.iter().map(|(name, it)| (name, Some(it))).collect(),
+        Work::Command(it) => it.environment.iter().map(|(name, it)| (name, Some(it))).collect(),
+        Work::ComposeRun(it) => it.environment.iter().map(|(name, it)| (name, Some(it))).collect(),
+        Work::Deploy(_)
+        | Work::Container(_)
+        | Work::Http(_)
+        | Work::OgcProcess(_)
+        | Work::Group(_) => Vec::new(),
+    };
+    let mut secrets = secrets_of(&variables).to_vec();
+    let own = own.into_iter().filter_map(|(name, value)| Some((name.clone(), value?.clone())));
+    variables = own.collect();
+    secrets.extend(secrets_of(&variables).iter().cloned());
+    output.masking(secrets.into()).limited_to(job.keep.run_bytes)
 }
 
 /// Carries out or takes over the work of a run, with a limit on its time.

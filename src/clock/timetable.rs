@@ -152,7 +152,12 @@ impl Timetable {
         last_slot: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let latest = |until: DateTime<Utc>| self.latest(last_slot, until, 1).pop();
+        let latest = |until: DateTime<Utc>| {
+            let passed = |after| self.next_after(after).filter(|slot| *slot <= until);
+            let first = passed(last_slot)?;
+            // Nearly always there is just one.
+            if passed(first).is_none() { Some(first) } else { self.latest(first, until, 1).pop() }
+        };
         let jitter = self.window.as_ref().map_or(Duration::ZERO, |window| window.jitter);
         let on_schedule = now - self.spread();
         if jitter.is_zero() {

@@ -4,8 +4,11 @@
 
 mod agenda;
 mod count;
+pub mod shifts;
+pub mod simulation;
 mod timetable;
 mod watch;
+pub mod words;
 
 use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;

@@ -116,7 +116,11 @@ impl Timetable {
     }
 
     /// The part of the time after `after` and not after `until` that lies in the window.
-    fn within(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+    pub(super) fn within(
+        &self,
+        after: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> (DateTime<Utc>, DateTime<Utc>) {
         let Some(window) = &self.window else { return (after, until) };
         // The start is a possible slot, the end is none.
         let starts = window.starts.map_or(after, |starts| starts - NANOSECOND);
@@ -136,7 +140,7 @@ impl Timetable {
     }
 
     /// By how much all runs of the job start later.
-    fn spread(&self) -> TimeDelta {
+    pub(super) fn spread(&self) -> TimeDelta {
         match &self.window {
             Some(window) if !window.spread.is_zero() => {
                 part_of(window.spread, stable_hash(&["spread", &self.key]))

@@ -53,7 +53,7 @@ impl Shift {
         let (date, shown) = (first.format("%Y-%m-%d"), shown.format("%H:%M"));
         let times = match count {
             1 => format!("{}", first.format("%H:%M")),
-            _ => format!("{} and {} more times", first.format("%H:%M"), count - 1),
+            _ => format!("{} and {} more", first.format("%H:%M"), count - 1),
         };
         let many = *count > 1;
         match self.effect {
@@ -132,7 +132,7 @@ mod tests {
                 "0,30 2 * * *",
                 new_york,
                 vec![
-                    "on 2026-03-08 02:00 and 1 more times do not exist (clocks go forward): run \
+                    "on 2026-03-08 02:00 and 1 more do not exist (clocks go forward): run \
                      together at 03:00",
                 ],
             ),
@@ -140,8 +140,8 @@ mod tests {
                 "*/30 * * * *",
                 new_york,
                 vec![
-                    "on 2026-03-08 02:00 and 1 more times do not exist (clocks go forward): no run",
-                    "on 2026-11-01 01:00 and 1 more times come twice (clocks go back): run both times",
+                    "on 2026-03-08 02:00 and 1 more do not exist (clocks go forward): no run",
+                    "on 2026-11-01 01:00 and 1 more come twice (clocks go back): run both times",
                 ],
             ),
             (

@@ -269,7 +269,9 @@ pub fn parse_timezone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| {
         match problem::nearest(text, TZ_VARIANTS.iter().map(|zone| zone.name())) {
             Some(near) => format!("`{text}` is no time zone: did you mean `{near}`?"),
-            None => format!("`{text}` is no time zone: write an IANA name, e.g. `America/Toronto`"),
+            None => {
+                format!("`{text}` is no time zone: write an IANA name such as `America/Toronto`")
+            }
         }
     })
 }

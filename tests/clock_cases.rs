@@ -12,7 +12,7 @@ use croner::parser::CronParser;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop};
 use proptest::strategy::Just;
 use proptest::{prop_assert_eq, prop_oneof, proptest};
-use roadstead::clock::{self, Agenda, Owed, Timetable, count};
+use roadstead::clock::{self, Agenda, Due, Owed, Timetable, count};
 use roadstead::job::schedule::{Dialect, Schedule, parse_timezone};
 use roadstead::job::{CatchUp, Window};
 
@@ -707,7 +707,7 @@ fn case_50_ten_thousand_jobs_on_one_slot() {
         let now = start + TimeDelta::hours(hour);
         assert!(agenda.due(now - TimeDelta::milliseconds(1)).is_empty());
         let due = agenda.due(now);
-        let names: BTreeSet<&str> = due.iter().map(|due| due.job()).collect();
+        let names: BTreeSet<&str> = due.iter().map(Due::job).collect();
         assert_eq!((due.len(), names.len()), (10_000, 10_000));
         assert!(due.iter().all(|due| due.first == now && due.latest == now));
         assert!(agenda.due(now).is_empty());
@@ -831,12 +831,12 @@ fn part(lowest: u32, highest: u32) -> impl Strategy<Value = Part> {
         Part { text: list.join(","), set }
     });
     let range = (value.clone(), value, 1..5_u32).prop_map(|(one, other, step)| {
-        let (first, last) = (one.min(other), one.max(other));
+        let (first, end) = (one.min(other), one.max(other));
         let text = match step {
-            1 => format!("{first}-{last}"),
-            _ => format!("{first}-{last}/{step}"),
+            1 => format!("{first}-{end}"),
+            _ => format!("{first}-{end}/{step}"),
         };
-        Part { text, set: (first..=last).step_by(step as usize).collect() }
+        Part { text, set: (first..=end).step_by(step as usize).collect() }
     });
     prop_oneof![2 => star, 2 => step, 4 => one, 2 => list, 1 => range]
 }

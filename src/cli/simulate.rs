@@ -129,10 +129,8 @@ impl Told<'_> {
             clashes.iter().map(|clash| (clash.at, clash)).collect();
         let mut lines = Vec::new();
         for start in starts {
-            let what = match start.caught_up {
-                true => Cell::toned("late run", Tone::Warning),
-                false => "run".into(),
-            };
+            let what =
+                if start.caught_up { Cell::toned("late run", Tone::Warning) } else { "run".into() };
             let local = Page { timezone: self.zone(&start.job), ..*page };
             let mut note = String::new();
             if start.slot != start.at {
@@ -161,7 +159,7 @@ impl Told<'_> {
             let what = Cell::toned("missed", Tone::Bad);
             lines.push(Line { at: up, job: job.clone(), what, note });
         }
-        lines.sort_by(|one, other| one.at.cmp(&other.at));
+        lines.sort_by_key(|line| line.at);
         lines
     }
 

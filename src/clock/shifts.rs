@@ -63,9 +63,10 @@ impl Shift {
                 } else {
                     ("does not exist", "runs")
                 };
-                let when = match first.date() == self.shown.date() {
-                    true => format!("at {shown}"),
-                    false => format!("on {} at {shown}", self.shown.format("%Y-%m-%d")),
+                let when = if first.date() == self.shown.date() {
+                    format!("at {shown}")
+                } else {
+                    format!("on {} at {shown}", self.shown.format("%Y-%m-%d"))
                 };
                 format!("on {date} {times} {do_not} (clocks go forward): {run} {when}")
             }

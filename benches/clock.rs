@@ -12,7 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use roadstead::clock::Agenda;
+use roadstead::clock::{Agenda, Timetable};
+use roadstead::job::Window;
 use roadstead::job::schedule::Schedule;
 use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler};
@@ -84,7 +85,9 @@ async fn measure_ours(jobs: usize) -> Result<Measured> {
     let mut agenda = Agenda::default();
     let mut running = JoinSet::new();
     for job in 0..jobs {
-        agenda.insert(&job.to_string(), schedule.clone(), Tz::UTC, Utc::now());
+        let timetable =
+            Timetable::new(&job.to_string(), schedule.clone(), Tz::UTC, &Window::default());
+        agenda.insert(timetable, Utc::now());
     }
     let first = first_tick();
     let end = end_of(first);
@@ -92,7 +95,7 @@ async fn measure_ours(jobs: usize) -> Result<Measured> {
         tokio::time::sleep(until(next).min(LONGEST_SLEEP)).await;
         for due in agenda.due(Utc::now()) {
             let firings = Arc::clone(&firings);
-            let job = due.job.parse().context("read the number of a job")?;
+            let job = due.job().parse().context("read the number of a job")?;
             running.spawn(async move { note(&firings, job) });
         }
         while running.try_join_next().is_some() {}

@@ -3,11 +3,17 @@
 //! Never reads a clock: the time is a parameter.
 
 mod agenda;
+mod count;
+mod timetable;
+mod watch;
 
 use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
 pub use self::agenda::{Agenda, Due};
+pub use self::count::count;
+pub use self::timetable::{ON_TIME, Owed, Timetable};
+pub use self::watch::{Jump, Watch};
 use crate::job::schedule::{Expression, Schedule};
 
 /// The first slot of `schedule` strictly after `after`.
@@ -31,6 +37,7 @@ pub fn next_after(
             let slots = after.timestamp().div_euclid(every).checked_add(1)?;
             DateTime::from_timestamp(slots.checked_mul(every)?, 0)
         }
+        Schedule::At(slot) => Some(*slot).filter(|slot| *slot > after),
         Schedule::Startup | Schedule::Manual => None,
     }
 }
@@ -155,6 +162,12 @@ fn first_instant(timezone: Tz, wall: NaiveDateTime) -> DateTime<Utc> {
         if instant(middle).is_some() { valid = middle } else { skipped = middle }
     }
     instant(valid).unwrap_or_else(|| wall.and_utc())
+}
+
+/// The offset of a zone at an instant.
+fn offset_at(timezone: Tz, instant: DateTime<Utc>) -> TimeDelta {
+    let offset = timezone.offset_from_utc_datetime(&instant.naive_utc()).fix();
+    TimeDelta::seconds(i64::from(offset.local_minus_utc()))
 }
 
 /// The instant in `(from, until]` from which the zone has the offset it has at `until`.

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`image`] [`compose`] [`job`] | no I/O, no clock, no async |
 //! | 1 decisions | [`clock`] [`queue`] [`plan`] | pure functions over values |
-//! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`notify`] [`control`] | one outside system each, no policy |
+//! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`notify`] [`control`] [`http`] | one outside system each, no policy |
 //! | 3 orchestration | [`apply`] [`reconcile`] [`execute`] [`daemon`] | the flow of a run |
 //! | 4 faces | [`config`] [`cli`] | thin |
 
@@ -22,6 +22,7 @@ pub mod daemon;
 pub mod docker;
 pub mod execute;
 pub mod git;
+pub mod http;
 pub mod image;
 pub mod job;
 pub mod logs;

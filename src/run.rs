@@ -173,6 +173,28 @@ pub enum Reason {
     Shutdown,
     /// Roadstead died while the run was going on.
     Crashed,
+    /// A container that the job names is not there, or does not run.
+    NoSuchContainer,
+    /// The run's container was removed by somebody else.
+    ContainerGone,
+    /// Another container has the name that this run's is to have.
+    NameTaken,
+    /// The program could not be started.
+    NotStarted,
+    /// `AUTODEPLOY_ALLOW_COMMANDS` does not let jobs run programs in our own container.
+    CommandsDisabled,
+    /// A server could not be reached, or did not answer.
+    HttpFailed,
+    /// A server answered something else than the job expects.
+    ExpectationFailed,
+    /// A remote process failed.
+    RemoteFailed,
+    /// A remote process was dismissed there.
+    Dismissed,
+    /// A job of a group failed.
+    MemberFailed,
+    /// Did what was asked.
+    Done,
     /// None of the above: a fault of ours or of the machine; the message tells.
     Internal,
 }
@@ -211,6 +233,17 @@ impl Reason {
             Self::Overlap => "overlap",
             Self::Shutdown => "shutdown",
             Self::Crashed => "crashed",
+            Self::NoSuchContainer => "no_such_container",
+            Self::ContainerGone => "container_gone",
+            Self::NameTaken => "name_taken",
+            Self::NotStarted => "not_started",
+            Self::CommandsDisabled => "commands_disabled",
+            Self::HttpFailed => "http_failed",
+            Self::ExpectationFailed => "expectation_failed",
+            Self::RemoteFailed => "remote_failed",
+            Self::Dismissed => "dismissed",
+            Self::MemberFailed => "member_failed",
+            Self::Done => "done",
             Self::Internal => "internal",
         }
     }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub health: HealthGate,
     /// `AUTODEPLOY_SHUTDOWN_GRACE`: how long running work may take to reach a step boundary.
     pub shutdown_grace: Duration,
+    /// `AUTODEPLOY_ALLOW_COMMANDS`: whether jobs may run programs in our own container.
+    pub allow_commands: bool,
     /// Every variable of `env.local` and the environment, for interpolation in job and Compose files.
     pub variables: BTreeMap<String, String>,
 }

@@ -1,81 +1,149 @@
 //! The agenda: which job is due next, for as many jobs as there are.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 
-use super::{missed, next_after};
-use crate::job::schedule::Schedule;
+use super::timetable::{Owed, Timetable};
+use crate::job::CatchUp;
+use crate::job::schedule::Shared;
 
 /// A clock set back by more than this was wrong before; by less, it is waited for. As in Vixie cron.
 const LONGEST_WAIT_AFTER_STEP_BACK: TimeDelta = TimeDelta::hours(3);
 
-/// Counting missed slots stops here: only a schedule of seconds over days gets so far.
-const MOST_COUNTED: usize = 100_000;
-
-/// Which job is due next. Keeps one slot a job, the coming one.
+/// Which job is due next. Keeps one slot a job, the coming one, and wakes when its run is to start.
 ///
 /// # Guarantees
 ///
-/// A slot is reported at most once, and every slot is either reported or counted in [`Due::missed`]. After
-/// a clock was set back by up to three hours nothing is due until it has caught up; after a longer step
-/// back the slots are computed anew, and the store's one run a slot keeps old ones from running twice.
+/// A slot is handed out at most once, and every slot is handed out. After a clock was set back by up to
+/// three hours nothing is due until it has caught up; after a longer step back the slots are computed
+/// anew, and the store's one run a slot keeps old ones from running twice.
 #[derive(Debug, Default)]
 pub struct Agenda {
-    heap: BinaryHeap<Reverse<(DateTime<Utc>, Arc<str>)>>,
-    entries: BTreeMap<Arc<str>, Entry>,
+    /// Some of them are out of date: those whose generation is not that of their entry.
+    heap: BinaryHeap<Reverse<Wake>>,
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    places: HashMap<Arc<str>, u32>,
+    shared: Shared,
+    generation: u32,
     latest_now: Option<DateTime<Utc>>,
+}
+
+/// When to look at an entry. Small: there is one for each of perhaps 100,000 jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Wake {
+    /// Milliseconds since the Unix epoch.
+    at: i64,
+    entry: u32,
+    generation: u32,
 }
 
 #[derive(Debug)]
 struct Entry {
-    schedule: Schedule,
-    timezone: Tz,
+    timetable: Timetable,
+    /// Slots up to here are done with.
+    done: DateTime<Utc>,
     next: Option<DateTime<Utc>>,
+    generation: u32,
 }
 
-/// A job that is due.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A job that is due: one slot of it, or several that passed since the last look.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Due {
+    /// Its timetable.
+    pub timetable: Timetable,
+    /// Slots up to here had been handed out before.
+    pub done: DateTime<Utc>,
+    /// The earliest slot that is due.
+    pub first: DateTime<Utc>,
+    /// The latest slot that is due.
+    pub latest: DateTime<Utc>,
+}
+
+impl Due {
     /// Name of the job.
-    pub job: String,
-    /// The latest of its slots that are due.
-    pub slot: DateTime<Utc>,
-    /// How many earlier slots were passed over, because the clock jumped or the machine slept.
-    pub missed: usize,
+    pub fn job(&self) -> &str {
+        self.timetable.key()
+    }
+
+    /// Decides which of its slots run at `now` and which are recorded as missed: see
+    /// [`Timetable::catch_up`].
+    pub fn catch_up(
+        &self,
+        policy: CatchUp,
+        now: DateTime<Utc>,
+        start_deadline: Option<Duration>,
+    ) -> Owed {
+        self.timetable.catch_up(policy, self.done, now, start_deadline)
+    }
 }
 
 impl Agenda {
     /// Enters a job whose slots up to `after` are done with; replaces an entry of the same name.
-    pub fn insert(&mut self, job: &str, schedule: Schedule, timezone: Tz, after: DateTime<Utc>) {
-        self.remove(job);
-        let name: Arc<str> = Arc::from(job);
-        let next = next_after(&schedule, timezone, after);
-        self.entries.insert(Arc::clone(&name), Entry { schedule, timezone, next });
-        self.heap.extend(next.map(|next| Reverse((next, name))));
+    pub fn insert(&mut self, mut timetable: Timetable, after: DateTime<Utc>) {
+        timetable.share(&mut self.shared);
+        let key = Arc::clone(timetable.key());
+        let entry = Entry { timetable, done: after, next: None, generation: 0 };
+        let place = if let Some(place) = self.places.get(&key) {
+            *place
+        } else {
+            let place = self.free.pop().unwrap_or_else(|| {
+                self.entries.push(None);
+                u32::try_from(self.entries.len() - 1).expect("fewer than four billion jobs")
+            });
+            self.places.insert(key, place);
+            place
+        };
+        self.entries[place as usize] = Some(entry);
+        self.wake(place);
+        self.settle();
+    }
+
+    /// Enters a job anew if its timetable is not what was entered before; else it keeps its place and
+    /// what it is owed. Says whether it was entered.
+    pub fn update(&mut self, timetable: Timetable, after: DateTime<Utc>) -> bool {
+        let changed = self.entry(timetable.key()).is_none_or(|known| known.timetable != timetable);
+        if changed {
+            self.insert(timetable, after);
+        }
+        changed
     }
 
     /// Takes a job out.
     pub fn remove(&mut self, job: &str) {
-        if self.entries.remove(job).is_some() {
-            self.heap.retain(|Reverse((_, name))| **name != *job);
+        if let Some(place) = self.places.remove(job) {
+            self.entries[place as usize] = None;
+            self.free.push(place);
+            self.settle();
         }
+    }
+
+    /// How many jobs are entered.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether no job is entered.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     /// The next slot of a job.
     pub fn next_of(&self, job: &str) -> Option<DateTime<Utc>> {
-        self.entries.get(job)?.next
+        self.entry(job)?.next
     }
 
-    /// When something is due next.
+    /// When something is to start next.
     pub fn next_due(&self) -> Option<DateTime<Utc>> {
-        self.heap.peek().map(|Reverse((slot, _))| *slot)
+        let Reverse(wake) = self.heap.peek()?;
+        DateTime::from_timestamp_millis(wake.at)
     }
 
-    /// Takes what is due at `now`, earliest slot first, then by name.
+    /// Takes what is to start at `now`, earliest slot first, then by name.
     pub fn due(&mut self, now: DateTime<Utc>) -> Vec<Due> {
         let before = self.latest_now.replace(now).unwrap_or(now);
         if before - now > LONGEST_WAIT_AFTER_STEP_BACK {
@@ -84,55 +152,101 @@ impl Agenda {
             self.latest_now = Some(before.max(now));
         }
         let mut due = Vec::new();
-        while let Some(Reverse((slot, _))) = self.heap.peek() {
-            if *slot > now {
-                break;
+        while let Some(wake) = self.pop_until(now.timestamp_millis()) {
+            let Some(entry) = &mut self.entries[wake.entry as usize] else { continue };
+            let Some(first) = entry.next else { continue };
+            let done = entry.done;
+            // Nothing to start is possible only where `now` has a part of a millisecond.
+            if let Some(latest) = entry.timetable.latest_to_start(done, now) {
+                entry.done = latest;
+                due.push(Due { timetable: entry.timetable.clone(), done, first, latest });
             }
-            let Some(Reverse((first, name))) = self.heap.pop() else { break };
-            let Some(entry) = self.entries.get_mut(&name) else { continue };
-            let just_before = first - TimeDelta::seconds(1);
-            let latest = missed(&entry.schedule, entry.timezone, just_before, now).unwrap_or(first);
-            let passed_over = count_between(entry, first, latest);
-            entry.next = next_after(&entry.schedule, entry.timezone, latest);
-            due.push(Due { job: name.to_string(), slot: latest, missed: passed_over });
-            self.heap.extend(entry.next.map(|next| Reverse((next, name))));
+            self.wake(wake.entry);
         }
-        due.sort_by(|one, other| (one.slot, &one.job).cmp(&(other.slot, &other.job)));
+        self.settle();
+        due.sort_by(|one, other| (one.latest, one.job()).cmp(&(other.latest, other.job())));
         due
+    }
+
+    fn entry(&self, job: &str) -> Option<&Entry> {
+        self.entries[*self.places.get(job)? as usize].as_ref()
+    }
+
+    /// Computes the next slot of an entry and wakes for it.
+    fn wake(&mut self, place: u32) {
+        self.generation = self.generation.wrapping_add(1);
+        let Some(entry) = &mut self.entries[place as usize] else { return };
+        entry.generation = self.generation;
+        entry.next = entry.timetable.next_after(entry.done);
+        if let Some(next) = entry.next {
+            let at = entry.timetable.start_time(next).timestamp_millis();
+            self.heap.push(Reverse(Wake { at, entry: place, generation: self.generation }));
+        }
+    }
+
+    fn is_current(&self, wake: Wake) -> bool {
+        let entry = self.entries[wake.entry as usize].as_ref();
+        entry.is_some_and(|entry| entry.generation == wake.generation)
+    }
+
+    fn pop_until(&mut self, now: i64) -> Option<Wake> {
+        loop {
+            let Reverse(wake) = self.heap.peek().copied().filter(|Reverse(wake)| wake.at <= now)?;
+            self.heap.pop();
+            if self.is_current(wake) {
+                return Some(wake);
+            }
+        }
+    }
+
+    /// Drops what is out of date: always at the top, everywhere when it is more than what is not.
+    fn settle(&mut self) {
+        if self.heap.len() > 2 * self.places.len() + 64 {
+            let mut wakes = std::mem::take(&mut self.heap).into_vec();
+            wakes.retain(|Reverse(wake)| self.is_current(*wake));
+            self.heap = wakes.into();
+            self.shared.forget_unused();
+        }
+        while let Some(Reverse(wake)) = self.heap.peek().copied()
+            && !self.is_current(wake)
+        {
+            self.heap.pop();
+        }
     }
 
     fn start_again_from(&mut self, now: DateTime<Utc>) {
         self.heap.clear();
-        for (name, entry) in &mut self.entries {
-            entry.next = next_after(&entry.schedule, entry.timezone, now);
-            self.heap.extend(entry.next.map(|next| Reverse((next, Arc::clone(name)))));
+        for place in 0..self.entries.len() {
+            if let Some(entry) = &mut self.entries[place] {
+                entry.done = now;
+            }
+            self.wake(u32::try_from(place).expect("fewer than four billion jobs"));
         }
     }
 }
 
-/// How many slots lie from `first` until before `latest`.
-fn count_between(entry: &Entry, first: DateTime<Utc>, latest: DateTime<Utc>) -> usize {
-    let later = |slot: &DateTime<Utc>| next_after(&entry.schedule, entry.timezone, *slot);
-    std::iter::successors(Some(first), later)
-        .take_while(|slot| *slot < latest)
-        .take(MOST_COUNTED)
-        .count()
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono_tz::Tz;
+
     use super::*;
+    use crate::job::Window;
+    use crate::job::schedule::Schedule;
 
     fn at(time: &str) -> DateTime<Utc> {
         let text = format!("2026-05-{time}Z");
         DateTime::parse_from_rfc3339(&text).expect("a time").to_utc()
     }
 
+    fn timetable(name: &str, schedule: &str) -> Timetable {
+        let schedule = Schedule::parse(schedule).expect("a schedule");
+        Timetable::new(name, schedule, Tz::UTC, &Window::default())
+    }
+
     fn agenda(jobs: &[(&str, &str)], after: &str) -> Agenda {
         let mut agenda = Agenda::default();
         for (name, schedule) in jobs {
-            let schedule = Schedule::parse(schedule).expect("a schedule");
-            agenda.insert(name, schedule, Tz::UTC, at(after));
+            agenda.insert(timetable(name, schedule), at(after));
         }
         agenda
     }
@@ -143,7 +257,10 @@ mod tests {
             let due: Vec<String> = agenda
                 .due(at(now))
                 .iter()
-                .map(|due| format!("{} {} {}", due.job, due.slot.format("%dT%H:%M:%S"), due.missed))
+                .map(|due| {
+                    let missed = due.timetable.count(due.done, due.latest) - 1;
+                    format!("{} {} {missed}", due.job(), due.latest.format("%dT%H:%M:%S"))
+                })
                 .collect();
             assert_eq!(due, *expected, "at {now}");
             assert_eq!(agenda.next_due(), Some(at(next)), "after {now}");
@@ -203,12 +320,7 @@ mod tests {
     #[test]
     fn replaces_and_removes() {
         let mut agenda = agenda(&[("a", "*/5 * * * *"), ("b", "@hourly")], "01T00:00:00");
-        agenda.insert(
-            "a",
-            Schedule::parse("7 * * * *").expect("valid"),
-            Tz::UTC,
-            at("01T00:00:00"),
-        );
+        agenda.insert(timetable("a", "7 * * * *"), at("01T00:00:00"));
         check(&mut agenda, &[("01T00:06:00", &[], "01T00:07:00")]);
         assert_eq!(agenda.next_of("b"), Some(at("01T01:00:00")));
         agenda.remove("a");

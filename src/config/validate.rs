@@ -35,6 +35,7 @@ struct Raw {
     autodeploy_health_within: Option<String>,
     autodeploy_health_stable_for: Option<String>,
     autodeploy_shutdown_grace: Option<String>,
+    autodeploy_allow_commands: Option<String>,
     autodeploy_compose_hash: Option<String>,
     docker_host: Option<String>,
 }
@@ -104,6 +105,11 @@ pub(super) fn settings(
         raw.autodeploy_shutdown_grace,
         values::duration,
     );
+    let allow_commands = reader.or_default(
+        "AUTODEPLOY_ALLOW_COMMANDS",
+        raw.autodeploy_allow_commands,
+        values::boolean,
+    );
     let compose_hash = reader.or_default(
         "AUTODEPLOY_COMPOSE_HASH",
         raw.autodeploy_compose_hash,
@@ -156,6 +162,7 @@ pub(super) fn settings(
         compose_hash: compose_hash?,
         health: HealthGate { within: within?, stable_for: stable_for? },
         shutdown_grace: shutdown_grace?,
+        allow_commands: allow_commands?,
         variables,
     })
 }

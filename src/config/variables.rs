@@ -197,6 +197,17 @@ pub const VARIABLES: &[Variable] = &[
         meaning: "Jobs in the format of birdhouse.",
     },
     Variable {
+        name: "AUTODEPLOY_ALLOW_COMMANDS",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Jobs,
+        unit: "true or false",
+        default: "false",
+        example: "true",
+        meaning: "Lets jobs of the kind `command` run programs in our own container. Whoever writes job \
+                  files then rules this container, and with it the Docker Engine.",
+    },
+    Variable {
         name: "AUTODEPLOY_LOG_DIR",
         aliases: &["BIRDHOUSE_LOG_DIR", "PAVICS_LOG_DIR"],
         status: Status::Read,

@@ -7,6 +7,7 @@ use anyhow::Context;
 use tracing::{info, warn};
 
 use super::Daemon;
+use crate::clock::Timetable;
 use crate::git::View;
 use crate::job::{Configuration, Job};
 
@@ -72,12 +73,8 @@ impl Daemon {
             }
         }
         for job in &self.configuration.jobs {
-            let old = before.iter().find(|old| old.name == job.name);
-            let same =
-                old.is_some_and(|old| old.schedule == job.schedule && old.timezone == job.timezone);
-            if !same {
+            if self.agenda.update(Timetable::of(job), now) {
                 info!("job {} ({}): {}", job.name, job.work.kind(), job.schedule);
-                self.agenda.insert(&job.name, job.schedule.clone(), job.timezone, now);
             }
         }
     }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, error, info, warn};
 
-use crate::clock::{self, Agenda, Due};
+use crate::clock::{Agenda, Timetable};
 use crate::control::{Conversation, Listener, Reply, Request as Asked};
 use crate::job::schedule::Schedule;
 use crate::job::{Configuration, Job, Work};
@@ -212,11 +212,8 @@ impl Daemon {
     async fn fill_agenda(&mut self, now: DateTime<Utc>) {
         for job in &self.configuration.jobs {
             let last = self.store.last_slot(&job.name).await.unwrap_or_default();
-            // A slot missed while we were down is due at once, the latest one only.
-            let missed =
-                last.and_then(|last| clock::missed(&job.schedule, job.timezone, last, now));
-            let after = missed.map_or(now, |slot| slot - chrono::TimeDelta::seconds(1));
-            self.agenda.insert(&job.name, job.schedule.clone(), job.timezone, after);
+            // What passed while we were down is due at once, and the job's policy decides about it.
+            self.agenda.insert(Timetable::of(job), last.unwrap_or(now));
         }
     }
 
@@ -337,13 +334,20 @@ impl Daemon {
         if !due.is_empty() {
             self.reload().await;
         }
-        for Due { job, slot, missed } in due {
+        for due in due {
+            let Some(job) = self.job(due.job()) else { continue };
+            let owed = due.catch_up(job.policy.catch_up, now, job.policy.start_deadline);
+            let missed = owed.missed_count();
             if missed > 0 {
-                warn!("{missed} earlier slots of {job} passed while nobody could run them");
+                let name = &job.name;
+                warn!("{missed} earlier slots of {name} passed while nobody could run them");
             }
-            let Some(job) = self.job(&job) else { continue };
-            let request = request(job, Trigger::Schedule, Some(slot), now);
-            self.enqueue(request, None).await;
+            let run = owed.run.into_iter();
+            let requests: Vec<_> =
+                run.map(|slot| request(job, Trigger::Schedule, Some(slot), now)).collect();
+            for request in requests {
+                self.enqueue(request, None).await;
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span};
 
 use super::runs::tell_end;
-use crate::execute::{Execution, execute};
+use crate::execute::{Execution, execute, related};
 use crate::job::{Configuration, Job, Work};
 use crate::logs;
 use crate::reconcile::{self, World};
@@ -45,6 +45,7 @@ pub async fn run_once(
         logs::marker_start(&job.name, started);
     }
     span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
+    let jobs = related(job, &configuration.jobs);
     let execution = Execution {
         job,
         run,
@@ -53,6 +54,8 @@ pub async fn run_once(
         log: &configuration.settings.log,
         cancel,
         needs_recovery: &needs_recovery,
+        jobs: &jobs,
+        allow_commands: configuration.settings.allow_commands,
     };
     let ending = execute(world, &execution).instrument(span.clone()).await;
     let ended = (world.now)();

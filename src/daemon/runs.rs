@@ -12,7 +12,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use super::{Daemon, Event, RUNS_KEPT, Running};
 use crate::control::{Conversation, Reply};
-use crate::execute::{Execution, execute};
+use crate::execute::{Execution, execute, related};
 use crate::job::{Job, Work};
 use crate::logs;
 use crate::queue::{Decision, Request};
@@ -129,6 +129,8 @@ impl Daemon {
         self.running.insert(job.name.clone(), running);
         let (world, store) = (self.world.clone(), self.store.clone());
         let log = self.configuration.settings.log.clone();
+        let allow_commands = self.configuration.settings.allow_commands;
+        let jobs = related(&job, &self.configuration.jobs);
         let (needs_recovery, trigger) = (Arc::clone(&self.needs_recovery), request.trigger);
         let task = async move {
             let execution = Execution {
@@ -139,6 +141,8 @@ impl Daemon {
                 log: &log,
                 cancel,
                 needs_recovery: &needs_recovery,
+                jobs: &jobs,
+                allow_commands,
             };
             // A fault of ours ends this run, not the daemon's knowledge of it.
             let executed = AssertUnwindSafe(execute(&world, &execution)).catch_unwind().await;

@@ -12,6 +12,7 @@ mod create;
 mod endpoints;
 mod events;
 mod files;
+mod follow;
 mod gates;
 mod images;
 mod layers;
@@ -36,6 +37,7 @@ pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, 
 pub use self::endpoints::{Endpoint, NetworkDefinition};
 pub use self::events::{ContainerEvent, What};
 pub use self::files::{Upload, digest, uploads};
+pub use self::follow::About;
 pub use self::gates::{ignored, ignored_of_network, unsupported};
 pub use self::images::{Progress, PullOptions};
 pub use self::layers::Layers;

@@ -2,8 +2,8 @@
 //!
 //! Values and the formats they are read from; nothing here starts anything.
 
-mod cron_fields;
 pub mod duration;
+mod links;
 pub mod native;
 pub mod platform;
 mod policy;

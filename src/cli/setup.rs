@@ -11,6 +11,7 @@ use crate::compose::Files;
 use crate::config::{self, Loaded};
 use crate::docker::Engine;
 use crate::git::{self, Git, View};
+use crate::job::schedule::Shared;
 use crate::job::{Configuration, Reader, platform};
 use crate::problem::Problems;
 use crate::reconcile::World;
@@ -47,7 +48,10 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     let (job_files, mut broken_jobs) = config::job_files::read_job_files(&settings.jobs_dir);
     let named = job_files.into_iter().map(|it| (it.path.display().to_string(), it.text));
     let job_files: Vec<(String, String)> = named.collect();
-    let (jobs, problems) = platform::load_all(&job_files, &settings, &git::toplevel);
+    let (mut jobs, problems) = platform::load_all(&job_files, &settings, &git::toplevel);
+    // Of many jobs most share a few schedules.
+    let mut shared = Shared::default();
+    jobs.iter_mut().for_each(|job| shared.share(&mut job.schedule));
     broken_jobs.0.extend(problems.0);
     let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());
     let problems = Problems(all.collect());

@@ -12,6 +12,7 @@ mod build;
 mod buildkit;
 mod cli;
 mod cli_compose;
+mod clock_commands;
 mod compose_attached;
 mod compose_flags;
 mod compose_up;

@@ -109,7 +109,6 @@ fn warns_of_what_is_not_supported_yet() {
     assert_eq!(
         lines(&loaded.warnings),
         [
-            "env.local:2: `BIRDHOUSE_AUTODEPLOY_EXTRA_SCHEDULER_JOBS` is not supported yet and is ignored",
             "env.local:5: `ROADSTEAD_ENV_FILE` has no effect in the file: set it in the environment",
             "env.local:1: `AUTODEPLOY_LISTEN` is not supported yet and is ignored",
         ]

@@ -8,7 +8,7 @@ mod build;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use self::build::parse;
 use super::scalar;
@@ -22,21 +22,19 @@ pub const RESET: &str = "!reset";
 pub const OVERRIDE: &str = "!override";
 
 /// A text and the name a person knows it by.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Source {
     /// Name of the file.
     pub file: String,
     /// Its text.
     pub text: String,
-    /// Where each line starts, in bytes.
-    lines: Vec<usize>,
+    /// Where each line starts, in bytes; looked for once there is a line to show.
+    lines: OnceLock<Vec<usize>>,
 }
 
 impl Source {
     fn new(file: &str, text: &str) -> Self {
-        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
-        let lines = std::iter::once(0).chain(starts).collect();
-        Self { file: file.to_owned(), text: text.to_owned(), lines }
+        Self { file: file.to_owned(), text: text.to_owned(), lines: OnceLock::new() }
     }
 
     /// A text that is no YAML, to point into. Of an empty one no line is ever shown.
@@ -49,8 +47,12 @@ impl Source {
         if self.text.is_empty() {
             return None;
         }
-        let start = *self.lines.get(line.checked_sub(1)?)?;
-        let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
+        let lines = self.lines.get_or_init(|| {
+            let starts = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(starts).collect()
+        });
+        let start = *lines.get(line.checked_sub(1)?)?;
+        let end = lines.get(line).map_or(self.text.len(), |next| next - 1);
         let text = self.text[start..end].trim_end_matches('\r');
         (text.len() <= MAX_EXCERPT).then(|| text.to_owned())
     }

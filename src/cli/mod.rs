@@ -3,10 +3,12 @@
 mod act;
 mod arguments;
 mod compose;
+mod explain;
 mod inspect;
 pub mod output;
 pub mod runs;
 mod setup;
+mod simulate;
 pub mod table;
 pub mod text;
 mod transfer;
@@ -22,6 +24,8 @@ use clap::CommandFactory;
 pub use self::arguments::Arguments;
 use self::arguments::Command;
 use self::output::{Output, print};
+use crate::daemon::unknown_job;
+use crate::job::Job;
 use crate::problem::Problems;
 
 /// Exit code of a failed run.
@@ -64,6 +68,8 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Run { job } => act::run_job(env_file, output, &job).await,
         Command::Jobs => inspect::jobs(env_file, output).await,
         Command::Next(next) => inspect::next(env_file, output, &next),
+        Command::Explain(explain) => explain::explain(env_file, output, &explain),
+        Command::Simulate(simulate) => simulate::simulate(env_file, output, &simulate),
         Command::Runs(runs) => inspect::runs(env_file, output, &runs).await,
         Command::Logs(logs) => inspect::logs(env_file, output, &logs).await,
         Command::Health => act::health(env_file, output).await,
@@ -101,3 +107,12 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// The job called `name`.
+///
+/// # Errors
+///
+/// With the nearest known name when there is none.
+fn known_job<'a>(name: &str, jobs: &'a [Job]) -> Result<&'a Job, Usage> {
+    jobs.iter().find(|job| job.name == name).ok_or_else(|| Usage(unknown_job(name, jobs)))
+}

@@ -34,4 +34,5 @@ mod registry;
 mod rig;
 mod rollback;
 mod support;
+mod transfer;
 mod unchanged;

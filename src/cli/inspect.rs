@@ -15,9 +15,9 @@ use super::output::{Output, Page, print};
 use super::setup::{configuration, now, read_disk};
 use super::views::{self, JobRow, Slot, StatusRow};
 use super::{USAGE, Usage, known_job};
-use crate::clock::Timetable;
+use crate::clock::{Timetable, words};
 use crate::daemon::unknown_job;
-use crate::job::Configuration;
+use crate::job::{Configuration, Job};
 use crate::logs;
 use crate::problem::{Problem, Problems};
 use crate::run::{Outcome, RunId};
@@ -44,9 +44,19 @@ pub(super) fn check(env_file: Option<&Path>, output: Output) -> Result<u8> {
     };
     let errors = everything.unknown.0.into_iter().chain(everything.broken_jobs.0).collect();
     let errors = Problems(errors).in_order().0;
-    let jobs = everything.configuration.jobs.len();
-    print(|to| tell_problems(to, output, &errors, &everything.warnings.0, jobs))?;
+    let jobs = &everything.configuration.jobs;
+    let mut warnings = everything.warnings.0;
+    warnings.extend(jobs.iter().filter_map(never_runs));
+    print(|to| tell_problems(to, output, &errors, &warnings, jobs.len()))?;
     Ok(if errors.is_empty() { 0 } else { USAGE })
+}
+
+/// A job whose schedule has no slot any more, or never had one.
+fn never_runs(job: &Job) -> Option<Problem> {
+    let warning = words::warning(&Timetable::of(job), now())?;
+    let (file, line) = job.origin.rsplit_once(':').unwrap_or((&job.origin, ""));
+    let message = format!("job `{}`: {warning}", job.name);
+    Some(Problem { line: line.parse().ok(), ..Problem::in_file(file, message) })
 }
 
 fn tell_problems(

@@ -156,11 +156,9 @@ impl Agenda {
             let Some(entry) = &mut self.entries[wake.entry as usize] else { continue };
             let Some(first) = entry.next else { continue };
             let done = entry.done;
-            // Nothing to start is possible only where `now` has a part of a millisecond.
-            if let Some(latest) = entry.timetable.latest_to_start(done, now) {
-                entry.done = latest;
-                due.push(Due { timetable: entry.timetable.clone(), done, first, latest });
-            }
+            let latest = entry.timetable.latest_to_start(done, now).unwrap_or(first);
+            entry.done = latest;
+            due.push(Due { timetable: entry.timetable.clone(), done, first, latest });
             self.wake(wake.entry);
         }
         self.settle();

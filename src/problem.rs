@@ -4,6 +4,16 @@
 
 use std::fmt;
 
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// A person should know, though it stops nothing.
+    Warning,
+    /// What it is about is not used.
+    #[default]
+    Error,
+}
+
 /// One problem in a file, a variable or a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -21,6 +31,8 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The source line it is about; never set where it may hold a secret.
     pub excerpt: Option<String>,
+    /// How bad it is.
+    pub severity: Severity,
 }
 
 impl Problem {
@@ -34,7 +46,20 @@ impl Problem {
             message: message.into(),
             hint: None,
             excerpt: None,
+            severity: Severity::Error,
         }
+    }
+
+    /// Makes a warning of it.
+    #[must_use]
+    pub fn as_warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
+    /// Whether what it is about is used all the same.
+    pub fn is_warning(&self) -> bool {
+        self.severity == Severity::Warning
     }
 
     /// Sets the line.
@@ -124,6 +149,12 @@ impl Problems {
     pub fn plain(&self) -> String {
         let lines: Vec<String> = self.0.iter().map(Problem::plain).collect();
         lines.join("\n")
+    }
+
+    /// Those that stop something, then those that do not.
+    pub fn split(self) -> (Self, Self) {
+        let (warnings, errors) = self.0.into_iter().partition(Problem::is_warning);
+        (Self(errors), Self(warnings))
     }
 
     /// `Ok` when there are none.

@@ -11,6 +11,7 @@ use crate::compose::Files;
 use crate::config::{self, Loaded};
 use crate::docker::Engine;
 use crate::git::{self, Git, View};
+use crate::job::native::Context as JobContext;
 use crate::job::schedule::Shared;
 use crate::job::{Configuration, Reader, platform};
 use crate::problem::Problems;
@@ -25,7 +26,7 @@ pub(super) fn now() -> DateTime<Utc> {
 /// Everything read from the disk, kept apart by how bad it is.
 pub(super) struct Everything {
     pub(super) configuration: Configuration,
-    /// Oddities in `env.local`.
+    /// Oddities in `env.local` and in job files.
     pub(super) warnings: Problems,
     /// Variables that do not exist.
     pub(super) unknown: Problems,
@@ -44,15 +45,19 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
         (path, text)
     });
     let file = found.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
-    let Loaded { settings, warnings, unknown } = config::load(file, &environment)?;
+    let Loaded { settings, mut warnings, unknown } = config::load(file, &environment)?;
     let (job_files, mut broken_jobs) = config::job_files::read_job_files(&settings.jobs_dir);
     let named = job_files.into_iter().map(|it| (it.path.display().to_string(), it.text));
     let job_files: Vec<(String, String)> = named.collect();
-    let (mut jobs, problems) = platform::load_all(&job_files, &settings, &git::toplevel);
+    let variables = &settings.variables;
+    let context = JobContext { settings: &settings, variables, toplevel: &git::toplevel, files };
+    let (mut jobs, problems) = platform::load_all(&job_files, &context);
     // Of many jobs most share a few schedules.
     let mut shared = Shared::default();
     jobs.iter_mut().for_each(|job| shared.share(&mut job.schedule));
-    broken_jobs.0.extend(problems.0);
+    let (errors, oddities) = problems.split();
+    broken_jobs.0.extend(errors.0);
+    warnings.0.extend(oddities.0);
     let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());
     let problems = Problems(all.collect());
     let configuration = Configuration { settings, jobs, problems };

@@ -4,19 +4,31 @@
 
 mod deploy;
 mod fields;
+mod http;
+mod kinds;
+mod limits;
 mod run;
+pub mod schema;
+mod table;
+mod tables_of_work;
+pub mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 pub(crate) use self::deploy::{repository_name, unique_name};
-use self::fields::{Fields, Keys};
-use super::schedule::Schedule;
-use super::{Job, Keep, Notify, Policy, Window, Work};
+use self::fields::Fields;
+use self::table::{JOB, KINDS};
+use self::write::Written;
+use super::schedule::{Dialect, Schedule};
+use super::{Job, Overlap, Work};
+use crate::compose::Files;
 use crate::compose::interpolate::substitute;
+use crate::compose::load::alone::SERVICE_KEYS;
 use crate::compose::yaml::{self, Node};
 use crate::problem::{self, Problem, Problems};
 use crate::settings::Settings;
@@ -26,38 +38,23 @@ pub const DEPLOY_TIMEOUT: Duration = Duration::from_mins(30);
 /// Longest time a container may run where its job says nothing.
 pub const RUN_TIMEOUT: Duration = Duration::from_hours(1);
 
-const KEYS: Keys = Keys {
-    of: "a job",
-    known: &["name", "description", "enabled", "schedule", "timezone", "timeout", "deploy", "run"],
-    later: &[
-        "on",
-        "overlap",
-        "catch_up",
-        "retry",
-        "notify",
-        "exec",
-        "http",
-        "backup",
-        "cache_sync",
-        "sync",
-        "rotate",
-        "on_failure",
-        "jitter",
-        "after",
-        "labels",
-    ],
-};
-
 /// Finds the top directory of the checkout that holds a directory.
 pub type Toplevel<'a> = &'a dyn Fn(&Path) -> Option<PathBuf>;
 
-/// Reads the jobs of a file; `file` is its name for messages.
+/// Reads the jobs of a file; `file` is its name for messages. Anything wrong is an error.
 pub fn parse(text: &str, file: &str, settings: &Settings) -> Result<Vec<Job>, Problems> {
-    parse_with(
-        text,
-        file,
-        &Context { settings, variables: &settings.variables, toplevel: &|_| None },
-    )
+    let context =
+        Context { settings, variables: &settings.variables, toplevel: &|_| None, files: &NoFiles };
+    parse_with(text, file, &context)
+}
+
+/// No files at all.
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn read(&self, _: &Path) -> io::Result<String> {
+        Err(io::ErrorKind::NotFound.into())
+    }
 }
 
 /// What a job file is read with.
@@ -69,35 +66,60 @@ pub struct Context<'a> {
     pub variables: &'a BTreeMap<String, String>,
     /// A source inside a checkout stands for that checkout.
     pub toplevel: Toplevel<'a>,
+    /// Where the `env_file`s of containers are read from.
+    pub files: &'a dyn Files,
 }
 
-/// Reads the jobs of a file whose sources may be directories inside checkouts.
+/// Reads the jobs of a file whose sources may be directories inside checkouts; anything wrong is an error.
 pub fn parse_with(text: &str, file: &str, context: &Context<'_>) -> Result<Vec<Job>, Problems> {
-    let mut reader = Reader {
-        settings: context.settings,
-        variables: context.variables,
-        toplevel: context.toplevel,
-        problems: Vec::new(),
+    let (jobs, problems) = read_file(text, file, context);
+    let (errors, _) = problems.split();
+    errors.into_result()?;
+    Ok(jobs)
+}
+
+/// Reads the jobs of a file, and all that is wrong with it: a job with an error is left out, and the
+/// others stay. A file that is no YAML has none.
+pub fn read_file(text: &str, file: &str, context: &Context<'_>) -> (Vec<Job>, Problems) {
+    let (written, problems) = read_written(text, file, context);
+    (written.into_iter().map(|it| it.job).collect(), problems)
+}
+
+/// The same, each job with what was written of it, before variables were put in.
+pub fn read_written(text: &str, file: &str, context: &Context<'_>) -> (Vec<Written>, Problems) {
+    let documents = match yaml::parse(text, file) {
+        Ok(documents) => documents,
+        Err(problems) => return (Vec::new(), problems),
     };
-    let mut jobs: Vec<Job> = Vec::new();
-    for mut document in yaml::parse(text, file)? {
-        reader.interpolate(&mut document);
-        let interpolated = reader.problems.len();
-        let items = document.as_sequence().unwrap_or(std::slice::from_ref(&document));
-        for item in items.iter().filter(|item| !item.is_null()) {
-            let Some(job) = reader.read_job(item) else { continue };
-            if let Some(first) = jobs.iter().find(|first| first.name == job.name) {
+    let mut problems = Vec::new();
+    let mut jobs: Vec<Written> = Vec::new();
+    for document in documents {
+        for item in fields::items_of(&document).iter().filter(|item| !item.is_null()) {
+            let (job, found) = read_one(item, context);
+            let is_broken = found.0.iter().any(|problem| !problem.is_warning());
+            problems.extend(found.0);
+            let Some(job) = job else { continue };
+            if let Some(first) = jobs.iter().find(|first| first.job.name == job.name) {
                 let place = item.get("name").unwrap_or(item);
-                reader.problems.push(duplicate(place.problem(""), &job.name, &first.origin));
-            } else {
-                jobs.push(job);
+                problems.push(duplicate(place.problem(""), &job.name, &first.job.origin));
+            } else if !is_broken {
+                jobs.push(Written { job, tree: item.clone() });
             }
         }
-        reader.forget_what_follows_from(interpolated);
     }
-    reader.problems.sort_by_key(|problem| (problem.line, problem.column));
-    Problems(reader.problems).into_result()?;
-    Ok(jobs)
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    (jobs, Problems(problems))
+}
+
+/// Reads one job, with variables in it.
+pub(super) fn read_one(item: &Node, context: &Context<'_>) -> (Option<Job>, Problems) {
+    let mut reader = Reader::new(context);
+    let mut item = item.clone();
+    reader.interpolate(&mut item);
+    let interpolated = reader.problems.len();
+    let job = reader.read_job(&item);
+    reader.forget_what_follows_from(interpolated);
+    (job, Problems(reader.problems))
 }
 
 /// The problem of a second job of a name.
@@ -111,7 +133,15 @@ struct Reader<'a> {
     settings: &'a Settings,
     variables: &'a BTreeMap<String, String>,
     toplevel: Toplevel<'a>,
+    files: &'a dyn Files,
     problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(context: &Context<'a>) -> Self {
+        let Context { settings, variables, toplevel, files } = *context;
+        Self { settings, variables, toplevel, files, problems: Vec::new() }
+    }
 }
 
 impl Reader<'_> {
@@ -156,31 +186,36 @@ impl Reader<'_> {
     }
 
     fn read_job(&mut self, node: &Node) -> Option<Job> {
-        let fields = fields::open(node, &KEYS, &mut self.problems)?;
+        let fields = fields::open(node, &JOB, &mut self.problems)?;
         let name = self.read_name(node, &fields);
-        let schedule = self.read_schedule(&fields);
-        let timezone = self.read_timezone(&fields);
+        let (schedule, prefix) = self.read_schedule(&fields, name.as_deref().unwrap_or_default());
+        let timezone = self.read_timezone(&fields, prefix);
         let timeout = fields.duration("timeout", &mut self.problems);
         let description = fields.plain("description", &mut self.problems);
         let enabled = fields.boolean("enabled", &mut self.problems).unwrap_or(true);
-        let work = self.read_work(node, &fields, name.as_deref().unwrap_or_default())?;
-        let usual = match work {
-            Work::Deploy(_) => DEPLOY_TIMEOUT,
-            _ => RUN_TIMEOUT,
-        };
+        let on = limits::on(&fields, self);
+        let window = limits::window(&fields, timezone, self);
+        let keep = limits::keep(&fields, self);
+        let notify = limits::notify(&fields, self);
+        fields.mapping("labels", &mut self.problems);
+        let is_deploy = fields.node("deploy").is_some();
+        let usual = if is_deploy { Overlap::Queue } else { Overlap::Skip };
+        let policy = limits::policy(&fields, usual, self);
+        let work = self.read_work(node, &fields, name.as_deref().unwrap_or_default());
+        let usual = if is_deploy { DEPLOY_TIMEOUT } else { RUN_TIMEOUT };
         Some(Job {
             name: name?,
             description,
             origin: format!("{}:{}", node.span.source.file, node.span.line),
             schedule: if enabled { schedule } else { Schedule::Manual },
             timezone,
-            window: Window::default(),
-            on: Vec::new(),
-            policy: Policy::default(),
-            keep: Keep::default(),
-            notify: Notify::default(),
+            window,
+            on: if enabled { on } else { Vec::new() },
+            policy,
+            keep,
+            notify,
             timeout: timeout.unwrap_or(usual),
-            work,
+            work: work?,
         })
     }
 
@@ -202,52 +237,79 @@ impl Reader<'_> {
         Some(name)
     }
 
-    fn read_schedule(&mut self, fields: &Fields<'_>) -> Schedule {
-        let Some(node) = fields.node("schedule") else { return Schedule::Manual };
+    /// The schedule, and the zone that a prefix of it names.
+    fn read_schedule(&mut self, fields: &Fields<'_>, job: &str) -> (Schedule, Option<Tz>) {
+        let names: Vec<&'static str> = Dialect::ALL.iter().map(|(name, _)| *name).collect();
+        let dialect = fields.word("dialect", &names, &mut self.problems);
+        let dialect = Dialect::ALL.iter().find(|(name, _)| Some(*name) == dialect);
+        let dialect = dialect.map(|(_, dialect)| *dialect).unwrap_or_default();
+        let Some(node) = fields.node("schedule") else { return (Schedule::Manual, None) };
         let text = fields::scalar_of("schedule", node, &mut self.problems);
-        match text.map(|text| Schedule::parse(&text)) {
-            Some(Ok(schedule)) => schedule,
+        match text.map(|text| Schedule::parse_in(&text, dialect, job)) {
+            Some(Ok(reading)) => {
+                let warning = reading.warning.map(|text| node.problem(text).as_warning());
+                self.problems.extend(warning);
+                (reading.schedule, reading.timezone)
+            }
             Some(Err(reason)) => {
                 self.problems.push(node.problem(reason));
-                Schedule::Manual
+                (Schedule::Manual, None)
             }
-            None => Schedule::Manual,
+            None => (Schedule::Manual, None),
         }
     }
 
-    fn read_timezone(&mut self, fields: &Fields<'_>) -> Tz {
-        let Some((name, place)) = fields.text("timezone", &mut self.problems) else {
-            return self.settings.timezone;
-        };
-        name.parse().unwrap_or_else(|_| {
+    fn read_timezone(&mut self, fields: &Fields<'_>, prefix: Option<Tz>) -> Tz {
+        let usual = prefix.unwrap_or(self.settings.timezone);
+        let Some((name, place)) = fields.text("timezone", &mut self.problems) else { return usual };
+        let zone = name.parse().unwrap_or_else(|_| {
             let near = problem::nearest(&name, TZ_VARIANTS.iter().map(|zone| zone.name()));
             let problem = place.problem(format!("`{name}` is no time zone"));
             self.problems.push(problem.with_hint(match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "write an IANA name, e.g. `America/Toronto`".to_owned(),
             }));
-            self.settings.timezone
-        })
+            usual
+        });
+        if prefix.is_some_and(|prefix| prefix != zone) {
+            let message = "the schedule names a time zone, and `timezone` another one";
+            self.problems.push(place.problem(message).with_hint("write one of them"));
+        }
+        zone
     }
 
     fn read_work(&mut self, node: &Node, fields: &Fields<'_>, job: &str) -> Option<Work> {
-        match (fields.node("deploy"), fields.node("run")) {
-            (Some(deploy), None) => deploy::read(deploy, job, self).map(Work::Deploy),
-            (None, Some(run)) => run::read(run, self).map(Box::new).map(Work::Run),
-            (Some(_), Some(second)) => {
-                let problem = second.problem("a job has exactly one of `deploy` and `run`");
-                self.problems.push(problem.with_hint("make two jobs of it"));
-                None
+        let mut written = KINDS.iter().filter_map(|kind| Some((*kind, fields.node(kind)?)));
+        let Some((kind, first)) = written.next() else {
+            // A kind of work that is to come has been named already.
+            if JOB.later.iter().all(|kind| node.get(kind).is_none()) {
+                let kinds = KINDS.join("`, `");
+                let problem = node.problem(format!("a job has exactly one of `{kinds}`"));
+                self.problems.push(problem.with_hint("say what it does"));
             }
-            (None, None) => {
-                // A kind of work that is to come has been named already.
-                let later = ["exec", "http", "backup", "cache_sync", "sync", "rotate"];
-                if later.iter().all(|kind| fields.node(kind).is_none()) {
-                    let problem = node.problem("a job has exactly one of `deploy` and `run`");
-                    self.problems.push(problem.with_hint("say what it does"));
-                }
-                None
-            }
+            return None;
+        };
+        if let Some((other, second)) = written.next() {
+            let problem = second.problem(format!("a job has `{kind}` or `{other}`, not both"));
+            self.problems.push(problem.with_hint("make two jobs of it"));
+            return None;
+        }
+        self.work(kind, first, job)
+    }
+
+    /// Reads work of a kind; `job` is the name of the job it is the whole of.
+    fn work(&mut self, kind: &str, node: &Node, job: &str) -> Option<Work> {
+        match kind {
+            "deploy" => deploy::read(node, job, self).map(Work::Deploy),
+            "run" => run::read(node, self).map(Box::new).map(Work::Run),
+            "exec" => kinds::exec(node, self).map(Work::Exec),
+            "compose_run" => kinds::compose_run(node, self).map(Work::ComposeRun),
+            "container" => kinds::container(node, self).map(Work::Container),
+            "command" => kinds::command(node, self).map(Work::Command),
+            "http" => http::http(node, self).map(Box::new).map(Work::Http),
+            "ogc_process" => http::ogc_process(node, self).map(Box::new).map(Work::OgcProcess),
+            "group" => kinds::group(node, self).map(Work::Group),
+            _ => None,
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::native::{self, Context, Toplevel};
+use super::native::{self, Context, NoFiles, Toplevel};
 use super::schedule::Schedule;
-use super::{Deploy, Job, Keep, Notify, Policy, Window, Work};
+use super::{Deploy, Job, Keep, Notify, Policy, Window, Work, links};
 use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
 use crate::source::{Origin, Source};
@@ -76,31 +76,26 @@ fn autodeploy(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, P
     ];
     variables.extend(resolved.map(|(name, value)| (name.to_owned(), value)));
     let (file, text) = AUTODEPLOY;
-    native::parse_with(text, file, &Context { settings, variables: &variables, toplevel })
+    let context = Context { settings, variables: &variables, toplevel, files: &NoFiles };
+    native::parse_with(text, file, &context)
 }
 
 /// All jobs: the shipped ones and those of `files` (name, text), with what was wrong.
 ///
-/// A file with a problem loses its own jobs only. A file may redefine a shipped job by its name; of two
-/// files' jobs with one name the first stays.
-pub fn load_all(
-    files: &[(String, String)],
-    settings: &Settings,
-    toplevel: Toplevel<'_>,
-) -> (Vec<Job>, Problems) {
+/// A job with a problem is left out, and a file that is no YAML loses its own jobs only. A file may
+/// redefine a shipped job by its name; of two files' jobs with one name the first stays. Jobs that set each
+/// other off in a circle are left out.
+pub fn load_all(files: &[(String, String)], context: &Context<'_>) -> (Vec<Job>, Problems) {
     let mut problems = Problems::default();
-    let mut jobs = shipped(settings, toplevel).unwrap_or_else(|found| {
+    let mut jobs = shipped(context.settings, context.toplevel).unwrap_or_else(|found| {
         problems.0.extend(found.0);
         Vec::new()
     });
     let shipped_jobs = jobs.len();
     let mut redefined = vec![false; shipped_jobs];
-    let context = Context { settings, variables: &settings.variables, toplevel };
     for (file, text) in files {
-        let found = native::parse_with(text, file, &context).unwrap_or_else(|found| {
-            problems.0.extend(found.0);
-            Vec::new()
-        });
+        let (found, wrong) = native::read_file(text, file, context);
+        problems.0.extend(wrong.0);
         for job in found {
             match jobs.iter().position(|other| other.name == job.name) {
                 None => jobs.push(job),
@@ -118,6 +113,7 @@ pub fn load_all(
             }
         }
     }
+    problems.0.extend(links::check(&mut jobs).0);
     (jobs, problems)
 }
 
@@ -128,6 +124,7 @@ fn place(file: &str, job: &Job) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use super::*;
@@ -235,8 +232,19 @@ mod tests {
             ("f.yml", "{ name: f"),
         ];
         let files = files.map(|(file, text)| (file.to_owned(), text.to_owned()));
-        let (jobs, problems) = load_all(&files, &with(&["/srv/stack"], None), &toplevel);
-        assert_eq!(jobs.iter().map(shown).collect::<Vec<_>>(), ["autodeploy: run", "a: run"]);
+        let settings = with(&["/srv/stack"], None);
+        let variables = BTreeMap::new();
+        let context = Context {
+            settings: &settings,
+            variables: &variables,
+            toplevel: &toplevel,
+            files: &NoFiles,
+        };
+        let (jobs, problems) = load_all(&files, &context);
+        assert_eq!(
+            jobs.iter().map(shown).collect::<Vec<_>>(),
+            ["autodeploy: run", "a: run", "b: run"]
+        );
         let problems: Vec<String> = problems
             .0
             .iter()
@@ -247,7 +255,8 @@ mod tests {
         assert_eq!(
             problems[..4],
             [
-                "b.yml:2 a job has exactly one of `deploy` and `run`",
+                "b.yml:2 a job has exactly one of `deploy`, `run`, `exec`, `compose_run`, `container`, \
+                 `command`, `http`, `ogc_process`, `group`",
                 "b.yml:2 unknown key `runs`",
                 "d.yml:2 there is a job `a` already, in `a.yml:1`",
                 "e.yml:1 there is a job `autodeploy` already, in `c.yml:1`",

@@ -3,6 +3,8 @@
 //! One binary, so that one private engine serves all tests. Each area has its module; `support` is
 //! the rig they stand on and `rig` proves that it works.
 
+mod accounting;
+mod accounting_crash;
 mod adoption;
 mod bad_days;
 mod bad_input;
@@ -30,9 +32,13 @@ mod deploy_builds;
 mod git_world;
 mod image;
 mod interop;
+mod job_kinds;
+mod job_kinds_adopt;
+mod job_kinds_calls;
 mod jobs;
 mod registry;
 mod rig;
 mod rollback;
 mod support;
 mod unchanged;
+mod web;

@@ -1,7 +1,7 @@
 //! The keys of a service, and why some are refused.
 
 /// Keys of a service.
-pub(super) const SERVICE: &[&str] = &[
+pub(in crate::compose) const SERVICE: &[&str] = &[
     "annotations",
     "attach",
     "blkio_config",

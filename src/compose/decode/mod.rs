@@ -9,7 +9,7 @@ mod deploy;
 mod devices;
 pub mod files;
 mod hooks;
-mod keys;
+pub(in crate::compose) mod keys;
 pub(in crate::compose) mod mounts;
 pub mod resources;
 mod running;

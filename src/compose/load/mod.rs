@@ -5,6 +5,7 @@
 //! each problem has its place; every problem of every file is reported together, as far as a later
 //! step can go on after it.
 
+pub mod alone;
 mod casts;
 mod discovery;
 mod environment;

@@ -37,8 +37,16 @@ impl Source {
         Self { file: file.to_owned(), text: text.to_owned(), lines: OnceLock::new() }
     }
 
+    /// A text that is no YAML, to point into. Of an empty one no line is ever shown.
+    pub fn of(file: &str, text: &str) -> Arc<Self> {
+        Arc::new(Self::new(file, text))
+    }
+
     /// A line to show; nothing where it is too long to help.
     fn excerpt(&self, line: usize) -> Option<String> {
+        if self.text.is_empty() {
+            return None;
+        }
         let lines = self.lines.get_or_init(|| {
             let starts = self.text.match_indices('\n').map(|(at, _)| at + 1);
             std::iter::once(0).chain(starts).collect()
@@ -64,11 +72,18 @@ pub struct Span {
 }
 
 impl Span {
+    /// The beginning of a line.
+    pub fn of_line(source: &Arc<Source>, line: usize) -> Self {
+        Self { source: Arc::clone(source), line, column: 1, length: 1 }
+    }
+
     /// A problem at this place, with its line as excerpt.
     pub fn problem(&self, message: impl Into<String>) -> Problem {
+        // What has no text has no lines to name.
+        let line = (!self.source.text.is_empty()).then_some(self.line);
         Problem {
-            line: Some(self.line),
-            column: Some(self.column),
+            line,
+            column: line.map(|_| self.column),
             length: self.length,
             excerpt: self.source.excerpt(self.line),
             ..Problem::in_file(self.source.file.clone(), message)

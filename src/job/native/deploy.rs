@@ -3,37 +3,19 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::Reader;
-use super::fields::{self, Fields, Keys, scalar_of};
+use super::fields::{self, Fields, scalar_of};
+use super::tables_of_work::{DEPLOY, HEALTH, SOURCE};
 use crate::compose::yaml::Node;
 use crate::job::Deploy;
 use crate::settings::HealthGate;
 use crate::source::{Origin, Source};
-
-pub(super) const KEYS: Keys = Keys {
-    of: "`deploy`",
-    known: &[
-        "source",
-        "sources",
-        "path",
-        "files",
-        "profiles",
-        "env_file",
-        "project",
-        "remove_orphans",
-        "health",
-    ],
-    later: &["on_failure", "strategy", "hooks", "approve", "build"],
-};
-const SOURCE_KEYS: Keys =
-    Keys { of: "`source`", known: &["repo", "ref"], later: &["verify", "depth"] };
-const HEALTH_KEYS: Keys = Keys { of: "`health`", known: &["within", "stable_for"], later: &[] };
 
 /// Starts of the URLs that git reads.
 const SCHEMES: [&str; 5] = ["https://", "http://", "ssh://", "git://", "file://"];
 
 /// Reads the work of a `deploy:` job.
 pub(super) fn read(node: &Node, job: &str, reader: &mut Reader<'_>) -> Option<Deploy> {
-    let fields = fields::open(node, &KEYS, &mut reader.problems)?;
+    let fields = fields::open(node, &DEPLOY, &mut reader.problems)?;
     let sources = read_sources(node, &fields, job, reader);
     let directory = read_directory(&fields, &sources, reader);
     let health = read_health(&fields, reader);
@@ -69,7 +51,7 @@ fn is_project_name(name: &str) -> bool {
 fn read_health(fields: &Fields<'_>, reader: &mut Reader<'_>) -> HealthGate {
     let default = reader.settings.health;
     let Some(node) = fields.node("health") else { return default };
-    let Some(health) = fields::open(node, &HEALTH_KEYS, &mut reader.problems) else {
+    let Some(health) = fields::open(node, &HEALTH, &mut reader.problems) else {
         return default;
     };
     let problems = &mut reader.problems;
@@ -144,7 +126,7 @@ fn written_sources<'a>(
     for item in items {
         let problems = &mut reader.problems;
         if item.as_mapping().is_some() {
-            let Some(source) = fields::open(item, &SOURCE_KEYS, problems) else { continue };
+            let Some(source) = fields::open(item, &SOURCE, problems) else { continue };
             let reference = source.plain("ref", problems);
             if let Some(repository) = source.plain("repo", problems) {
                 written.push((repository, reference, item));

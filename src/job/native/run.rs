@@ -1,109 +1,125 @@
-//! Reads `run:`, a container to completion.
+//! Reads `run:`, a container to completion: a Compose service, and what only a job has.
 
-use indexmap::IndexMap;
+use std::path::Path;
 
 use super::Reader;
-use super::fields::{self, Keys, scalar_of};
+use super::fields::{self, Fields};
+use super::kinds;
+use super::tables_of_work::{NOT_ALONE, RUN};
+use crate::compose::load::alone::{Place, load_alone};
 use crate::compose::model::Service;
-use crate::compose::shortforms;
-use crate::compose::yaml::Node;
+use crate::compose::yaml::{Node, Value};
 use crate::job::RunContainer;
-
-pub(super) const KEYS: Keys = Keys {
-    of: "`run`",
-    known: &[
-        "image",
-        "command",
-        "entrypoint",
-        "environment",
-        "volumes",
-        "networks",
-        "user",
-        "working_dir",
-    ],
-    later: &["pull", "memory", "cpus", "network_mode", "env_file"],
-};
 
 /// Reads the work of a `run:` job.
 pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Option<RunContainer> {
-    let fields = fields::open(node, &KEYS, &mut reader.problems)?;
-    let environment = match fields.node("environment") {
-        Some(environment) => read_environment(environment, reader),
-        None => IndexMap::new(),
+    let fields = fields::open(node, &RUN, &mut reader.problems)?;
+    refuse_what_needs_others(node, reader);
+    let container = fields.plain("container", &mut reader.problems);
+    let image = fields.plain("image", &mut reader.problems);
+    match (&container, &image) {
+        (None, None) => {
+            fields.lacks("image", node, "alpine:3.22", &mut reader.problems);
+            service(node, &fields, reader);
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            let place = fields.node("image").unwrap_or(node);
+            let both = place.problem("`run` has an `image` or a `container`, not both");
+            reader.problems.push(both.with_hint("an existing container keeps its image"));
+        }
+        _ => {}
+    }
+    let volumes_from = fields.strings("volumes_from", &mut reader.problems).into_iter();
+    let volumes_from =
+        volumes_from.map(|it| it.strip_prefix("container:").map_or(it.clone(), str::to_owned));
+    let run = RunContainer {
+        container,
+        keep: fields.boolean("keep", &mut reader.problems).unwrap_or(false),
+        volumes_from: volumes_from.collect(),
+        redirect: kinds::redirect(&fields, reader),
+        then: kinds::then(&fields, reader),
+        service: Service::default(),
     };
-    let problems = &mut reader.problems;
-    let volumes = fields.strings("volumes", problems);
-    if let Some(place) = fields.node("volumes") {
-        for volume in &volumes {
-            if !is_mount(volume) {
-                let message = format!("`{volume}` is no volume");
-                let hint = "write `source:/target` or `source:/target:ro`";
-                problems.push(place.problem(message).with_hint(hint));
-            }
+    Some(RunContainer { service: service(node, &fields, reader)?, ..run })
+}
+
+fn refuse_what_needs_others(node: &Node, reader: &mut Reader<'_>) {
+    for (key, _) in node.as_mapping().unwrap_or_default() {
+        if let Some((name, instead)) = NOT_ALONE.iter().find(|(name, _)| *name == key.name) {
+            let problem = key.span.problem(format!("`{name}` means nothing in `run`"));
+            reader.problems.push(problem.with_hint(*instead));
         }
     }
-    let working_dir = fields.text("working_dir", problems);
-    if let Some((directory, place)) = &working_dir
+}
+
+/// The keys of the service, through the decoder of Compose files.
+fn service(node: &Node, fields: &Fields<'_>, reader: &mut Reader<'_>) -> Option<Service> {
+    let own = |name: &str| RUN.names().any(|own| own == name && own != "image");
+    let skipped = |name: &str| own(name) || NOT_ALONE.iter().any(|(key, _)| *key == name);
+    let entries = node.as_mapping()?.iter().filter(|(key, value)| {
+        // An empty value is as if nothing were written, as everywhere in job files.
+        let of_service = super::SERVICE_KEYS.contains(&key.name.as_str());
+        of_service && !skipped(&key.name) && (!value.is_null() || key.name == "environment")
+    });
+    let mut entries: Vec<_> = entries.cloned().collect();
+    for (key, value) in &mut entries {
+        // A number is a text here, as everywhere in job files.
+        if matches!(key.name.as_str(), "command" | "entrypoint") {
+            if let Value::Sequence(items) = &mut value.value {
+                items.iter_mut().for_each(as_text);
+            }
+        } else if matches!(key.name.as_str(), "user" | "working_dir" | "hostname" | "image") {
+            as_text(value);
+        }
+        // Names of networks are often all there is to say of them, and a single one all there are.
+        let is_list = matches!(key.name.as_str(), "networks" | "volumes");
+        if is_list && value.as_str().is_some() {
+            let one = std::mem::replace(value, value.with_value(Value::Null));
+            *value = one.with_value(Value::Sequence(vec![one.clone()]));
+        }
+    }
+    if let Some(volumes) = fields.node("volumes") {
+        refuse_anonymous(volumes, reader);
+    }
+    let service = node.with_value(Value::Mapping(entries));
+    let file = Path::new(&node.span.source.file);
+    let directory = file.parent().filter(|it| it.is_absolute()).unwrap_or(Path::new("/"));
+    let place = Place { key: "run", directory, environment: reader.variables, files: reader.files };
+    let (mut service, warnings) = match load_alone(&service, place) {
+        Ok(read) => read,
+        Err(found) => {
+            reader.problems.extend(found.0);
+            return None;
+        }
+    };
+    reader.problems.extend(warnings.into_iter().map(|text| node.problem(text).as_warning()));
+    // What has no value anywhere is left out.
+    service.environment.retain(|_, value| value.is_some());
+    if let (Some(directory), Some(place)) = (&service.working_dir, fields.node("working_dir"))
         && !directory.starts_with('/')
     {
-        problems.push(place.problem(format!("`working_dir` must be absolute, not `{directory}`")));
+        let message = format!("`working_dir` must be absolute, not `{directory}`");
+        reader.problems.push(place.problem(message));
     }
-    let environment = environment.into_iter().map(|(name, value)| (name, Some(value)));
-    let networks = fields.strings("networks", problems).into_iter();
-    let service = Service {
-        image: fields.plain("image", problems).unwrap_or_default(),
-        command: fields.arguments("command", problems),
-        entrypoint: fields.arguments("entrypoint", problems),
-        environment: environment.collect(),
-        volumes: volumes.iter().filter_map(|volume| shortforms::mount(volume).ok()).collect(),
-        networks: networks.map(|network| (network, None)).collect(),
-        user: fields.plain("user", problems),
-        working_dir: working_dir.map(|(directory, _)| directory),
-        ..Service::default()
-    };
-    if service.image.is_empty() {
-        let place = fields.node("image").unwrap_or(node);
-        let missing = place.problem("`run` needs an `image`");
-        problems.push(missing.with_hint("write e.g. `image: alpine:3.22`"));
-        return None;
-    }
-    Some(RunContainer { service, ..RunContainer::default() })
+    Some(service)
 }
 
-/// True for `source:/target[:options]`.
-fn is_mount(text: &str) -> bool {
-    let mut parts = text.split(':');
-    let (source, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let _options = parts.next();
-    !source.is_empty() && target.starts_with('/') && parts.next().is_none()
+fn as_text(node: &mut Node) {
+    if let Some(text) = node.value.scalar_text().map(std::borrow::Cow::into_owned) {
+        node.value = Value::String(text);
+    }
 }
 
-/// A mapping, or a list of `NAME=value`; a name alone takes its value from `env.local`.
-fn read_environment(node: &Node, reader: &mut Reader<'_>) -> IndexMap<String, String> {
-    let mut environment = IndexMap::new();
-    if let Some(entries) = node.as_mapping() {
-        for (key, value) in entries {
-            let value = if value.is_null() {
-                reader.variables.get(&key.name).cloned()
-            } else {
-                scalar_of(&key.name, value, &mut reader.problems)
-            };
-            environment.extend(value.map(|value| (key.name.clone(), value)));
-        }
-    } else if let Some(items) = node.as_sequence() {
-        for item in items {
-            let Some(text) = scalar_of("environment", item, &mut reader.problems) else { continue };
-            if let Some((name, value)) = text.split_once('=') {
-                environment.insert(name.to_owned(), value.to_owned());
-            } else {
-                let value = reader.variables.get(&text).cloned();
-                environment.extend(value.map(|value| (text, value)));
-            }
-        }
-    } else {
-        let kind = node.value.kind();
-        let message = format!("`environment` must be a mapping or a list, not {kind}");
-        reader.problems.push(node.problem(message));
+/// A container of a job is removed at its end: what it leaves in a volume without a name is lost, and
+/// a volume that is no path is nearly always a mistake.
+fn refuse_anonymous(volumes: &Node, reader: &mut Reader<'_>) {
+    for item in fields::items_of(volumes) {
+        let Some(text) = item.as_str().filter(|it| !it.contains(':') && !it.starts_with('/'))
+        else {
+            continue;
+        };
+        let problem = item.problem(format!("`{text}` is no volume"));
+        reader.problems.push(problem.with_hint("write `source:/target` or `source:/target:ro`"));
     }
-    environment
 }

@@ -1,0 +1,583 @@
+//! The keys of each kind of work.
+
+use super::table::{Field, Form, Table, key};
+
+pub(super) const SOURCE: Table = Table {
+    of: "`source`",
+    fields: &[
+        key(
+            "repo",
+            Form::Text,
+            "required",
+            "https://git.example/infra.git",
+            "A URL, or the directory of a checkout.",
+        ),
+        key("ref", Form::Text, "the remote's default branch", "main", "A branch or a tag."),
+    ],
+    is_service: false,
+    later: &["verify", "depth"],
+};
+const ONE_SOURCE: Form = Form::Either(&[Form::Text, Form::Object(&SOURCE)]);
+pub(super) const HEALTH: Table = Table {
+    of: "`health`",
+    fields: &[
+        key(
+            "within",
+            Form::Duration,
+            "`AUTODEPLOY_HEALTH_WITHIN`",
+            "2m",
+            "Longest time until new containers run and are healthy.",
+        ),
+        key(
+            "stable_for",
+            Form::Duration,
+            "`AUTODEPLOY_HEALTH_STABLE_FOR`",
+            "10s",
+            "How long a container without a health check must stay up.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const DEPLOY: Table = Table {
+    of: "`deploy`",
+    fields: &[
+        key(
+            "source",
+            ONE_SOURCE,
+            "required",
+            "{ repo: \"https://git.example/infra.git\", ref: main }",
+            "`{ repo, ref }`, or the same as one text: `URL#ref`, or a directory.",
+        ),
+        key(
+            "sources",
+            Form::OneOrMore(&ONE_SOURCE),
+            "–",
+            "[/srv/stack, /srv/conf]",
+            "Several instead of one: a list, or one text separated by blanks; the first names the revision.",
+        ),
+        key(
+            "path",
+            Form::Text,
+            "the first source",
+            "stacks/web",
+            "Directory of the Compose project, relative to the first source; absolute if it lies in one of them.",
+        ),
+        key(
+            "files",
+            Form::Texts,
+            "found by name",
+            "[compose.yml]",
+            "Compose files, relative to `path`.",
+        ),
+        key("profiles", Form::Texts, "–", "[prod]", "Active profiles."),
+        key(
+            "env_file",
+            Form::Texts,
+            ".env",
+            "[prod.env]",
+            "Files of variables for interpolation, relative to `path`.",
+        ),
+        key("project", Form::Text, "Compose's rules", "web", "Name of the project."),
+        key(
+            "remove_orphans",
+            Form::Boolean,
+            "true",
+            "false",
+            "Removes containers of services that are gone.",
+        ),
+        key(
+            "health",
+            Form::Object(&HEALTH),
+            "–",
+            "{ within: 2m }",
+            "How long it waits for new containers.",
+        ),
+    ],
+    is_service: false,
+    later: &["on_failure", "strategy", "hooks", "approve", "build"],
+};
+
+pub(super) const FILE: Table = Table {
+    of: "a file of `redirect`",
+    fields: &[
+        key("file", Form::Text, "required", "/var/log/x.log", "Path in our own container."),
+        key(
+            "append",
+            Form::Boolean,
+            "true",
+            "false",
+            "Adds to the file; else it begins anew with each run.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+const ONE_FILE: Form = Form::Either(&[Form::Text, Form::Object(&FILE)]);
+pub(super) const REDIRECT: Table = Table {
+    of: "`redirect`",
+    fields: &[
+        key(
+            "stdout",
+            ONE_FILE,
+            "–",
+            "/var/log/x.log",
+            "File of the standard output: its path, or a mapping.",
+        ),
+        key(
+            "stderr",
+            ONE_FILE,
+            "–",
+            "/var/log/x.log",
+            "File of the standard error; the same file is shared.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+const REDIRECT_KEY: Field = key(
+    "redirect",
+    Form::Object(&REDIRECT),
+    "–",
+    "{ stdout: /var/log/x.log }",
+    "Files in our own container that the output goes to, besides the log.",
+);
+const THEN_KEY: Field = key(
+    "then",
+    Form::List(&Form::Work),
+    "–",
+    "[{ exec: { container: proxy, command: reload } }]",
+    "Work done after it succeeded, in order, up to the first failure.",
+);
+const ENVIRONMENT_KEY: Field = key(
+    "environment",
+    Form::Variables,
+    "–",
+    "{ MODE: fast }",
+    "A mapping, or a list of `NAME=value`; a name without a value takes that of `env.local`.",
+);
+
+pub(super) const RUN: Table = Table {
+    of: "`run`",
+    fields: &[
+        key(
+            "image",
+            Form::Text,
+            "required",
+            "alpine:3.22",
+            "The image; `pull_policy` says when it is pulled.",
+        ),
+        key(
+            "container",
+            Form::Text,
+            "–",
+            "importer",
+            "An existing stopped container to start instead of a new one; it is kept.",
+        ),
+        key("keep", Form::Boolean, "false", "true", "Keeps the container at its end."),
+        key(
+            "volumes_from",
+            Form::Texts,
+            "–",
+            "[database:ro]",
+            "Containers of the host whose volumes it gets.",
+        ),
+        REDIRECT_KEY,
+        THEN_KEY,
+    ],
+    is_service: true,
+    later: &[],
+};
+
+/// Keys of a Compose service that mean nothing to a container alone, and what to do instead.
+pub(super) const NOT_ALONE: &[(&str, &str)] = &[
+    ("build", "a job runs an image that is there: build it in a deploy"),
+    ("depends_on", "a job has no other services: use `after`, or `http.wait_for`"),
+    ("links", "a job has no other services: join their network, or write `external_links`"),
+    ("extends", "write the keys here, or use a YAML anchor"),
+    ("secrets", "mount the file under `volumes`"),
+    ("configs", "mount the file under `volumes`"),
+    ("profiles", "write `enabled: false` for a job that the clock shall not start"),
+    ("scale", "a job runs one container: write several jobs, or a `group`"),
+    ("develop", "it means something to `docker compose watch` only"),
+    ("restart", "a job runs its container once: use `retry`"),
+];
+
+const TARGET: [Field; 4] = [
+    key("container", Form::Text, "–", "web", "Name or id of a container."),
+    key("project", Form::Text, "–", "shop", "Compose project; goes with `service`."),
+    key("service", Form::Text, "–", "web", "Compose service; goes with `project`."),
+    key(
+        "labels",
+        Form::Texts,
+        "–",
+        "[\"role=web\"]",
+        "Containers with all these labels, `name` or `name=value`.",
+    ),
+];
+pub(super) const ONE_TARGET: Table =
+    Table { of: "a target", fields: &TARGET, is_service: false, later: &[] };
+
+pub(super) const EXEC: Table = Table {
+    of: "`exec`",
+    fields: &[
+        TARGET[0],
+        TARGET[1],
+        TARGET[2],
+        TARGET[3],
+        key(
+            "scope",
+            Form::Word(&["first", "all"]),
+            "first",
+            "all",
+            "Which of several: the one with the lowest number, or all in turn up to the first failure.",
+        ),
+        key(
+            "command",
+            Form::Arguments,
+            "required",
+            "[nginx, -s, reload]",
+            "A list of arguments, or a text split as a shell splits it; no shell runs it.",
+        ),
+        ENVIRONMENT_KEY,
+        key("user", Form::Text, "the container's", "www-data", "User and group."),
+        key("working_dir", Form::Text, "the container's", "/srv", "Directory in the container."),
+        key("privileged", Form::Boolean, "false", "true", "With all privileges."),
+        key("tty", Form::Boolean, "false", "true", "On a terminal of its own."),
+        REDIRECT_KEY,
+        THEN_KEY,
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const COMPOSE_RUN: Table = Table {
+    of: "`compose_run`",
+    fields: &[
+        key(
+            "project",
+            Form::Text,
+            "required",
+            "web",
+            "Name of the deploy job whose project it is, or the absolute directory of a project.",
+        ),
+        key("service", Form::Text, "required", "migrate", "Name of the service."),
+        key(
+            "command",
+            Form::Arguments,
+            "the service's",
+            "[migrate, --all]",
+            "A list of arguments, or a text split as a shell splits it.",
+        ),
+        key("entrypoint", Form::Arguments, "the service's", "[/bin/sh]", "As `command`."),
+        ENVIRONMENT_KEY,
+        key("user", Form::Text, "the service's", "1000", "User and group."),
+        key("working_dir", Form::Text, "the service's", "/srv", "Directory in the container."),
+        key(
+            "volumes",
+            Form::Texts,
+            "–",
+            "[\"/srv/in:/in:ro\"]",
+            "Further mounts in the short form.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const ACTIONS: &[&str] = &["start", "stop", "restart", "pause", "unpause", "signal"];
+
+pub(super) const CONTAINER: Table = Table {
+    of: "`container`",
+    fields: &[
+        key(
+            "action",
+            Form::Word(ACTIONS),
+            "required",
+            "restart",
+            "What is done: `start`, `stop`, `restart`, `pause`, `unpause` or `signal`.",
+        ),
+        key("signal", Form::Text, "required for `signal`", "SIGUSR1", "The signal."),
+        key(
+            "targets",
+            Form::OneOrMore(&Form::Either(&[Form::Text, Form::Object(&ONE_TARGET)])),
+            "required",
+            "[proxy, { project: shop, service: web }]",
+            "To which containers, in order: names, `{ project, service }`, or `{ labels }`.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const COMMAND: Table = Table {
+    of: "`command`",
+    fields: &[
+        key(
+            "argv",
+            Form::Arguments,
+            "required",
+            "[/bin/busybox, date]",
+            "Program and arguments: a list, or a text split as a shell splits it; no shell runs it.",
+        ),
+        ENVIRONMENT_KEY,
+        key("working_dir", Form::Text, "/", "/srv", "Directory in our own container."),
+        key("stdin", Form::Text, "–", "some text", "What it reads."),
+        key("stdin_base64", Form::Text, "–", "c29tZSB0ZXh0", "The same, where it is no text."),
+        REDIRECT_KEY,
+        THEN_KEY,
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const EXPECT: Table = Table {
+    of: "`expect`",
+    fields: &[
+        key(
+            "status",
+            Form::OneOrMore(&Form::Either(&[
+                Form::Integer(100, 599),
+                Form::Pattern("^[1-5]([0-9]{2}|xx)(-[1-5][0-9]{2})?$"),
+            ])),
+            "200-299",
+            "[200, 404]",
+            "Accepted statuses: `200`, `200-299`, `2xx`, or a list of them.",
+        ),
+        key(
+            "body",
+            Form::Text,
+            "–",
+            "\"ok\"",
+            "A regular expression that must match somewhere in the body.",
+        ),
+        key(
+            "json",
+            Form::AnyMapping,
+            "–",
+            "{ /status: done }",
+            "JSON pointers and the values that must be there.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+const URL: Field = key(
+    "url",
+    Form::Text,
+    "required",
+    "https://api.example/refresh",
+    "Address, `http://` or `https://`.",
+);
+const METHOD: Field =
+    key("method", Form::Pattern("^[A-Za-z]+$"), "`GET`, with a body `POST`", "POST", "Method.");
+const HEADERS: Field =
+    key("headers", Form::Mapping, "–", "{ Accept: application/json }", "Headers, by name.");
+const BODY: Field = key(
+    "body",
+    Form::Body,
+    "–",
+    "{\"all\": true}",
+    "Body: a text; a mapping or a list is sent as JSON.",
+);
+const STEP_TIMEOUT: Field = key("timeout", Form::Duration, "30s", "5s", "Longest time of one try.");
+const STEP_EXPECT: Field = key(
+    "expect",
+    Form::Object(&EXPECT),
+    "–",
+    "{ status: 200 }",
+    "What must be true of the answer.",
+);
+const RETRIES: Field =
+    key("retries", Form::Integer(0, 100), "0", "3", "Further tries of this call alone.");
+const BACKOFF: Field = key(
+    "backoff",
+    Form::Duration,
+    "1s",
+    "500ms",
+    "Pause before the second try; doubled each time.",
+);
+pub(super) const STEP: Table = Table {
+    of: "a call",
+    fields: &[
+        key("name", Form::Text, "method and address", "refresh", "What it is, for the log."),
+        URL,
+        METHOD,
+        HEADERS,
+        BODY,
+        STEP_TIMEOUT,
+        STEP_EXPECT,
+        RETRIES,
+        BACKOFF,
+    ],
+    is_service: false,
+    later: &[],
+};
+pub(super) const WAIT_FOR: Table = Table {
+    of: "`wait_for`",
+    fields: &[
+        URL,
+        STEP_EXPECT,
+        key("timeout", Form::Duration, "1m", "5m", "Longest wait."),
+        key("every", Form::Duration, "2s", "5s", "Pause between tries."),
+    ],
+    is_service: false,
+    later: &[],
+};
+const LOGIN: Field = key(
+    "login",
+    Form::Object(&STEP),
+    "–",
+    "{ url: \"https://api.example/login\", method: POST }",
+    "A call made first; its cookies go with all later ones.",
+);
+const CA_FILE: Field = key(
+    "ca_file",
+    Form::Text,
+    "–",
+    "/etc/ssl/ours.pem",
+    "File of certificate authorities to trust besides the usual ones.",
+);
+
+pub(super) const HTTP: Table = Table {
+    of: "`http`",
+    fields: &[
+        key(
+            "url",
+            Form::Text,
+            "required, or `steps`",
+            "https://api.example/refresh",
+            "Address of a single call, whose keys stand here.",
+        ),
+        METHOD,
+        HEADERS,
+        BODY,
+        STEP_TIMEOUT,
+        STEP_EXPECT,
+        RETRIES,
+        BACKOFF,
+        key(
+            "steps",
+            Form::List(&Form::Object(&STEP)),
+            "–",
+            "[{ url: \"https://api.example/a\" }]",
+            "Several calls instead, in order, up to the first failure; each with `name` and the keys of a single call.",
+        ),
+        LOGIN,
+        key(
+            "wait_for",
+            Form::OneOrMore(&Form::Either(&[Form::Text, Form::Object(&WAIT_FOR)])),
+            "–",
+            "{ url: \"https://api.example/health\", timeout: 5m }",
+            "What must answer before anything is called: an address, `{ url, expect, timeout, every }`, or a list of them.",
+        ),
+        key("parallel", Form::Integer(1, 1000), "1", "8", "How many steps go on at once."),
+        CA_FILE,
+        key(
+            "client_certificate",
+            Form::Text,
+            "–",
+            "/etc/ssl/me.pem",
+            "File of our certificate and key.",
+        ),
+        key("insecure", Form::Boolean, "false", "true", "Accepts every certificate."),
+        key("redirects", Form::Integer(0, 100), "10", "0", "How many redirects are followed."),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const POLL: Table = Table {
+    of: "`poll`",
+    fields: &[
+        key("min", Form::Duration, "1s", "5s", "Shortest pause between two looks."),
+        key("max", Form::Duration, "30s", "1m", "Longest pause."),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const OGC_PROCESS: Table = Table {
+    of: "`ogc_process`",
+    fields: &[
+        key(
+            "url",
+            Form::Text,
+            "required",
+            "https://ogc.example",
+            "Base address of the server, without `/processes`.",
+        ),
+        key("process", Form::Text, "required", "buffer", "Id of the process."),
+        key(
+            "provider",
+            Form::Text,
+            "–",
+            "finch",
+            "Id of the provider the process belongs to (Weaver).",
+        ),
+        key(
+            "inputs",
+            Form::AnyMapping,
+            "{}",
+            "{ distance: 5 }",
+            "The inputs of the execution request.",
+        ),
+        key(
+            "outputs",
+            Form::AnyMapping,
+            "–",
+            "{ out: { transmissionMode: value } }",
+            "The outputs of the execution request.",
+        ),
+        key(
+            "mode",
+            Form::Word(&["async", "sync", "auto"]),
+            "async",
+            "sync",
+            "How it is executed; `auto` is as the server likes.",
+        ),
+        LOGIN,
+        HEADERS,
+        key(
+            "poll",
+            Form::Object(&POLL),
+            "–",
+            "{ min: 5s, max: 1m }",
+            "How often its status is looked at; a `Retry-After` of the server wins.",
+        ),
+        key(
+            "on_timeout",
+            Form::Word(&["dismiss", "leave"]),
+            "dismiss",
+            "leave",
+            "What becomes of the remote job when our time is over.",
+        ),
+        CA_FILE,
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const GROUP: Table = Table {
+    of: "`group`",
+    fields: &[
+        key("jobs", Form::Texts, "required", "[extract, load]", "Names of the jobs, in order."),
+        key(
+            "parallel",
+            Form::Integer(1, 1000),
+            "1",
+            "4",
+            "How many at once; 1 is one after the other.",
+        ),
+        key(
+            "keep_going",
+            Form::Boolean,
+            "false",
+            "true",
+            "Those after a failure run all the same.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};

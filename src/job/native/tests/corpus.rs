@@ -1,0 +1,274 @@
+//! Jobs of every kind, as people write them: they are read, they agree with the schema, and their written
+//! form reads back as the same job.
+
+use serde_json::Value;
+
+use super::super::write::{json, yaml_of};
+use super::super::{Context, NoFiles, read_written, schema};
+use super::documents::check;
+use super::*;
+use crate::job::work::{Action, Scope, Target};
+use crate::job::{CatchUp, ContainerEvent, On, Overlap, When};
+
+/// A job with every key of a job.
+const EVERYTHING: &str = r#"
+name: all
+description: Everything at once.
+enabled: "${ON}"
+schedule: "*/5 * * * *"
+dialect: default
+timezone: America/Toronto
+starts_at: 2026-03-01
+expires_at: "2026-12-31T12:00:00Z"
+jitter: 30s
+spread: 10m
+after:
+  - other
+  - { job: third, on: finish }
+on:
+  - deploy:web
+  - deploy_failed:web
+  - container_died:db
+  - webhook:refresh
+  - file:/srv/in
+overlap: replace
+catch_up: all(10)
+start_deadline: 5m
+timeout: 10m
+stop_signal: SIGINT
+stop_grace: 1m
+retry: { max: 3, backoff: 5s, cap: 1m }
+locks: [database, disk]
+priority: 10
+keep: { runs: 100, age: 30d, size: 500m, run_size: 50m }
+notify:
+  ping: { url: "https://hc.example/${TOKEN}", start: false, log: false, create: true }
+  webhook:
+    - https://chat.example/a
+    - { url: "https://chat.example/b", headers: { Authorization: "Bearer ${TOKEN}" } }
+labels: { team: data }
+run:
+  image: alpine:3.22
+  pull_policy: always
+  entrypoint: [/bin/sh, -c]
+  command: "echo $$HOME"
+  environment: { A: 1, TOKEN: , MODE: "${TOKEN}" }
+  volumes:
+    - data:/data
+    - { type: bind, source: /srv/in, target: /in, read_only: true }
+  networks: { front: { aliases: [me] }, back: }
+  mem_limit: 512m
+  cpus: 0.5
+  cap_add: [NET_ADMIN]
+  ulimits: { nofile: 1024 }
+  tmpfs: /tmp
+  extra_hosts: ["a:10.0.0.1"]
+  user: 1000
+  working_dir: /srv
+  init: true
+  volumes_from: [database:ro]
+  keep: true
+  redirect: { stdout: /var/log/a.log, stderr: { file: /var/log/b.log, append: false } }
+  then:
+    - exec: { container: proxy, command: [nginx, -s, reload] }
+"#;
+
+/// One job of every other kind, in its short and its long form.
+const KINDS_OF_WORK: &str = r#"
+- { name: e1, exec: { container: web, command: "sh -c 'a b'" } }
+- name: e2
+  exec:
+    project: shop
+    service: web
+    scope: all
+    command: [a]
+    environment: [A=1, TOKEN]
+    user: root
+    working_dir: /srv
+    privileged: true
+    tty: true
+- { name: e3, exec: { labels: ["role=web"], command: a } }
+- { name: cr1, compose_run: { project: web, service: migrate } }
+- name: cr2
+  compose_run: { project: /srv/web, service: s, command: a b, entrypoint: [], environment: { A: b }, user: "1", working_dir: /, volumes: ["/a:/b"] }
+- { name: ct1, container: { action: restart, targets: proxy } }
+- { name: ct2, container: { action: signal, signal: SIGUSR1, targets: [a, { project: p, service: s }, { labels: x=y }] } }
+- { name: co1, command: [/bin/busybox, date] }
+- { name: co2, command: { argv: date -u, environment: { A: b }, working_dir: /srv, stdin: "x", redirect: { stdout: /l } } }
+- { name: co3, command: { argv: [cat], stdin_base64: AAEC } }
+- { name: h1, http: { url: "https://api.example/a" } }
+- name: h2
+  http:
+    wait_for: ["https://api.example/health", { url: "https://api.example/b", timeout: 5m, every: 1s, expect: { status: 2xx } }]
+    login: { url: "https://api.example/login", body: { user: me, password: "${TOKEN}" } }
+    steps:
+      - { name: one, url: "https://api.example/1", method: put, headers: { A: b }, body: x, timeout: 5s, retries: 2, backoff: 100ms }
+      - { url: "https://api.example/2", expect: { status: [200, 300-399, "404"], body: "o+k", json: { /status: done, /n: 1 } } }
+    parallel: 2
+    ca_file: /etc/ca.pem
+    client_certificate: /etc/me.pem
+    insecure: true
+    redirects: 0
+- { name: o1, ogc_process: { url: "https://ogc.example", process: buffer } }
+- name: o2
+  ogc_process:
+    url: https://ogc.example
+    process: buffer
+    provider: finch
+    inputs: { distance: 5, list: [a, b] }
+    outputs: { out: { transmissionMode: value } }
+    mode: sync
+    login: { url: "https://ogc.example/login" }
+    headers: { A: b }
+    poll: { min: 5s, max: 1m }
+    on_timeout: leave
+- { name: g1, group: [e1, e2] }
+- { name: g2, group: { jobs: [e1], parallel: 4, keep_going: true }, after: g1 }
+- { name: d1, deploy: { sources: [/srv/stack], health: { within: 1m, stable_for: 1s } } }
+- { name: r1, run: { container: importer } }
+- { name: r2, retry: 3, run: { image: a, networks: front } }
+"#;
+
+fn written(text: &str) -> Vec<super::super::write::Written> {
+    let settings = settings();
+    let variables = &settings.variables;
+    let context = Context { settings: &settings, variables, toplevel: &|_| None, files: &NoFiles };
+    let (jobs, problems) = read_written(text, "web.yml", &context);
+    assert!(problems.0.is_empty(), "{problems}");
+    jobs
+}
+
+/// The job without what depends on where it was read.
+fn placeless(job: &Job) -> Job {
+    Job { origin: String::new(), ..job.clone() }
+}
+
+#[test]
+fn every_kind_agrees_with_the_schema_and_reads_back() {
+    for text in [EVERYTHING, KINDS_OF_WORK] {
+        let jobs = written(text);
+        let root = schema::schema();
+        for job in &jobs {
+            check(&root, &root, &job.json(), &job.job.name).unwrap();
+        }
+        let exported = yaml_of(&jobs);
+        assert!(!exported.contains("secret"), "{exported}");
+        let again = written(&exported);
+        assert_eq!(yaml_of(&again), exported);
+        for (job, again) in jobs.iter().zip(&again) {
+            assert_eq!(placeless(&job.job), placeless(&again.job));
+        }
+    }
+}
+
+#[test]
+fn every_example_file_is_read_and_agrees_with_the_schema() {
+    let root = schema::schema();
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut kinds = std::collections::BTreeSet::new();
+    for directory in [directory.join("examples/jobs"), directory.join("jobs")] {
+        for entry in std::fs::read_dir(directory).expect("there are examples") {
+            let path = entry.expect("readable").path();
+            let text = std::fs::read_to_string(&path).expect("text");
+            for document in yaml::parse(&text, &path.display().to_string()).expect("YAML") {
+                check(&root, &root, &json(&document), &path.display().to_string()).unwrap();
+            }
+            // Its variables are those of an `env.local` of one's own.
+            let mut settings = settings();
+            settings.variables.insert("COMPOSE_DIR".to_owned(), "/srv/stack".to_owned());
+            for used in text.split("${").skip(1) {
+                let name = used.split(['}', ':', '-', '?']).next().unwrap_or_default();
+                let value = format!("https://{}.example", name.to_lowercase().replace('_', "-"));
+                settings.variables.entry(name.to_owned()).or_insert(value);
+            }
+            settings.variables.remove("AUTODEPLOY_PLATFORM_FREQUENCY");
+            settings.variables.remove("AUTODEPLOY_EXTRA_REPOS");
+            let jobs = parse(&text, &path.display().to_string(), &settings);
+            let jobs = jobs.unwrap_or_else(|problems| panic!("{problems}"));
+            kinds.extend(jobs.iter().map(|job| job.work.kind()));
+        }
+    }
+    let all: std::collections::BTreeSet<&str> = KINDS.iter().copied().collect();
+    assert_eq!(kinds, all, "an example of every kind");
+}
+
+#[test]
+fn the_schema_refuses_what_the_reader_refuses() {
+    let root = schema::schema();
+    for text in [
+        "{name: a}",
+        "{name: a b, run: {image: a}}",
+        "{name: a, run: {image: a}, exec: {container: a, command: a}}",
+        "{name: a, run: {image: a, imag: b}}",
+        "{name: a, run: {image: a}, timeout: soon}",
+        "{name: a, run: {image: a}, overlap: perhaps}",
+        "{name: a, run: {image: a, build: .}}",
+        "{name: a, run: {image: a}, priority: 5000}",
+        "{name: a, run: {image: a}, on: 'perhaps:b'}",
+        "{name: a, exec: {container: a}}",
+        "{name: a, group: {parallel: 1}}",
+        "{name: a, http: {url: 'https://a', expect: {status: 99}}}",
+    ] {
+        parse(text, "web.yml", &settings()).expect_err(text);
+        let document = yaml::parse(text, "web.yml").expect(text).remove(0);
+        check(&root, &root, &json(&document), text).expect_err(text);
+    }
+}
+
+#[test]
+fn reads_every_limit() {
+    let job = written(EVERYTHING).remove(0).job;
+    assert_eq!(job.policy.overlap, Overlap::Replace);
+    assert_eq!(job.policy.catch_up, CatchUp::All(10));
+    assert_eq!(job.policy.retry.max, 3);
+    assert_eq!(job.policy.stop.signal.as_deref(), Some("SIGINT"));
+    assert_eq!(job.policy.locks.len(), 2);
+    assert_eq!(job.keep.bytes, Some(500 << 20));
+    let starts = job.window.starts.map(|time| time.to_rfc3339());
+    assert_eq!(starts.as_deref(), Some("2026-03-01T05:00:00+00:00"), "midnight in Toronto");
+    assert_eq!(job.on.len(), 7);
+    assert_eq!(job.on[0], On::Ended { job: "other".to_owned(), when: When::Success });
+    let died = On::Container { event: ContainerEvent::Died, container: "db".to_owned() };
+    assert!(job.on.contains(&died));
+    let ping = job.notify.ping.expect("told");
+    assert_eq!(ping.url.expose(), "https://hc.example/secret");
+    let Work::Run(run) = &job.work else { panic!("a run") };
+    assert_eq!(run.service.mem_limit, Some(512 << 20));
+    assert_eq!(run.service.volumes.len(), 2);
+    assert_eq!(run.volumes_from, ["database:ro"]);
+    assert_eq!(run.then.len(), 1);
+    assert_eq!(run.service.environment["TOKEN"].as_deref(), Some("secret"));
+    let skip = read("{name: a, run: {image: a}}").remove(0).policy.overlap;
+    let queue = read("{name: a, deploy: {source: /a}}").remove(0).policy.overlap;
+    assert_eq!((skip, queue), (Overlap::Skip, Overlap::Queue));
+}
+
+#[test]
+fn reads_every_kind() {
+    let jobs = written(KINDS_OF_WORK);
+    let work = |name: &str| {
+        let job = jobs.iter().find(|job| job.job.name == name);
+        job.unwrap_or_else(|| panic!("{name}")).job.work.clone()
+    };
+    let Work::Exec(exec) = work("e1") else { panic!("an exec") };
+    assert_eq!((exec.command.len(), exec.scope), (3, Scope::First));
+    let Work::Exec(exec) = work("e2") else { panic!("an exec") };
+    assert_eq!(exec.environment["TOKEN"], "secret");
+    assert!(exec.tty && exec.privileged && exec.scope == Scope::All);
+    let Work::Container(action) = work("ct2") else { panic!("an action") };
+    assert_eq!(action.action, Action::Signal("SIGUSR1".to_owned()));
+    assert_eq!(action.targets[2], Target::Labels(vec!["x=y".to_owned()]));
+    let Work::Command(command) = work("co3") else { panic!("a command") };
+    assert_eq!(command.stdin, Some(vec![0, 1, 2]));
+    let Work::Http(http) = work("h2") else { panic!("http") };
+    assert_eq!(http.steps[1].expect.status, [(200, 200), (300, 399), (404, 404)]);
+    assert_eq!((http.steps[0].method.as_str(), http.steps[1].method.as_str()), ("PUT", "GET"));
+    let login = http.login.expect("a login");
+    assert_eq!(login.method, "POST");
+    assert!(login.body.expect("a body").expose().contains("secret"));
+    let Work::OgcProcess(process) = work("o2") else { panic!("a process") };
+    assert_eq!(process.inputs, serde_json::json!({"distance": 5, "list": ["a", "b"]}));
+    let Work::Run(run) = work("r2") else { panic!("a run") };
+    assert_eq!(run.service.networks.len(), 1);
+    let Value::Object(_) = jobs[0].json() else { panic!("a mapping") };
+}

@@ -19,6 +19,7 @@ use super::views::{self, JobRow, Slot, StatusRow};
 use super::{USAGE, Usage, known_job};
 use crate::clock::{Timetable, words};
 use crate::daemon::unknown_job;
+use crate::job::schedule::Schedule;
 use crate::job::{Configuration, Job, Work};
 use crate::logs;
 use crate::problem::{Problem, Problems, nearest};
@@ -53,8 +54,11 @@ pub(super) fn check(env_file: Option<&Path>, output: Output) -> Result<u8> {
     Ok(if errors.is_empty() { 0 } else { USAGE })
 }
 
-/// A job whose schedule has no slot any more, or never had one.
+/// A job whose schedule has no slot any more. Of dates that do not exist its reader has warned.
 fn never_runs(job: &Job) -> Option<Problem> {
+    if matches!(&job.schedule, Schedule::Cron(expression) if expression.never_comes()) {
+        return None;
+    }
     let warning = words::warning(&Timetable::of(job), now())?;
     let (file, line) = job.origin.rsplit_once(':').unwrap_or((&job.origin, ""));
     let message = format!("job `{}`: {warning}", job.name);

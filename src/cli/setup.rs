@@ -54,7 +54,9 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     let (mut jobs, problems) = platform::load_all(&job_files, &context);
     // Of many jobs most share a few schedules.
     let mut shared = Shared::default();
-    jobs.iter_mut().for_each(|job| shared.share(&mut job.schedule));
+    for job in &mut jobs {
+        shared.share(&mut job.schedule);
+    }
     let (errors, oddities) = problems.split();
     broken_jobs.0.extend(errors.0);
     warnings.0.extend(oddities.0);

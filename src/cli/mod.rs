@@ -2,6 +2,7 @@
 
 mod act;
 mod arguments;
+mod ask;
 mod compose;
 mod explain;
 mod inspect;
@@ -11,6 +12,7 @@ mod setup;
 mod simulate;
 pub mod table;
 pub mod text;
+mod transfer;
 pub mod views;
 
 use std::io::{self, Write};
@@ -64,7 +66,11 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Status => inspect::status(env_file, output).await,
         Command::Plan { job } => act::plan(env_file, output, job.as_deref()).await,
         Command::Deploy { job } => act::deploy(env_file, output, job.as_deref()).await,
-        Command::Run { job } => act::run_job(env_file, output, &job).await,
+        Command::Run(run) => act::run_job(env_file, output, &run).await,
+        Command::Pause(pause) => ask::pause(env_file, output, pause).await,
+        Command::Resume(resume) => ask::resume(env_file, output, resume).await,
+        Command::Cancel { what } => ask::cancel(env_file, output, what).await,
+        Command::Event { name } => ask::event(env_file, output, name).await,
         Command::Jobs => inspect::jobs(env_file, output).await,
         Command::Next(next) => inspect::next(env_file, output, &next),
         Command::Explain(explain) => explain::explain(env_file, output, &explain),
@@ -73,6 +79,9 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Logs(logs) => inspect::logs(env_file, output, &logs).await,
         Command::Health => act::health(env_file, output).await,
         Command::Compose(compose) => compose::run(&env_files, output, *compose).await,
+        Command::Import(import) => transfer::import(env_file, output, &import),
+        Command::Export(export) => transfer::export(env_file, &export),
+        Command::Schema => transfer::schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "roadstead", &mut script);

@@ -9,7 +9,9 @@ use super::layers::Found;
 use super::values::{self, Refusal};
 use super::variables::find;
 use crate::problem::Problem;
-use crate::settings::{GitSettings, HealthGate, LogSettings, Settings};
+use crate::settings::{
+    GitSettings, HealthGate, LogSettings, RunLimits, SchedulerSettings, Settings,
+};
 
 /// The variables as text. `envy` fills it by name from what was found, never from the process: it
 /// stops at the first value it cannot read and prints it, so all reading is left to [`values`].
@@ -25,6 +27,9 @@ struct Raw {
     autodeploy_git_token_dir: Option<String>,
     autodeploy_git_timeout: Option<String>,
     autodeploy_jobs_dir: Option<String>,
+    autodeploy_scheduler_jobs_dir: Option<String>,
+    autodeploy_ofelia_labels: Option<String>,
+    autodeploy_ofelia_dialect: Option<String>,
     autodeploy_state_dir: Option<String>,
     autodeploy_log_dir: Option<String>,
     autodeploy_log_max_size: Option<String>,
@@ -35,8 +40,13 @@ struct Raw {
     autodeploy_health_within: Option<String>,
     autodeploy_health_stable_for: Option<String>,
     autodeploy_shutdown_grace: Option<String>,
+    autodeploy_max_runs: Option<String>,
+    autodeploy_max_runs_of_kind: Option<String>,
+    autodeploy_start_rate: Option<String>,
     autodeploy_allow_commands: Option<String>,
     autodeploy_compose_hash: Option<String>,
+    autodeploy_listen: Option<String>,
+    autodeploy_tokens_file: Option<String>,
     docker_host: Option<String>,
 }
 
@@ -59,6 +69,8 @@ pub(super) fn settings(
     let compose_dir = reader.given("COMPOSE_DIR", raw.compose_dir, path);
     let repositories = reader.given("AUTODEPLOY_REPOS", raw.autodeploy_repos, values::repositories);
     let docker_host = reader.given("DOCKER_HOST", raw.docker_host, values::docker_host);
+    let listen = reader.given("AUTODEPLOY_LISTEN", raw.autodeploy_listen, values::socket_address);
+    let tokens_file = reader.given("AUTODEPLOY_TOKENS_FILE", raw.autodeploy_tokens_file, path);
     let known_hosts = reader.given("AUTODEPLOY_KNOWN_HOSTS", raw.autodeploy_known_hosts, path);
     let token_dir = reader.given("AUTODEPLOY_GIT_TOKEN_DIR", raw.autodeploy_git_token_dir, path);
     let key_dir = reader.or_default(
@@ -79,6 +91,21 @@ pub(super) fn settings(
     let timezone =
         reader.or_default("AUTODEPLOY_TIMEZONE", raw.autodeploy_timezone, values::timezone);
     let jobs_dir = reader.or_default("AUTODEPLOY_JOBS_DIR", raw.autodeploy_jobs_dir, path);
+    let scheduler_jobs_dir =
+        reader.or_default("AUTODEPLOY_SCHEDULER_JOBS_DIR", raw.autodeploy_scheduler_jobs_dir, path);
+    let ofelia_labels = reader.or_default(
+        "AUTODEPLOY_OFELIA_LABELS",
+        raw.autodeploy_ofelia_labels,
+        values::boolean,
+    );
+    let ofelia_dialect = reader.or_default(
+        "AUTODEPLOY_OFELIA_DIALECT",
+        raw.autodeploy_ofelia_dialect,
+        values::ofelia_dialect,
+    );
+    // As it was written: the blanks before its first line count.
+    let extra_jobs = found.get("AUTODEPLOY_EXTRA_SCHEDULER_JOBS");
+    let extra_jobs = extra_jobs.map(|one| one.value.clone()).unwrap_or_default();
     let state_dir = reader.or_default("AUTODEPLOY_STATE_DIR", raw.autodeploy_state_dir, path);
     let log_dir = reader.or_default("AUTODEPLOY_LOG_DIR", raw.autodeploy_log_dir, path);
     let max_size_bytes =
@@ -105,6 +132,14 @@ pub(super) fn settings(
         raw.autodeploy_shutdown_grace,
         values::duration,
     );
+    let runs = reader.or_default("AUTODEPLOY_MAX_RUNS", raw.autodeploy_max_runs, values::count);
+    let runs_of_kind = reader.given(
+        "AUTODEPLOY_MAX_RUNS_OF_KIND",
+        raw.autodeploy_max_runs_of_kind,
+        values::counts_of_kinds,
+    );
+    let start_rate =
+        reader.or_default("AUTODEPLOY_START_RATE", raw.autodeploy_start_rate, values::rate);
     let allow_commands = reader.or_default(
         "AUTODEPLOY_ALLOW_COMMANDS",
         raw.autodeploy_allow_commands,
@@ -128,6 +163,21 @@ pub(super) fn settings(
         return None;
     }
 
+    let (listen, tokens_file) = (listen.ok()?, tokens_file.ok()?);
+    if listen.is_some_and(|address| !address.ip().is_loopback()) && tokens_file.is_none() {
+        reader.refuse(
+            "AUTODEPLOY_LISTEN",
+            Refusal {
+                expected: "an address of this machine alone, e.g. `127.0.0.1:8080`, as long as \
+                           `AUTODEPLOY_TOKENS_FILE` is not set"
+                    .into(),
+                hint: Some(
+                    "name a file of tokens, one a line, to be reached from elsewhere".into(),
+                ),
+            },
+        );
+        return None;
+    }
     let checkouts = checkouts.ok()?.unwrap_or_default();
     let compose_dir = compose_dir.ok()?.or_else(|| checkouts.first().cloned());
     let deploy_key_dir = key_dir?;
@@ -149,6 +199,12 @@ pub(super) fn settings(
         timezone: timezone?,
         git,
         jobs_dir: jobs_dir?,
+        schedulers: SchedulerSettings {
+            extra_jobs,
+            jobs_dir: scheduler_jobs_dir?,
+            ofelia_labels: ofelia_labels?,
+            ofelia_dialect: ofelia_dialect?,
+        },
         state_dir: state_dir?,
         log: LogSettings {
             dir: log_dir?,
@@ -161,7 +217,14 @@ pub(super) fn settings(
         docker_host: docker_host.ok()?,
         compose_hash: compose_hash?,
         health: HealthGate { within: within?, stable_for: stable_for? },
+        listen,
+        tokens_file,
         shutdown_grace: shutdown_grace?,
+        limits: RunLimits {
+            runs: runs?,
+            runs_of_kind: runs_of_kind.ok()?.unwrap_or_default(),
+            start_rate: start_rate?,
+        },
         allow_commands: allow_commands?,
         variables,
     })

@@ -35,7 +35,7 @@ pub use self::build::{BuildSurroundings, ImageBuild};
 pub use self::containers::ContainerState;
 pub use self::create::{Attachment, NewContainer, Peer, Surroundings, endpoints, profiles};
 pub use self::endpoints::{Endpoint, NetworkDefinition};
-pub use self::events::{ContainerEvent, What};
+pub use self::events::{ContainerEvent, NamedEvent, What};
 pub use self::files::{Upload, digest, uploads};
 pub use self::follow::About;
 pub use self::gates::{ignored, ignored_of_network, unsupported};
@@ -48,6 +48,7 @@ pub use self::output::{OutputLine, Stream};
 pub use self::paths::PathStat;
 pub use self::process::Processes;
 pub use self::usage::Usage;
+pub use crate::plan::observed::Container;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -62,6 +62,7 @@ impl LeftBehind {
             let store = Store::open(self.directory.path()).await.unwrap();
             let new = NewRun {
                 job: self.job.name.clone(),
+                kind: self.job.work.kind(),
                 trigger: Trigger::Manual,
                 slot: None,
                 started: now() - ago,

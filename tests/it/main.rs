@@ -3,6 +3,8 @@
 //! One binary, so that one private engine serves all tests. Each area has its module; `support` is
 //! the rig they stand on and `rig` proves that it works.
 
+mod accounting;
+mod accounting_crash;
 mod adoption;
 mod bad_days;
 mod bad_input;
@@ -10,6 +12,7 @@ mod build;
 mod buildkit;
 mod cli;
 mod cli_compose;
+mod clock_commands;
 mod compose_attached;
 mod compose_flags;
 mod compose_up;
@@ -37,4 +40,6 @@ mod registry;
 mod rig;
 mod rollback;
 mod support;
+mod transfer;
 mod unchanged;
+mod web;

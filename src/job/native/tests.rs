@@ -25,6 +25,7 @@ pub(in crate::job) fn settings() -> Settings {
             timeout: Duration::from_mins(1),
         },
         jobs_dir: PathBuf::from("/etc/roadstead/jobs"),
+        schedulers: crate::settings::SchedulerSettings::default(),
         state_dir: PathBuf::from("/state"),
         log: LogSettings {
             dir: PathBuf::from("/var/log/roadstead"),
@@ -36,7 +37,10 @@ pub(in crate::job) fn settings() -> Settings {
         },
         docker_host: None,
         health: HealthGate { within: Duration::from_mins(2), stable_for: Duration::from_secs(10) },
+        listen: None,
+        tokens_file: None,
         shutdown_grace: Duration::from_secs(30),
+        limits: crate::settings::RunLimits::default(),
         allow_commands: false,
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     }

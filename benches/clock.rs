@@ -1,7 +1,9 @@
-//! Our clock beside tokio-cron-scheduler: N jobs, all due on the same second, for several ticks.
+//! Our clock beside tokio-cron-scheduler: N jobs, all due on the same second, for several ticks; ten
+//! times as many through ours; and what a hundred times as many cost while they wait.
 //!
-//! `cargo bench --bench clock [-- N]`, about half a minute. Every firing is noted with its job and its
-//! time; a slot that no firing answers is lost, a second answer to one is a duplicate.
+//! `cargo bench --bench clock [-- N]`, about a minute. Every firing is noted with its job and its time; a
+//! slot that no firing answers is lost, a second answer to one is a duplicate. What the jobs do is not
+//! measured here: it is the clock that may lose or delay a slot.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures the real clock")]
 
@@ -14,18 +16,26 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use roadstead::clock::{Agenda, Timetable};
 use roadstead::job::Window;
-use roadstead::job::schedule::Schedule;
+use roadstead::job::schedule::{Dialect, Schedule};
 use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
 const EVERY: &str = "*/3 * * * * *";
 const PERIOD_SECONDS: i64 = 3;
 const TICKS: i64 = 4;
+/// For so long 100 × N jobs wait.
+const IDLE: Duration = Duration::from_secs(20);
+/// The goals for 100,000 idle jobs: resident memory in MiB, and part of a core in percent.
+const IDLE_GOALS: (f64, f64) = (60.0, 0.1);
 /// Longest sleep of the daemon's loop, so that steps of the clock are noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// Firings: which job, when.
 type Firings = Arc<Mutex<Vec<(usize, DateTime<Utc>)>>>;
+
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,16 +45,80 @@ fn main() -> Result<()> {
     }
     let jobs = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(1000);
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
-    println!("{jobs} jobs on `{EVERY}`, {TICKS} ticks\n");
+    // First, while this process is small.
+    runtime.block_on(measure_idle(100 * jobs))?;
+    println!("\njobs on `{EVERY}`, {TICKS} ticks\n");
     println!(
-        "{:<28} {:>8} {:>9} {:>6} {:>10} {:>9} {:>9}",
-        "clock", "expected", "delivered", "lost", "duplicated", "p50 late", "p99 late"
+        "{:<28} {:>6} {:>8} {:>9} {:>6} {:>10} {:>9} {:>9}",
+        "clock", "jobs", "expected", "delivered", "lost", "duplicated", "p50 late", "p99 late"
     );
     runtime.block_on(async {
         print_row("roadstead", jobs, &measure_ours(jobs).await?);
         print_row("tokio-cron-scheduler 0.15.1", jobs, &measure_theirs(jobs).await?);
+        print_row("roadstead", 10 * jobs, &measure_ours(10 * jobs).await?);
         Ok(())
     })
+}
+
+/// Jobs that run once a day, each at its own minute: what the agenda holds for them, and what it costs to
+/// wait.
+async fn measure_idle(jobs: usize) -> Result<()> {
+    let before = resident()?;
+    let begun = std::time::Instant::now();
+    let mut agenda = Agenda::default();
+    for job in 0..jobs {
+        let name = format!("job-{job}");
+        let reading = Schedule::parse_in("H H * * *", Dialect::Default, &name);
+        let schedule = reading.map_err(anyhow::Error::msg)?.schedule;
+        agenda.insert(Timetable::new(&name, schedule, Tz::UTC, &Window::default()), Utc::now());
+    }
+    let entered = begun.elapsed();
+    let held = resident()? - before;
+    let (used, end) = (processor_time()?, std::time::Instant::now() + IDLE);
+    let mut started = 0;
+    while let Some(rest) = end.checked_duration_since(std::time::Instant::now()) {
+        let next = agenda.next_due().map_or(LONGEST_SLEEP, until);
+        tokio::time::sleep(next.min(LONGEST_SLEEP).min(rest)).await;
+        started += agenda.due(Utc::now()).len();
+    }
+    let used = processor_time()?.checked_sub(used).unwrap_or_default();
+    let mebibytes = to_f64(held) / 1024.0 / 1024.0;
+    let percent = used.as_secs_f64() / IDLE.as_secs_f64() * 100.0;
+    let (most_memory, most_time) = IDLE_GOALS;
+    println!("{jobs} jobs, once a day each, {started} of them due in {} s\n", IDLE.as_secs());
+    println!("entered in      {:>8.2} s", entered.as_secs_f64());
+    println!(
+        "resident memory {mebibytes:>8.1} MiB ({} bytes a job), goal {most_memory} MiB",
+        held / jobs
+    );
+    println!("processor       {percent:>8.3} % of a core, goal {most_time} %");
+    println!("this process    {:>8.1} MiB in all", to_f64(resident()?) / 1024.0 / 1024.0);
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes of memory, printed with a digit")]
+fn to_f64(bytes: usize) -> f64 {
+    bytes as f64
+}
+
+/// Resident memory of this process in bytes.
+fn resident() -> Result<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB"));
+    let kibibytes: usize = kibibytes.context("find VmRSS")?.trim().parse()?;
+    Ok(kibibytes * 1024)
+}
+
+/// Time that all threads of this process have had on a processor.
+fn processor_time() -> Result<Duration> {
+    let mut nanoseconds = 0;
+    for thread in std::fs::read_dir("/proc/self/task").context("list threads")? {
+        // A thread may end in between.
+        let text = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        nanoseconds += text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// What was fired in the measured ticks.
@@ -143,7 +217,7 @@ fn print_row(name: &str, jobs: usize, measured: &Measured) {
     let duplicated: usize = answers.values().map(|count| count - 1).sum();
     let lost = expected.saturating_sub(delivered);
     println!(
-        "{name:<28} {expected:>8} {delivered:>9} {lost:>6} {duplicated:>10} {:>9} {:>9}",
+        "{name:<28} {jobs:>6} {expected:>8} {delivered:>9} {lost:>6} {duplicated:>10} {:>9} {:>9}",
         percentile(50),
         percentile(99),
     );

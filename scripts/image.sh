@@ -35,6 +35,10 @@ build_binary() {
         ;;
     *) export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" ;;
     esac
+    # The allocator would hand back page after page at the end of each command, just before the kernel
+    # takes them all.
+    variable=CFLAGS_$(echo "$target" | tr - _)
+    export "$variable=-DMI_SKIP_COLLECT_ON_EXIT=1"
     # At a fixed address: relocations are half of the time that a short command takes (docs/image.md).
     # Else a zlib of the machine is linked dynamically, and the binary does not start.
     LIBZ_SYS_STATIC=1 cargo rustc --locked --profile "$profile" --target "$target" --bin roadstead -- \

@@ -10,7 +10,7 @@
 //! | 1 decisions | [`clock`] [`queue`] [`plan`] | pure functions over values |
 //! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`notify`] [`control`] [`http`] | one outside system each, no policy |
 //! | 3 orchestration | [`apply`] [`reconcile`] [`execute`] [`daemon`] | the flow of a run |
-//! | 4 faces | [`config`] [`cli`] | thin |
+//! | 4 faces | [`config`] [`web`] [`cli`] | thin |
 
 pub mod apply;
 pub mod cli;
@@ -36,3 +36,4 @@ pub mod run;
 pub mod settings;
 pub mod source;
 pub mod store;
+pub mod web;

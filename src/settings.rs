@@ -4,6 +4,7 @@
 
 use crate::compose::hash::Dialect;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +38,10 @@ pub struct Settings {
     /// Deploys: how long a new container must stay up before the old one goes, and how long it may
     /// take to become healthy.
     pub health: HealthGate,
+    /// `AUTODEPLOY_LISTEN`: address of the webhooks; `None` is no server.
+    pub listen: Option<SocketAddr>,
+    /// `AUTODEPLOY_TOKENS_FILE`: who may call them, one token a line.
+    pub tokens_file: Option<PathBuf>,
     /// `AUTODEPLOY_SHUTDOWN_GRACE`: how long running work may take to reach a step boundary.
     pub shutdown_grace: Duration,
     /// How much may go on at once.

@@ -27,6 +27,8 @@ pub struct Builder<'a> {
     pub no_cache: bool,
     /// Looks for newer versions of the images to build on.
     pub pull: bool,
+    /// Most memory of a step in bytes, where the classic builder builds.
+    pub memory: Option<i64>,
     /// The platform of images whose service names none; else it is the Engine's.
     pub platform: Option<String>,
 }
@@ -46,6 +48,7 @@ impl<'a> Builder<'a> {
             arguments: BTreeMap::new(),
             no_cache: false,
             pull: false,
+            memory: None,
             platform: None,
         }
     }
@@ -76,6 +79,7 @@ impl<'a> Builder<'a> {
             platform: service.platform.as_deref().or(self.platform.as_deref()),
             arguments: &self.arguments,
             credentials: &self.credentials,
+            memory: self.memory,
         };
         self.engine.build(&wanted, sink).await.map(drop)
     }

@@ -15,7 +15,7 @@ mod teardown;
 mod watch;
 
 pub use self::build::{Builder, buildable};
-pub use self::hooks::inside as run_hooks;
+pub use self::hooks::{before as run_hooks_before, inside as run_hooks};
 pub use self::journal::Journal;
 pub use self::materials::Materials;
 pub use self::oneoff::{OneOffContainer, OneOffModel};

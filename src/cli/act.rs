@@ -20,6 +20,7 @@ use crate::problem::nearest;
 use crate::reconcile;
 use crate::run::{Ending, Outcome, RunId, Trigger};
 use crate::store::Store;
+use crate::web::Web;
 
 /// Exit code of `plan` when there is something to do.
 const CHANGES: u8 = 3;
@@ -38,7 +39,15 @@ pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
     };
     let listener = Listener::bind(&settings.state_dir, &held)?;
     let world = world(env_file, &everything.configuration)?;
-    daemon::serve(world, store, everything.configuration, listener).await?;
+    let web = Web::open(settings).await?;
+    let served = daemon::serve(world, store, everything.configuration.clone(), listener);
+    match web {
+        None => served.await?,
+        Some(web) => tokio::select! {
+            served = served => served?,
+            () = web.serve() => {}
+        },
+    }
     Ok(0)
 }
 

@@ -7,6 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::compose::Compose;
+use super::explain::{Explain, Tried};
+use super::simulate::Simulate;
+use crate::job::schedule::{Dialect, parse_timezone};
 
 /// Keeps a Docker host's Compose projects equal to what its git checkouts say, and runs jobs on a clock.
 #[derive(Debug, Parser)]
@@ -124,6 +127,18 @@ pub(super) enum Command {
                             roadstead next --schedule @daily --after 2026-03-01T00:00:00Z --json"
     )]
     Next(Next),
+    /// Says in plain words when a job runs, and what to know about its slots
+    #[command(after_help = "Examples:\n  roadstead explain autodeploy\n  \
+                            roadstead explain --schedule '30 2 * * *' --timezone America/Toronto\n  \
+                            roadstead explain --schedule '0 20 * * *' --dialect ofelia-0.3")]
+    Explain(Explain),
+    /// Shows every run that would start in a stretch of time, and starts none
+    #[command(after_help = "Examples:\n  roadstead simulate\n  \
+                            roadstead simulate web report --to 2026-04-01T00:00:00Z\n  \
+                            roadstead simulate --from 2026-03-07T00:00:00-05:00 --to \
+                            2026-03-09T00:00:00-05:00 \\\n    --down \
+                            2026-03-07T20:00:00-05:00..2026-03-08T07:30:00-05:00")]
+    Simulate(Simulate),
     /// Lists runs, newest first, or shows one with all that is known of it
     #[command(after_help = "Examples:\n  roadstead runs\n  roadstead runs web -n 5\n  \
                             roadstead runs 42\n  roadstead runs --state failed --state lost\n  \
@@ -169,12 +184,8 @@ pub(super) struct Next {
     /// The job [default: all]
     #[arg(conflicts_with = "schedule")]
     pub job: Option<String>,
-    /// A schedule to try out
-    #[arg(long, value_name = "EXPR")]
-    pub schedule: Option<String>,
-    /// Time zone of the schedule [default: `AUTODEPLOY_TIMEZONE`, else UTC]
-    #[arg(long, value_name = "ZONE", value_parser = time_zone)]
-    pub timezone: Option<chrono_tz::Tz>,
+    #[command(flatten)]
+    pub tried: Tried,
     /// Slots after this time, RFC 3339 [default: now]
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub after: Option<DateTime<Utc>>,
@@ -263,18 +274,19 @@ pub(super) struct Logs {
     pub lines: usize,
 }
 
-fn time_zone(text: &str) -> Result<chrono_tz::Tz, String> {
-    text.parse().map_err(|_| {
-        let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let near = crate::problem::nearest(text, known);
-        match near {
-            Some(near) => format!("there is no such time zone; did you mean `{near}`?"),
-            None => "expected an IANA time zone such as `America/Toronto`".to_owned(),
-        }
+pub(super) fn time_zone(text: &str) -> Result<chrono_tz::Tz, String> {
+    parse_timezone(text)
+}
+
+pub(super) fn dialect(text: &str) -> Result<Dialect, String> {
+    let known = Dialect::ALL.iter().find(|(name, _)| *name == text);
+    known.map(|(_, dialect)| *dialect).ok_or_else(|| {
+        let names = Dialect::ALL.map(|(name, _)| name).join(", ");
+        format!("expected one of {names}")
     })
 }
 
-fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let time = DateTime::parse_from_rfc3339(text);
     let wanted = "expected a time with its offset, as `2026-03-01T00:00:00Z` or \
                   `2026-03-01T00:00:00-05:00`";

@@ -16,10 +16,9 @@ use super::output::{Output, Page, print};
 use super::runs::RunDetails;
 use super::setup::{configuration, now, read_disk};
 use super::views::{self, JobRow, Slot, StatusRow};
-use super::{USAGE, Usage};
-use crate::clock;
+use super::{USAGE, Usage, known_job};
+use crate::clock::Timetable;
 use crate::daemon::unknown_job;
-use crate::job::schedule::Schedule;
 use crate::job::{Configuration, Work};
 use crate::logs;
 use crate::problem::{Problem, Problems, nearest};
@@ -101,7 +100,7 @@ pub(super) async fn jobs(env_file: Option<&Path>, output: Output) -> Result<u8> 
     };
     let now = now();
     let rows = configuration.jobs.iter().map(|job| {
-        let next = clock::Timetable::of(job).next_after(now);
+        let next = Timetable::of(job).next_after(now);
         JobRow::new(job, next, last.remove(&job.name), pauses.remove(&job.name))
     });
     let rows: Vec<JobRow> = rows.collect();
@@ -115,7 +114,7 @@ pub(super) async fn status(env_file: Option<&Path>, output: Output) -> Result<u8
     let store = Store::open_read_only(&configuration.settings.state_dir).await?;
     let mut rows = Vec::new();
     for job in &configuration.jobs {
-        let next = clock::next_after(&job.schedule, job.timezone, now());
+        let next = Timetable::of(job).next_after(now());
         let mut row = StatusRow {
             job: job.name.clone(),
             kind: job.work.kind(),
@@ -145,17 +144,18 @@ pub(super) fn next(env_file: Option<&Path>, output: Output, next: &Next) -> Resu
     let after = next.after.unwrap_or_else(now);
     // A schedule alone needs no configuration, so that it can be tried out anywhere.
     let settings = configuration(env_file);
-    let slots: Vec<Slot> = if let Some(text) = &next.schedule {
-        let schedule = Schedule::parse(text)
-            .map_err(|problem| Usage(format!("`--schedule {text}`: {problem}")))?;
+    let slots: Vec<Slot> = if let Some(text) = &next.tried.schedule {
         let default = settings.as_ref().map_or(chrono_tz::UTC, |it| it.settings.timezone);
-        let timezone = next.timezone.unwrap_or(default);
-        let times = clock::upcoming(&schedule, timezone, after, count);
-        times.into_iter().map(|at| Slot { job: None, at, timezone }).collect()
+        let (timetable, reading) = next.tried.read(text, default)?;
+        if let Some(warning) = reading.warning {
+            let _ = writeln!(std::io::stderr(), "roadstead: {warning}");
+        }
+        let slots = timetable.upcoming(after, count).into_iter();
+        slots.map(|at| Slot { job: None, at, timezone: timetable.timezone() }).collect()
     } else {
         slots_of_jobs(&settings?, next, after, count)?
     };
-    let timezone = next.timezone.unwrap_or(chrono_tz::UTC);
+    let timezone = next.tried.timezone.unwrap_or(chrono_tz::UTC);
     print(|to| views::slots(to, &Page { output, now: now(), timezone }, &slots))?;
     Ok(0)
 }
@@ -167,16 +167,15 @@ fn slots_of_jobs(
     count: usize,
 ) -> Result<Vec<Slot>> {
     let jobs = &configuration.jobs;
-    if let Some(name) = &next.job
-        && !jobs.iter().any(|job| job.name == *name)
-    {
-        bail!(Usage(unknown_job(name, jobs)));
-    }
-    let wanted = jobs.iter().filter(|job| next.job.as_ref().is_none_or(|it| job.name == *it));
+    let wanted = match &next.job {
+        Some(name) => vec![known_job(name, jobs)?],
+        None => jobs.iter().collect(),
+    };
     let mut slots: Vec<Slot> = wanted
+        .into_iter()
         .flat_map(|job| {
-            let timezone = next.timezone.unwrap_or(job.timezone);
-            let times = clock::upcoming(&job.schedule, job.timezone, after, count);
+            let timezone = next.tried.timezone.unwrap_or(job.timezone);
+            let times = Timetable::of(job).upcoming(after, count);
             times.into_iter().map(move |at| Slot { job: Some(job.name.clone()), at, timezone })
         })
         .collect();

@@ -4,10 +4,12 @@ mod act;
 mod arguments;
 mod ask;
 mod compose;
+mod explain;
 mod inspect;
 pub mod output;
 pub mod runs;
 mod setup;
+mod simulate;
 pub mod table;
 pub mod text;
 pub mod views;
@@ -22,6 +24,8 @@ use clap::CommandFactory;
 pub use self::arguments::Arguments;
 use self::arguments::Command;
 use self::output::{Output, print};
+use crate::daemon::unknown_job;
+use crate::job::Job;
 use crate::problem::Problems;
 
 /// Exit code of a failed run.
@@ -68,6 +72,8 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Event { name } => ask::event(env_file, output, name).await,
         Command::Jobs => inspect::jobs(env_file, output).await,
         Command::Next(next) => inspect::next(env_file, output, &next),
+        Command::Explain(explain) => explain::explain(env_file, output, &explain),
+        Command::Simulate(simulate) => simulate::simulate(env_file, output, &simulate),
         Command::Runs(runs) => inspect::runs(env_file, output, &runs).await,
         Command::Logs(logs) => inspect::logs(env_file, output, &logs).await,
         Command::Health => act::health(env_file, output).await,
@@ -102,3 +108,12 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// The job called `name`.
+///
+/// # Errors
+///
+/// With the nearest known name when there is none.
+fn known_job<'a>(name: &str, jobs: &'a [Job]) -> Result<&'a Job, Usage> {
+    jobs.iter().find(|job| job.name == name).ok_or_else(|| Usage(unknown_job(name, jobs)))
+}

@@ -12,6 +12,7 @@ use crate::config::{self, Loaded};
 use crate::docker::Engine;
 use crate::git::{self, Git, View};
 use crate::job::native::Context as JobContext;
+use crate::job::schedule::Shared;
 use crate::job::{Configuration, Reader, platform};
 use crate::problem::Problems;
 use crate::reconcile::World;
@@ -54,6 +55,11 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     let (errors, oddities) = problems.split();
     broken_jobs.0.extend(errors.0);
     warnings.0.extend(oddities.0);
+    let (mut jobs, problems) = platform::load_all(&job_files, &settings, &git::toplevel);
+    // Of many jobs most share a few schedules.
+    let mut shared = Shared::default();
+    jobs.iter_mut().for_each(|job| shared.share(&mut job.schedule));
+    broken_jobs.0.extend(problems.0);
     let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());
     let problems = Problems(all.collect());
     let configuration = Configuration { settings, jobs, problems };

@@ -104,9 +104,9 @@ fn count_times_of_day(
     count
 }
 
-const SECOND: TimeDelta = TimeDelta::seconds(1);
+pub(super) const SECOND: TimeDelta = TimeDelta::seconds(1);
 
-fn wall(instant: DateTime<Utc>, offset: TimeDelta) -> NaiveDateTime {
+pub(super) fn wall(instant: DateTime<Utc>, offset: TimeDelta) -> NaiveDateTime {
     let seconds = DateTime::from_timestamp(instant.timestamp(), 0).unwrap_or(instant);
     seconds.naive_utc() + offset
 }
@@ -121,7 +121,11 @@ fn furthest_shown(timezone: Tz, instant: DateTime<Utc>) -> NaiveDateTime {
 }
 
 /// The first instant in `(from, until]` with another offset than the second before it.
-fn next_change(timezone: Tz, from: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn next_change(
+    timezone: Tz,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
     // No zone has changed its offset twice in a day since 1970.
     const STRIDE: TimeDelta = TimeDelta::days(1);
     let old = offset_at(timezone, from);

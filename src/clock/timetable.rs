@@ -82,9 +82,7 @@ impl Timetable {
 
     /// Puts a shared expression in the place of an equal one.
     pub(super) fn share(&mut self, shared: &mut Shared) {
-        if let Schedule::Cron(expression) = &mut self.schedule {
-            *expression = shared.share(expression);
-        }
+        shared.share(&mut self.schedule);
     }
 
     /// The first slot strictly after `after`.
@@ -116,7 +114,11 @@ impl Timetable {
     }
 
     /// The part of the time after `after` and not after `until` that lies in the window.
-    fn within(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+    pub(super) fn within(
+        &self,
+        after: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> (DateTime<Utc>, DateTime<Utc>) {
         let Some(window) = &self.window else { return (after, until) };
         // The start is a possible slot, the end is none.
         let starts = window.starts.map_or(after, |starts| starts - NANOSECOND);
@@ -136,7 +138,7 @@ impl Timetable {
     }
 
     /// By how much all runs of the job start later.
-    fn spread(&self) -> TimeDelta {
+    pub(super) fn spread(&self) -> TimeDelta {
         match &self.window {
             Some(window) if !window.spread.is_zero() => {
                 part_of(window.spread, stable_hash(&["spread", &self.key]))
@@ -152,7 +154,12 @@ impl Timetable {
         last_slot: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let latest = |until: DateTime<Utc>| self.latest(last_slot, until, 1).pop();
+        let latest = |until: DateTime<Utc>| {
+            let passed = |after| self.next_after(after).filter(|slot| *slot <= until);
+            let first = passed(last_slot)?;
+            // Nearly always there is just one.
+            if passed(first).is_none() { Some(first) } else { self.latest(first, until, 1).pop() }
+        };
         let jitter = self.window.as_ref().map_or(Duration::ZERO, |window| window.jitter);
         let on_schedule = now - self.spread();
         if jitter.is_zero() {

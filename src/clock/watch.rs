@@ -32,15 +32,15 @@ impl Watch {
             return Jump::None;
         };
         let passed = monotonic.saturating_duration_since(last_monotonic);
-        let (jump, by) = match (wall - last_wall).to_std() {
-            Ok(shown) if shown >= passed => (Jump::Forward(shown - passed), shown - passed),
-            Ok(shown) => (Jump::Back(passed - shown), passed - shown),
-            Err(_) => {
-                let back = (last_wall - wall).to_std().unwrap_or_default() + passed;
-                (Jump::Back(back), back)
-            }
+        let jump = match (wall - last_wall).to_std() {
+            Ok(shown) if shown >= passed => Jump::Forward(shown.saturating_sub(passed)),
+            Ok(shown) => Jump::Back(passed.saturating_sub(shown)),
+            Err(_) => Jump::Back((last_wall - wall).to_std().unwrap_or_default() + passed),
         };
-        if by > TOLERANCE { jump } else { Jump::None }
+        match jump {
+            Jump::Forward(by) | Jump::Back(by) if by > TOLERANCE => jump,
+            Jump::Forward(_) | Jump::Back(_) | Jump::None => Jump::None,
+        }
     }
 }
 

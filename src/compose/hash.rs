@@ -10,6 +10,7 @@ use super::canonical::Form;
 use super::canonical::resources::{network_json, volume_json};
 use super::canonical::service::service_json;
 use super::model::{Network, Service, Volume};
+use super::render::compact_go_json;
 
 /// The hash of a service: without `depends_on`, `profiles`, `scale`, replicas and pull policy.
 ///
@@ -30,7 +31,7 @@ pub fn volume_hash(volume: &Volume) -> String {
 }
 
 fn digest(object: Map<String, Value>) -> String {
-    let text = go_json(&Value::Object(object));
+    let text = compact_go_json(&Value::Object(object));
     let bytes = Sha256::digest(text.as_bytes());
     bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
         for digit in [byte >> 4, byte & 15] {
@@ -38,23 +39,6 @@ fn digest(object: Map<String, Value>) -> String {
         }
         hex
     })
-}
-
-/// Compact JSON with the escapes of Go, which hides `<`, `>`, `&` and two line separators.
-fn go_json(value: &Value) -> String {
-    let plain = value.to_string();
-    let mut text = String::with_capacity(plain.len());
-    for c in plain.chars() {
-        match c {
-            '<' => text.push_str("\\u003c"),
-            '>' => text.push_str("\\u003e"),
-            '&' => text.push_str("\\u0026"),
-            '\u{2028}' => text.push_str("\\u2028"),
-            '\u{2029}' => text.push_str("\\u2029"),
-            c => text.push(c),
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -65,9 +49,9 @@ mod tests {
     fn equals_the_labels_of_docker_compose() {
         let network = Network { name: "p_default".to_owned(), ..Network::default() };
         assert_eq!(network_json(&network).len(), 2);
-        let text = go_json(&Value::Object(network_json(&network)));
+        let text = compact_go_json(&Value::Object(network_json(&network)));
         assert_eq!(text, r#"{"name":"p_default","ipam":{}}"#);
-        let text = go_json(&serde_json::json!({ "a": "<&>\u{2028}\u{1}\n\u{8}é" }));
+        let text = compact_go_json(&serde_json::json!({ "a": "<&>\u{2028}\u{1}\n\u{8}é" }));
         assert_eq!(text, "{\"a\":\"\\u003c\\u0026\\u003e\\u2028\\u0001\\n\\bé\"}");
     }
 }

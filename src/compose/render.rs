@@ -50,20 +50,31 @@ fn sort(value: &mut Value) {
 
 /// JSON text as Go writes it: two blanks a level, and nothing that a browser could take for markup.
 pub fn go_json(mut value: Value) -> String {
-    const MARKUP: [char; 5] = ['<', '>', '&', '\u{2028}', '\u{2029}'];
     without_fractions(&mut value);
     // Not by way of `format!`, which takes much longer: it sees the text in tiny pieces.
-    let plain = serde_json::to_string_pretty(&value).expect("a Value is always JSON");
-    let mut text = String::with_capacity(plain.len());
-    let mut written = 0;
-    for (at, found) in plain.match_indices(MARKUP) {
-        text.push_str(&plain[written..at]);
-        written = at + found.len();
-        for c in found.chars() {
-            write!(text, "\\u{:04x}", u32::from(c)).expect("a String takes any text");
+    escape_markup(serde_json::to_string_pretty(&value).expect("a Value is always JSON"))
+}
+
+/// As [`go_json`], in one line.
+pub fn compact_go_json(value: &Value) -> String {
+    escape_markup(serde_json::to_string(value).expect("a Value is always JSON"))
+}
+
+/// Escapes what Go's `encoding/json` escapes beyond what JSON asks for: `<`, `>`, `&`, U+2028, U+2029.
+fn escape_markup(plain: String) -> String {
+    // Looked for by bytes, of which most texts have none: this is done for every service's hash.
+    let may_be_one = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | 0xe2);
+    let Some(first) = plain.bytes().position(may_be_one) else { return plain };
+    let mut text = String::with_capacity(plain.len() + 16);
+    text.push_str(&plain[..first]);
+    for c in plain[first..].chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                write!(text, "\\u{:04x}", u32::from(c)).expect("a String takes any text");
+            }
+            _ => text.push(c),
         }
     }
-    text.push_str(&plain[written..]);
     text
 }
 

@@ -40,6 +40,8 @@ struct Raw {
     autodeploy_start_rate: Option<String>,
     autodeploy_allow_commands: Option<String>,
     autodeploy_compose_hash: Option<String>,
+    autodeploy_listen: Option<String>,
+    autodeploy_tokens_file: Option<String>,
     docker_host: Option<String>,
 }
 
@@ -62,6 +64,8 @@ pub(super) fn settings(
     let compose_dir = reader.given("COMPOSE_DIR", raw.compose_dir, path);
     let repositories = reader.given("AUTODEPLOY_REPOS", raw.autodeploy_repos, values::repositories);
     let docker_host = reader.given("DOCKER_HOST", raw.docker_host, values::docker_host);
+    let listen = reader.given("AUTODEPLOY_LISTEN", raw.autodeploy_listen, values::socket_address);
+    let tokens_file = reader.given("AUTODEPLOY_TOKENS_FILE", raw.autodeploy_tokens_file, path);
     let known_hosts = reader.given("AUTODEPLOY_KNOWN_HOSTS", raw.autodeploy_known_hosts, path);
     let token_dir = reader.given("AUTODEPLOY_GIT_TOKEN_DIR", raw.autodeploy_git_token_dir, path);
     let key_dir = reader.or_default(
@@ -139,6 +143,21 @@ pub(super) fn settings(
         return None;
     }
 
+    let (listen, tokens_file) = (listen.ok()?, tokens_file.ok()?);
+    if listen.is_some_and(|address| !address.ip().is_loopback()) && tokens_file.is_none() {
+        reader.refuse(
+            "AUTODEPLOY_LISTEN",
+            Refusal {
+                expected: "an address of this machine alone, e.g. `127.0.0.1:8080`, as long as \
+                           `AUTODEPLOY_TOKENS_FILE` is not set"
+                    .into(),
+                hint: Some(
+                    "name a file of tokens, one a line, to be reached from elsewhere".into(),
+                ),
+            },
+        );
+        return None;
+    }
     let checkouts = checkouts.ok()?.unwrap_or_default();
     let compose_dir = compose_dir.ok()?.or_else(|| checkouts.first().cloned());
     let deploy_key_dir = key_dir?;
@@ -172,6 +191,8 @@ pub(super) fn settings(
         docker_host: docker_host.ok()?,
         compose_hash: compose_hash?,
         health: HealthGate { within: within?, stable_for: stable_for? },
+        listen,
+        tokens_file,
         shutdown_grace: shutdown_grace?,
         limits: RunLimits {
             runs: runs?,

@@ -1,6 +1,7 @@
 //! From the text of one value to its type; each error says what was expected.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -212,6 +213,16 @@ pub(super) fn docker_host(text: &str) -> Result<String, Refusal> {
         _ => false,
     };
     if is_address { Ok(text.to_owned()) } else { refuse(EXPECTED) }
+}
+
+/// Reads an address to listen on, `ADDRESS:PORT`.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Refusal> {
+    text.parse().or_else(|_| {
+        refuse_with(
+            "an IP address and a port",
+            "write `127.0.0.1:8080` for this machine alone, or `0.0.0.0:8080` for all",
+        )
+    })
 }
 
 /// Reads repositories written `URL#ref`, separated by white space.

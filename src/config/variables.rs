@@ -374,13 +374,30 @@ pub const VARIABLES: &[Variable] = &[
         example: "/srv/stack/env.local",
         meaning: "The `env.local` to read; `--env-file` wins over it.",
     },
-    later("AUTODEPLOY_LISTEN", "address:port", "127.0.0.1:8080", "Address of the API and the UI."),
-    later(
-        "AUTODEPLOY_TOKENS_FILE",
-        "absolute path of a file",
-        "/etc/roadstead/tokens.yml",
-        "Tokens that may use the API and the UI.",
-    ),
+    Variable {
+        name: "AUTODEPLOY_LISTEN",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Host,
+        unit: "address:port",
+        default: "",
+        example: "127.0.0.1:8080",
+        meaning: "Address at which webhooks are taken (POST /webhooks/NAME) and health is told \
+                  (GET /healthz); none is opened where this is not set. Anything but a loopback \
+                  address needs AUTODEPLOY_TOKENS_FILE.",
+    },
+    Variable {
+        name: "AUTODEPLOY_TOKENS_FILE",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Host,
+        unit: "absolute path of a file",
+        default: "",
+        example: "/etc/roadstead/tokens",
+        meaning: "Who may call webhooks: one token a line, of 16 characters at least. It is sent as \
+                  `Authorization: Bearer`, as `X-Gitlab-Token`, or is the secret of the signature of \
+                  GitHub, Gitea or Forgejo. Read anew for each call.",
+    },
     foreign("AUTODEPLOY_NOTEBOOK_FREQUENCY", &["BIRDHOUSE_AUTODEPLOY_NOTEBOOK_FREQUENCY"]),
     foreign("AUTODEPLOY_NOTEBOOK_EXTRA_DOCKER_ARGS", &[]),
     foreign("AUTODEPLOY_PLATFORM_EXTRA_DOCKER_ARGS", &[]),
@@ -393,16 +410,6 @@ pub const VARIABLES: &[Variable] = &[
     ),
     foreign("AUTODEPLOY_JUPYTERHUB_ARGS", &["BIRDHOUSE_AUTODEPLOY_JUPYTERHUB_ARGS"]),
 ];
-
-const fn later(
-    name: &'static str,
-    unit: &'static str,
-    example: &'static str,
-    meaning: &'static str,
-) -> Variable {
-    let (status, group) = (Status::Later, Group::Host);
-    Variable { name, aliases: &[], status, group, unit, default: "", example, meaning }
-}
 
 const fn foreign(name: &'static str, aliases: &'static [&'static str]) -> Variable {
     Variable {

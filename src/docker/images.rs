@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bollard::models::{ImageManifestSummaryKindEnum, ImageSummary};
 use bollard::query_parameters::{
-    CreateImageOptions, ListImagesOptions, RemoveImageOptions, TagImageOptions,
+    CreateImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions,
 };
 use futures_util::StreamExt;
 
@@ -128,6 +128,33 @@ impl Engine {
         }
     }
 
+    /// Pushes an image. A reference without a tag means `latest`.
+    ///
+    /// # Errors
+    ///
+    /// When the image is not there, or the registry does not take it, does not let us in, or falls
+    /// silent.
+    pub async fn push_image(
+        &self,
+        reference: &str,
+        credentials: Option<&Credentials>,
+    ) -> Result<()> {
+        let parsed = Reference::parse(reference)?;
+        let header =
+            credentials.map(|it| (REGISTRY_AUTH, auth::for_one(parsed.credentials_key(), it)));
+        let docker = raw::changed(self.docker()?, Change { header, ..Change::default() });
+        let (name, tag) = name_and_tag(reference);
+        let options = PushImageOptions { tag: Some(tag.to_owned()), ..Default::default() };
+        let mut stream = Box::pin(docker.push_image(name, Some(options), None));
+        loop {
+            let Ok(next) = tokio::time::timeout(PULL_SILENCE, stream.next()).await else {
+                bail!("push image `{reference}`: the registry fell silent");
+            };
+            let Some(said) = next else { return Ok(()) };
+            said.with_context(|| format!("push image `{reference}`"))?;
+        }
+    }
+
     /// What each image is identical with, by every reference that names it, in familiar form.
     ///
     /// # Errors
@@ -165,14 +192,19 @@ impl Engine {
     ///
     /// When there is no such image.
     pub async fn tag(&self, image: &str, name: &str) -> Result<()> {
-        let (repository, tag) = match name.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-            _ => (name, "latest"),
-        };
+        let (repository, tag) = name_and_tag(name);
         let options =
             TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
         let tagged = self.docker()?.tag_image(image, Some(options)).await;
         tagged.with_context(|| format!("tag image `{image}` as `{name}`"))
+    }
+}
+
+/// The two parts of a name, whose tag may be left out; a port is no tag.
+fn name_and_tag(name: &str) -> (&str, &str) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, "latest"),
     }
 }
 

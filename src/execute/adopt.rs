@@ -70,7 +70,7 @@ pub(super) async fn take_over(context: Context<'_>, container: &str) -> Ending {
             Ok(tee) => tee,
             Err(error) => return failed(Reason::PrepareFailed, format!("{error:#}")),
         };
-        match start_and_follow(context, (&about.id, &about.name), tee).await {
+        match start_and_follow(context, (&about.id, &about.name), &run.service, tee).await {
             Ok(ending) => ending,
             Err(error) => engine_ending(&error),
         }
@@ -84,7 +84,10 @@ pub(super) async fn take_over(context: Context<'_>, container: &str) -> Ending {
         let started = context.execution.store.run(context.execution.run).await.ok().flatten();
         let since = started.filter(|_| !is_ours).map_or(0, |run| run.started.timestamp());
         match follow::Source::again(engine, &about, since).await {
-            Ok(source) => follow::to_the_end(context, &about, source, tee, begun).await,
+            Ok(source) => {
+                follow::to_the_end(context, (&about, &run.service.pre_stop), source, tee, begun)
+                    .await
+            }
             Err(error) => engine_ending(&error),
         }
     };

@@ -77,7 +77,7 @@ pub(super) async fn compose_run(context: Context<'_>, run: &ComposeRun) -> Answe
     keep_container(context, &id).await;
     let uploads = model.materials.uploads.get(&run.service).map_or(&[][..], Vec::as_slice);
     let ended = match engine.upload_secrets(&id, uploads).await {
-        Ok(()) => start_and_follow(context, (&id, &name), Tee::default()).await,
+        Ok(()) => start_and_follow(context, (&id, &name), as_new.service, Tee::default()).await,
         Err(error) => Err(error),
     };
     remove(context, &id, &name).await;

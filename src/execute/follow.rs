@@ -10,7 +10,8 @@ use tracing::{info, warn};
 use super::sink::{ERR, OUT, Tee};
 use super::stop::end_container;
 use super::{Context, engine_ending, exited, failed, stopped};
-use crate::apply::seconds;
+use crate::apply::{run_hooks, seconds};
+use crate::compose::model::Hook;
 use crate::docker::{About, Attached, Chunk, Engine, Stream, is_not_found, is_unreachable};
 use crate::plan::observed::State;
 use crate::run::{Ending, Outcome, Reason};
@@ -84,7 +85,7 @@ impl Listener<'_> {
 /// Passes a container's output on until it has ended or is asked to stop, and says how it ended.
 pub(super) async fn to_the_end(
     context: Context<'_>,
-    about: &About,
+    (about, pre_stop): (&About, &[Hook]),
     source: Source,
     tee: Tee,
     begun: Instant,
@@ -96,7 +97,12 @@ pub(super) async fn to_the_end(
         tokio::select! {
             ended = &mut follow => ended,
             () = context.cancel.cancelled() => {
-                let end = end_container(engine, id, &context.job.policy.stop);
+                let end = async {
+                    if let Err(error) = run_hooks(engine, (id, &about.name), pre_stop, "pre_stop").await {
+                        warn!("{error:#}");
+                    }
+                    end_container(engine, id, &context.job.policy.stop).await
+                };
                 let mut end = std::pin::pin!(context.journal.step(format!("end container {}", about.name), end));
                 // What it says while it ends is heard, too.
                 let how = tokio::select! {

@@ -20,7 +20,7 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
     let mut open: Vec<&Work> = vec![&job.work];
     let mut related = Vec::new();
     while let Some(work) = open.pop() {
-        let named: Vec<&str> = match work {
+        let others: Vec<&str> = match work {
             Work::Group(Group { jobs, .. }) => jobs.iter().map(String::as_str).collect(),
             Work::ComposeRun(ComposeRun { project, .. }) => vec![project.as_str()],
             Work::Run(run) => {
@@ -39,7 +39,7 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
                 Vec::new()
             }
         };
-        for name in named {
+        for name in others {
             let Some(found) = jobs.iter().find(|it| it.name == name) else { continue };
             if names.insert(name.to_owned()) {
                 related.push(found.clone());
@@ -112,12 +112,10 @@ async fn one(context: Context<'_>, member: &Job) -> Ending {
         let work = carry_out(inner, &member.work);
         let limit = (member, member.timeout);
         let ending = limited(context.execution, limit, (&cancel, &timed_out), work).await;
-        let result = match is_good(&ending) {
-            true => Ok(()),
-            false => Err(anyhow::anyhow!("{}", ending.message)),
-        };
+        let (is_good, message) = (is_good(&ending), ending.message.clone());
         ended = Some(ending);
-        result
+        anyhow::ensure!(is_good, message);
+        Ok(())
     };
     let span = info_span!("member", member = name);
     // What went wrong is in the ending, too.
@@ -125,9 +123,9 @@ async fn one(context: Context<'_>, member: &Job) -> Ending {
     let ending = ended.unwrap_or_else(|| failed(Reason::Internal, "it was not run"));
     let line = format!("{name}: {} ({}): {}", ending.outcome, ending.reason, ending.message);
     if is_good(&ending) {
-        info!("{line}")
+        info!("{line}");
     } else {
-        warn!("{line}")
+        warn!("{line}");
     }
     ending
 }

@@ -198,6 +198,7 @@ async fn limited(
 /// Carries out one work. Boxed, because works may hold others.
 fn carry_out<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
     Box::pin(async move {
+        // Each boxed: otherwise every run would be as large as the largest kind.
         let ended = match work {
             Work::Deploy(deploy) => {
                 let run = DeployRun {
@@ -210,16 +211,16 @@ fn carry_out<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> 
                     store: context.execution.store,
                     needs_recovery: context.execution.needs_recovery,
                 };
-                Ok(reconcile::deploy(context.world, &run).await)
+                Ok(Box::pin(reconcile::deploy(context.world, &run)).await)
             }
-            Work::Run(run) => run::run(context, run).await,
-            Work::Exec(exec) => exec::exec(context, exec).await,
-            Work::ComposeRun(run) => compose_run::compose_run(context, run).await,
-            Work::Container(action) => container::act(context, action).await,
-            Work::Command(command) => command::command(context, command).await,
-            Work::Http(work) => http::http(context, work).await,
-            Work::OgcProcess(process) => ogc::process(context, process).await,
-            Work::Group(group) => group::group(context, group).await,
+            Work::Run(run) => Box::pin(run::run(context, run)).await,
+            Work::Exec(exec) => Box::pin(exec::exec(context, exec)).await,
+            Work::ComposeRun(run) => Box::pin(compose_run::compose_run(context, run)).await,
+            Work::Container(action) => Box::pin(container::act(context, action)).await,
+            Work::Command(command) => Box::pin(command::command(context, command)).await,
+            Work::Http(work) => Box::pin(http::http(context, work)).await,
+            Work::OgcProcess(process) => Box::pin(ogc::process(context, process)).await,
+            Work::Group(group) => Box::pin(group::group(context, group)).await,
         };
         ended.unwrap_or_else(|error| engine_ending(&error))
     })

@@ -78,7 +78,13 @@ async fn new(context: Context<'_>, run: &RunContainer) -> Answer {
         Err(error) => return not_created(context, &name, error).await,
     };
     keep_container(context, &id).await;
-    let ended = start_and_follow(context, (&id, &name), tee).await;
+    let around = (&project, &surroundings);
+    let before = apply::run_hooks_before(engine, around, service, (&id, &name)).await;
+    let ended = match before {
+        Ok(()) => start_and_follow(context, (&id, &name), service, tee).await,
+        Err(error) if is_unreachable(&error) => Err(error),
+        Err(error) => Ok(failed(Reason::PrepareFailed, format!("{error:#}"))),
+    };
     if !run.keep {
         remove(context, &id, &name).await;
     }
@@ -102,6 +108,7 @@ pub(super) async fn keep_container(context: Context<'_>, id: &str) {
 pub(super) async fn start_and_follow(
     context: Context<'_>,
     (id, name): (&str, &str),
+    service: &Service,
     tee: Tee,
 ) -> Answer {
     let engine = &context.world.engine;
@@ -117,7 +124,20 @@ pub(super) async fn start_and_follow(
         return Ok(failed(Reason::NotStarted, format!("{error:#}")));
     }
     info!("container {name} started from {}", about.image);
-    Ok(follow::to_the_end(context, &about, source, tee, begun).await)
+    let hooks = async {
+        match apply::run_hooks(engine, (id, name), &service.post_start, "post_start").await {
+            Ok(()) => std::future::pending().await,
+            Err(error) => error,
+        }
+    };
+    let error = tokio::select! {
+        ending = follow::to_the_end(context, (&about, &service.pre_stop), source, tee, begun) => {
+            return Ok(ending);
+        }
+        error = hooks => error,
+    };
+    let how = end_container(engine, id, &context.job.policy.stop).await?;
+    Ok(failed(Reason::PrepareFailed, format!("{error:#}; the container was ended: {how}")))
 }
 
 async fn not_created(context: Context<'_>, name: &str, error: anyhow::Error) -> Answer {
@@ -307,7 +327,7 @@ async fn existing(context: Context<'_>, run: &RunContainer, name: &str) -> Answe
         return Ok(failed(Reason::NotStarted, format!("{error:#}")));
     }
     info!("container {name} started in {}", seconds(begun));
-    Ok(follow::to_the_end(context, &about, source, tee, begun).await)
+    Ok(follow::to_the_end(context, (&about, &[]), source, tee, begun).await)
 }
 
 #[cfg(test)]

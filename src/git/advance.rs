@@ -12,10 +12,7 @@ use crate::source::{Commit, Origin, Source};
 
 /// Moves a checkout forward. Doing it again, also after a crash, changes nothing more.
 pub(super) fn fast_forward(source: &Source, to: &Commit) -> Result<()> {
-    let repository = checkout::open(source)?;
-    journal::recover(&repository).context("repair an update that was cut short")?;
-    let target = known(&repository, to)?;
-    let head = checkout::head_commit(&repository)?;
+    let Opened { repository, target, head } = open(source, to)?;
     if head == Some(target) {
         return Ok(());
     }
@@ -32,10 +29,7 @@ pub(super) fn fast_forward(source: &Source, to: &Commit) -> Result<()> {
 
 /// Moves a checkout back from `from` to `to`, if it is at `from` and nothing was edited.
 pub(super) fn restore(source: &Source, from: &Commit, to: &Commit) -> Result<()> {
-    let repository = checkout::open(source)?;
-    journal::recover(&repository).context("repair an update that was cut short")?;
-    let target = known(&repository, to)?;
-    let head = checkout::head_commit(&repository)?;
+    let Opened { repository, target, head } = open(source, to)?;
     if head == Some(target) {
         return Ok(());
     }
@@ -49,6 +43,21 @@ pub(super) fn restore(source: &Source, from: &Commit, to: &Commit) -> Result<()>
         );
     }
     go(&repository, source, target, "roadstead: roll back")
+}
+
+/// A checkout in one piece, and where in it a move begins and ends.
+struct Opened {
+    repository: Repository,
+    target: Oid,
+    head: Option<Oid>,
+}
+
+fn open(source: &Source, to: &Commit) -> Result<Opened> {
+    let repository = checkout::open(source)?;
+    journal::recover(&repository).context("repair an update that was cut short")?;
+    let target = known(&repository, to)?;
+    let head = checkout::head_commit(&repository)?;
+    Ok(Opened { repository, target, head })
 }
 
 fn known(repository: &Repository, commit: &Commit) -> Result<Oid> {

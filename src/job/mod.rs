@@ -2,9 +2,14 @@
 //!
 //! Values and the formats they are read from; nothing here starts anything.
 
+pub mod birdhouse;
+pub mod crontab;
+pub mod dkron;
 pub mod duration;
+pub mod foreign;
 mod links;
 pub mod native;
+pub mod ofelia;
 pub mod platform;
 mod policy;
 pub mod schedule;

@@ -24,7 +24,7 @@ pub(crate) use self::deploy::{repository_name, unique_name};
 use self::fields::Fields;
 use self::table::{JOB, KINDS};
 use self::write::Written;
-use super::schedule::Schedule;
+use super::schedule::{Dialect, Schedule};
 use super::{Job, Overlap, Work};
 use crate::compose::Files;
 use crate::compose::interpolate::substitute;
@@ -122,13 +122,6 @@ pub(super) fn read_one(item: &Node, context: &Context<'_>) -> (Option<Job>, Prob
     (job, Problems(reader.problems))
 }
 
-/// Reads one job in which `$` is only a `$`.
-pub(super) fn read_plain(item: &Node, context: &Context<'_>) -> (Option<Job>, Problems) {
-    let mut reader = Reader::new(context);
-    let job = reader.read_job(item);
-    (job, Problems(reader.problems))
-}
-
 /// The problem of a second job of a name.
 pub(super) fn duplicate(place: Problem, name: &str, first: &str) -> Problem {
     let message = format!("there is a job `{name}` already, in `{first}`");
@@ -195,8 +188,8 @@ impl Reader<'_> {
     fn read_job(&mut self, node: &Node) -> Option<Job> {
         let fields = fields::open(node, &JOB, &mut self.problems)?;
         let name = self.read_name(node, &fields);
-        let schedule = self.read_schedule(&fields, name.as_deref().unwrap_or_default());
-        let timezone = self.read_timezone(&fields);
+        let (schedule, prefix) = self.read_schedule(&fields, name.as_deref().unwrap_or_default());
+        let timezone = self.read_timezone(&fields, prefix);
         let timeout = fields.duration("timeout", &mut self.problems);
         let description = fields.plain("description", &mut self.problems);
         let enabled = fields.boolean("enabled", &mut self.problems).unwrap_or(true);
@@ -244,32 +237,45 @@ impl Reader<'_> {
         Some(name)
     }
 
-    fn read_schedule(&mut self, fields: &Fields<'_>, _job: &str) -> Schedule {
-        let Some(node) = fields.node("schedule") else { return Schedule::Manual };
+    /// The schedule, and the zone that a prefix of it names.
+    fn read_schedule(&mut self, fields: &Fields<'_>, job: &str) -> (Schedule, Option<Tz>) {
+        let names: Vec<&'static str> = Dialect::ALL.iter().map(|(name, _)| *name).collect();
+        let dialect = fields.word("dialect", &names, &mut self.problems);
+        let dialect = Dialect::ALL.iter().find(|(name, _)| Some(*name) == dialect);
+        let dialect = dialect.map(|(_, dialect)| *dialect).unwrap_or_default();
+        let Some(node) = fields.node("schedule") else { return (Schedule::Manual, None) };
         let text = fields::scalar_of("schedule", node, &mut self.problems);
-        match text.map(|text| Schedule::parse(&text)) {
-            Some(Ok(schedule)) => schedule,
+        match text.map(|text| Schedule::parse_in(&text, dialect, job)) {
+            Some(Ok(reading)) => {
+                let warning = reading.warning.map(|text| node.problem(text).as_warning());
+                self.problems.extend(warning);
+                (reading.schedule, reading.timezone)
+            }
             Some(Err(reason)) => {
                 self.problems.push(node.problem(reason));
-                Schedule::Manual
+                (Schedule::Manual, None)
             }
-            None => Schedule::Manual,
+            None => (Schedule::Manual, None),
         }
     }
 
-    fn read_timezone(&mut self, fields: &Fields<'_>) -> Tz {
-        let Some((name, place)) = fields.text("timezone", &mut self.problems) else {
-            return self.settings.timezone;
-        };
-        name.parse().unwrap_or_else(|_| {
+    fn read_timezone(&mut self, fields: &Fields<'_>, prefix: Option<Tz>) -> Tz {
+        let usual = prefix.unwrap_or(self.settings.timezone);
+        let Some((name, place)) = fields.text("timezone", &mut self.problems) else { return usual };
+        let zone = name.parse().unwrap_or_else(|_| {
             let near = problem::nearest(&name, TZ_VARIANTS.iter().map(|zone| zone.name()));
             let problem = place.problem(format!("`{name}` is no time zone"));
             self.problems.push(problem.with_hint(match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "write an IANA name, e.g. `America/Toronto`".to_owned(),
             }));
-            self.settings.timezone
-        })
+            usual
+        });
+        if prefix.is_some_and(|prefix| prefix != zone) {
+            let message = "the schedule names a time zone, and `timezone` another one";
+            self.problems.push(place.problem(message).with_hint("write one of them"));
+        }
+        zone
     }
 
     fn read_work(&mut self, node: &Node, fields: &Fields<'_>, job: &str) -> Option<Work> {

@@ -223,6 +223,35 @@ impl Schedule {
         Ok(Reading { schedule, timezone, warning })
     }
 
+    /// When it runs in plain words, to follow on "runs": `at 05:07 every day`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Cron(expression) => words::of(expression),
+            Self::Every(every) => {
+                format!("every {}, counted from the start of 1970", duration::format(*every))
+            }
+            Self::At(instant) => {
+                format!("once, at {}", instant.to_rfc3339_opts(SecondsFormat::Secs, true))
+            }
+            Self::Startup => "once when roadstead starts".to_owned(),
+            Self::Manual => "only when somebody or something else sets it off".to_owned(),
+        }
+    }
+
+    /// How other programs would run what is written as `text` in `dialect`, where that differs.
+    pub fn other_readings(text: &str, dialect: Dialect, name: &str) -> Vec<(Dialect, String)> {
+        let text = prefix(text.trim()).map_or(text.trim(), |(_, _, rest)| rest);
+        let Ok(Self::Cron(ours)) = parse(text, dialect, Some(name)) else { return Vec::new() };
+        let others = Dialect::ALL.iter().filter(|(_, other)| *other != dialect);
+        let differing = others.filter_map(|(_, other)| match parse(text, *other, Some(name)) {
+            Ok(Self::Cron(theirs)) if theirs.fields() != ours.fields() => {
+                Some((*other, words::of(&theirs)))
+            }
+            _ => None,
+        });
+        differing.collect()
+    }
+
     /// Says it where a schedule never comes true.
     fn never(&self) -> Option<String> {
         match self {
@@ -240,7 +269,9 @@ pub fn parse_timezone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| {
         match problem::nearest(text, TZ_VARIANTS.iter().map(|zone| zone.name())) {
             Some(near) => format!("`{text}` is no time zone: did you mean `{near}`?"),
-            None => format!("`{text}` is no time zone: write an IANA name, e.g. `America/Toronto`"),
+            None => {
+                format!("`{text}` is no time zone: write an IANA name such as `America/Toronto`")
+            }
         }
     })
 }

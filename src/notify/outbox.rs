@@ -169,6 +169,18 @@ impl Outbox {
         .await
     }
 
+    /// How many messages wait for each receiver.
+    #[cfg(test)]
+    pub(super) async fn count(&self) -> Result<std::collections::BTreeMap<String, i64>> {
+        self.with(|transaction| {
+            let sql = "SELECT target, COUNT(*) FROM messages GROUP BY target";
+            let mut statement = transaction.prepare(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,

@@ -28,7 +28,7 @@ use serde::Serialize;
 
 use self::observed::Observed;
 use self::rivals::Rival;
-use self::service::Scope;
+use self::service::{Scope, Sorted};
 use crate::compose::hash::{self, Dialect};
 use crate::compose::model::{Condition, Project, Service};
 
@@ -373,9 +373,10 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
         .collect();
     resources::plan_networks(desired, observed, &services, &mut plan, &mut refusals);
     resources::plan_volumes(desired, observed, &services, &mut plan, &mut refusals);
+    let sorted = Sorted::new(desired, observed);
     for service in services {
         resources::plan_image(desired, service, observed, &mut plan);
-        Scope::new(desired, observed, service, &plan).plan(&mut plan);
+        Scope::new(desired, (observed, &sorted), service, &plan).plan(&mut plan);
     }
     orphans::plan_orphans(desired, observed, &mut plan);
     rivals::settle(desired, observed, &mut plan, &mut refusals);

@@ -15,12 +15,38 @@ use crate::compose::model::{MountKind, Service};
 pub(super) struct Scope<'a> {
     desired: &'a Desired<'a>,
     observed: &'a Observed,
+    sorted: &'a Sorted<'a>,
     service: &'a Service,
     parents: Parents<'a>,
     /// Hashes of a current container.
     hashes: Vec<String>,
     /// Why running containers of this one restart, where they do.
     restarts_because: Option<String>,
+}
+
+/// The containers of a project, sorted once for all its services: looking through all of them for each
+/// was most of the work of a plan in which nothing changes.
+pub(super) struct Sorted<'a> {
+    /// By service, without those of `compose run` and those on their way out.
+    of_service: BTreeMap<&'a str, Vec<&'a Container>>,
+    /// Of services that are given up, without those of `compose run`.
+    given_up: Vec<&'a Container>,
+}
+
+impl<'a> Sorted<'a> {
+    /// Sorts what was observed.
+    pub(super) fn new(desired: &Desired<'_>, observed: &'a Observed) -> Self {
+        let mut sorted = Self { of_service: BTreeMap::new(), given_up: Vec::new() };
+        for container in observed.containers.iter().filter(|it| !it.is_oneoff()) {
+            if container.state != State::Removing {
+                sorted.of_service.entry(container.service()).or_default().push(container);
+            }
+            if is_given_up(desired.project, container) {
+                sorted.given_up.push(container);
+            }
+        }
+        sorted
+    }
 }
 
 /// What an existing container needs.
@@ -34,7 +60,7 @@ impl<'a> Scope<'a> {
     /// Looks at a service after those that it depends on were planned.
     pub(super) fn new(
         desired: &'a Desired<'a>,
-        observed: &'a Observed,
+        (observed, sorted): (&'a Observed, &'a Sorted<'a>),
         service: &'a Service,
         plan: &Plan,
     ) -> Self {
@@ -55,7 +81,7 @@ impl<'a> Scope<'a> {
             let name = references::starts_anew(service, observed, plan)?;
             Some(format!("lives with a container of {name}, which starts anew"))
         });
-        Self { desired, observed, service, parents, hashes, restarts_because }
+        Self { desired, observed, sorted, service, parents, hashes, restarts_because }
     }
 
     /// Adds to the plan what happens to the containers of the service.
@@ -89,10 +115,7 @@ impl<'a> Scope<'a> {
     }
 
     fn containers(&self) -> Vec<&'a Container> {
-        let mine = |it: &&Container| {
-            it.service() == self.service.name && !it.is_oneoff() && it.state != State::Removing
-        };
-        self.observed.containers.iter().filter(mine).collect()
+        self.sorted.of_service.get(self.service.name.as_str()).cloned().unwrap_or_default()
     }
 
     /// Deals with switches that were cut short, and takes what needs no further look out of
@@ -134,12 +157,8 @@ impl<'a> Scope<'a> {
     /// Pairs of (old, new) of an interrupted switch to a container of this service. The old one may be
     /// of another service that is given up.
     fn interrupted(&self, containers: &[&'a Container]) -> Vec<(&'a Container, &'a Container)> {
-        let project = self.desired.project;
-        let is_old = |it: &&Container| {
-            it.service() != self.service.name && !it.is_oneoff() && is_given_up(project, it)
-        };
-        let others = self.observed.containers.iter().filter(is_old);
-        let all: Vec<&Container> = containers.iter().copied().chain(others).collect();
+        let others = self.sorted.given_up.iter().filter(|it| it.service() != self.service.name);
+        let all: Vec<&Container> = containers.iter().chain(others).copied().collect();
         let mut pairs = unfinished(&all);
         pairs.retain(|(_, new)| new.service() == self.service.name);
         pairs

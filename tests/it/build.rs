@@ -38,6 +38,7 @@ async fn build(name: &str, how: &Build) -> (Result<String, String>, String) {
         platform: None,
         arguments: &BTreeMap::new(),
         credentials: &BTreeMap::new(),
+        memory: None,
     };
     let ended = client.build(&wanted, &mut note).await;
     (ended.map_err(|error| format!("{error:#}")), said)

@@ -51,6 +51,8 @@ fn every_command_has_help_with_examples() {
         "run",
         "jobs",
         "next",
+        "explain",
+        "simulate",
         "runs",
         "logs",
         "health",

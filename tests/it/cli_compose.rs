@@ -67,15 +67,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        let engine = Engine::shared();
-        for id in engine.containers_of(&self.name) {
-            engine.try_docker(&["rm", "--force", "--volumes", &id]);
-        }
-        let label = format!("label=com.docker.compose.project={}", self.name);
-        for kind in ["network", "volume"] {
-            let found = engine.docker(&[kind, "ls", "--quiet", "--filter", &label]);
-            found.lines().for_each(|name| drop(engine.try_docker(&[kind, "rm", name])));
-        }
+        Engine::shared().remove_project(&self.name);
     }
 }
 

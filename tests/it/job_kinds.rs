@@ -498,3 +498,50 @@ fn a_cancelled_run_ends_its_container() {
     assert!(roadstead.log(&name).contains("cancelled"), "{}", roadstead.log(&name));
     assert_eq!(left(&name), "");
 }
+
+#[test]
+fn hooks_run_around_the_container_as_those_of_a_service() {
+    let (roadstead, name) = installed(
+        "name: NAME\ntimeout: 3s\nrun:\n  image: rs-test/app:1\n  \
+         command: [sh, -c, 'echo main; sleep 100000']\n  \
+         pre_start: [{command: [echo, hook-before]}]\n  \
+         post_start: [{command: [echo, hook-after]}]\n  \
+         pre_stop: [{command: [echo, hook-at-the-end]}]\n",
+    );
+    roadstead.run(&["run", &name]).fails_with(1);
+    let log = roadstead.log(&name);
+    for part in ["hook-before", "main", "hook-after", "hook-at-the-end"] {
+        assert!(log.contains(part), "`{part}` is missing in\n{log}");
+    }
+    let (roadstead, name) = installed(
+        "name: NAME\nrun:\n  image: rs-test/app:1\n  command: [sleep, '100000']\n  \
+         post_start: [{command: [sh, -c, exit 3]}]\n",
+    );
+    let said = roadstead.run(&["run", &name]).fails_with(1);
+    assert!(said.contains("prepare_failed") && said.contains("post_start"), "{said}");
+    assert_eq!(left(&name), "");
+}
+
+#[test]
+fn an_engine_that_goes_away_in_the_middle_of_a_run_is_waited_for() {
+    let engine = Engine::own();
+    let name = unique("kind");
+    let roadstead = Roadstead::new(&engine.host(), "");
+    roadstead.write_job(
+        "job.yml",
+        &format!(
+            "name: {name}\nrun: {{image: 'rs-test/app:1', command: [sh, -c, 'echo before; sleep 100000']}}\n"
+        ),
+    );
+    let mut asked = roadstead.command(&["run", &name]);
+    let mut asked = asked.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("its output", PATIENCE, || roadstead.log(&name).contains("before"));
+    engine.halt();
+    wait_for("the loss", PATIENCE, || roadstead.log(&name).contains("waiting for the Engine"));
+    engine.resume();
+    // The engine stopped its containers when it was stopped: that is an ending like any other.
+    wait_for("the end", PATIENCE, || asked.try_wait().unwrap().is_some());
+    let log = roadstead.log(&name);
+    assert!(log.contains("exited with") || log.contains("container_gone"), "{log}");
+    assert_eq!(log.matches("| before").count(), 1, "{log}");
+}

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use roadstead::docker::{Engine as Client, Progress, PullOptions};
 use roadstead::registry::{ClientConfig, Registries};
 
+use crate::support::process::output;
 use crate::support::registry::{PASSWORD, USER};
-use crate::support::{Engine, Registry, Scene, write_files};
+use crate::support::{Engine, Registry, Scene, unique, write_files};
 
 /// A client configured by the file in this directory.
 fn registries(directory: &Path) -> Registries {
@@ -142,4 +143,36 @@ fn an_image_that_is_always_pulled_is_followed_and_pulled_only_when_it_moved() {
     assert_eq!(scene.inspect("web", "{{.Image}}"), image);
     let looked = run();
     assert!(looked.contains("\"unchanged\"") && !looked.contains("pull image"), "{looked}");
+}
+
+#[test]
+fn what_was_built_is_pushed_with_the_credentials_of_the_client() {
+    let registry = Registry::start_closed();
+    let reference = registry.reference("built:1");
+    let (directory, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let compose = format!(
+        "name: {}\nservices: {{web: {{image: '{reference}', build: {{context: ., tags: ['{}']}}}}}}",
+        unique("pushed"),
+        registry.reference("built:other"),
+    );
+    let files = [("compose.yml", compose.as_str()), ("Dockerfile", "FROM rs-test/app:1\n")];
+    write_files(directory.path(), &files);
+    let push = |config: &str| {
+        let mut command = Command::new(crate::support::roadstead::program());
+        command.args(["compose", "build", "--push", "--provenance=true", "--memory", "64m"]);
+        command.current_dir(directory.path()).env_clear().env("DOCKER_CONFIG", config);
+        output(command.env("DOCKER_HOST", Engine::shared().host()))
+    };
+    let refused = push(&empty.path().display().to_string()).fails_with(1);
+    assert!(refused.contains("push image") && refused.contains("no basic auth"), "{refused}");
+    let config = registry.client_config();
+    let told = push(&config);
+    assert!(told.stderr.contains("keeps no attestation"), "{told:?}");
+    told.ok();
+    let engine = Engine::shared();
+    for name in [reference, registry.reference("built:other")] {
+        engine.docker(&["rmi", &name]);
+        engine.docker(&["--config", &config, "pull", "--quiet", &name]);
+        engine.docker(&["rmi", &name]);
+    }
 }

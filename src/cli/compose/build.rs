@@ -13,8 +13,10 @@ use super::{Session, default_platform, load_project};
 use crate::apply::{self, Builder};
 use crate::cli::Usage;
 use crate::compose::Request;
-use crate::compose::model::{PullPolicy, Service};
+use crate::compose::model::{PullPolicy, Service, SshKey};
+use crate::compose::units;
 use crate::docker::{self, BuildSurroundings};
+use crate::image::Reference;
 use crate::plan::order;
 use crate::plan::pull::builds_due;
 
@@ -37,13 +39,81 @@ pub(super) struct Build {
     /// What the services depend on, too
     #[arg(long)]
     with_dependencies: bool,
+    /// Pushes each image once all are built
+    #[arg(long)]
+    push: bool,
+    /// Lets builds use an SSH agent or key, `default` or ID=PATH, as `ssh` of the files does
+    #[arg(long, value_name = "ID[=PATH]")]
+    ssh: Vec<String>,
+    /// Most memory of a step, e.g. 512m; the classic builder's, BuildKit knows no such limit
+    #[arg(short, long, value_name = "BYTES", value_parser = units::bytes)]
+    memory: Option<i64>,
+    /// The builder; there is only the Engine's own, `default`
+    #[arg(long, value_name = "NAME", value_parser = builder)]
+    builder: Option<String>,
+    /// Attestation of where it comes from, which the Engine's own store does not keep
+    #[arg(long, value_name = "VALUE")]
+    provenance: Option<String>,
+    /// Attestation of what it holds, which the Engine's own store does not keep
+    #[arg(long, value_name = "VALUE")]
+    sbom: Option<String>,
+    /// Not supported: a linter of docker buildx
+    #[arg(long, hide = true)]
+    check: bool,
+    /// Not supported: a file for docker buildx bake
+    #[arg(long, hide = true)]
+    print: bool,
     /// Only these services
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
 
+impl Build {
+    /// Says what cannot be done as asked.
+    fn look_over(&self) -> Result<()> {
+        for (flag, is_given, instead) in [
+            ("--check", self.check, "run `docker build --check` with docker buildx"),
+            ("--print", self.print, "`roadstead compose config` shows what would be built"),
+        ] {
+            if is_given {
+                bail!(Usage(format!("`build {flag}` is a matter of docker buildx: {instead}")));
+            }
+        }
+        for (flag, value) in [("--provenance", &self.provenance), ("--sbom", &self.sbom)] {
+            if value.as_deref().is_some_and(|it| it != "false") {
+                tracing::warn!("`{flag}` is left out: the Engine's own store keeps no attestation");
+            }
+        }
+        Ok(())
+    }
+
+    /// A service with what the command line says of its build.
+    fn applied_to(&self, service: &Service) -> Service {
+        let mut service = service.clone();
+        if let Some(build) = &mut service.build {
+            for text in &self.ssh {
+                let (id, path) =
+                    text.split_once('=').map_or((text.as_str(), None), |(id, path)| {
+                        (id, Some(path.to_owned()).filter(|path| !path.is_empty()))
+                    });
+                build.ssh.retain(|key| key.id != id);
+                build.ssh.push(SshKey { id: id.to_owned(), path });
+            }
+        }
+        service
+    }
+}
+
+fn builder(text: &str) -> Result<String, String> {
+    match text {
+        "" | "default" => Ok(text.to_owned()),
+        _ => Err("the Engine's own builder is the only one: `default`".to_owned()),
+    }
+}
+
 /// Builds the images of services.
 pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
+    how.look_over()?;
     let enabled_services = how.services.clone();
     let project = load_project(&Request { enabled_services, ..session.request.clone() })?;
     let asked: BTreeSet<String> = how.services.iter().cloned().collect();
@@ -58,7 +128,12 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
         tracing::warn!("no service to build: none of them has `build`");
     }
     let surroundings = BuildSurroundings::of(&project, &session.request.variables);
+    let wanted: Vec<Service> = wanted.into_iter().map(|it| how.applied_to(it)).collect();
+    let wanted: Vec<&Service> = wanted.iter().collect();
     build_all(session, &surroundings, &wanted, how).await?;
+    if how.push && !session.dry_run {
+        push_all(session, &wanted).await?;
+    }
     Ok(0)
 }
 
@@ -88,6 +163,25 @@ pub(super) async fn build_one(session: &Session, found: &Found, service: &Servic
     build_all(session, &found.materials.builds, &[service], &Build::default()).await
 }
 
+/// Pushes the images of services, under all their names.
+async fn push_all(session: &Session, services: &[&Service]) -> Result<()> {
+    let config = client_config(session)?;
+    for service in services {
+        let tags = service.build.iter().flat_map(|build| &build.tags);
+        let names: BTreeSet<&String> = tags.chain([&service.image]).collect();
+        for name in names {
+            session.progress.tell(&service.name, Standing::Working, "Pushing", name);
+            let credentials = config.credentials(&Reference::parse(name)?).await?;
+            if let Err(error) = session.engine.push_image(name, credentials.as_ref()).await {
+                session.progress.tell(&service.name, Standing::Failed, "Error", "");
+                return Err(error);
+            }
+        }
+        session.progress.tell(&service.name, Standing::Done, "Pushed", "");
+    }
+    Ok(())
+}
+
 async fn build_all(
     session: &Session,
     surroundings: &BuildSurroundings,
@@ -103,7 +197,7 @@ async fn build_all(
     }
     let mut builder = Builder::new(&session.engine, &client_config(session)?, surroundings).await;
     builder.arguments = arguments(&how.args, &session.request.variables);
-    (builder.no_cache, builder.pull) = (how.no_cache, how.pull);
+    (builder.no_cache, builder.pull, builder.memory) = (how.no_cache, how.pull, how.memory);
     builder.platform = default_platform(&session.request);
     let progress = session.progress;
     for service in services {
@@ -150,6 +244,7 @@ fn arguments(given: &[String], variables: &BTreeMap<String, String>) -> BTreeMap
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compose::model;
 
     #[test]
     fn arguments_may_come_from_the_environment() {
@@ -159,5 +254,31 @@ mod tests {
         let found = arguments(&given, &variables);
         let found: Vec<_> = found.iter().map(|(name, it)| (name.as_str(), it.as_str())).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn keys_of_the_command_line_win_over_those_of_the_files() {
+        let key = |id: &str, path: Option<&str>| SshKey {
+            id: id.to_owned(),
+            path: path.map(str::to_owned),
+        };
+        let from_files = vec![key("default", Some("/k")), key("other", None)];
+        for (given, expected) in [
+            (&[][..], from_files.clone()),
+            (&["default"][..], vec![key("other", None), key("default", None)]),
+            (
+                &["other=/o", "new="][..],
+                vec![key("default", Some("/k")), key("other", Some("/o")), key("new", None)],
+            ),
+        ] {
+            let build = model::Build { ssh: from_files.clone(), ..model::Build::default() };
+            let service = Service { build: Some(build), ..Service::default() };
+            let how = Build {
+                ssh: given.iter().map(|text| (*text).to_owned()).collect(),
+                ..Build::default()
+            };
+            let found = how.applied_to(&service).build.expect("it is built");
+            assert_eq!(found.ssh, expected, "{given:?}");
+        }
     }
 }

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::Session;
 use super::moment::{Moment, moment};
-use super::template::go_json;
 use crate::cli::output::print;
 use crate::cli::setup::now;
+use crate::compose::render::compact_go_json;
 use crate::docker::EngineEvent;
 use crate::plan::labels;
 
@@ -65,7 +65,7 @@ fn line(event: &EngineEvent, service: &str, as_json: bool) -> String {
         // Go leaves out zeros at the end of a fraction.
         let time = time.format("%Y-%m-%dT%H:%M:%S%.9f").to_string();
         let time = format!("{}Z", time.trim_end_matches('0').trim_end_matches('.'));
-        return go_json(&json!({
+        return compact_go_json(&json!({
             "action": event.action, "attributes": attributes, "id": event.id,
             "service": service, "time": time, "type": "container",
         }));

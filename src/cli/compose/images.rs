@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::Session;
 use super::columns::WIDE;
 use super::human::{duration, size};
-use super::template::go_json;
 use crate::cli::output::{json, print};
 use crate::cli::setup::now;
+use crate::compose::render::compact_go_json;
 use crate::docker::{ImageFacts, is_not_found};
 use crate::plan::observed::Container;
 
@@ -49,7 +49,7 @@ pub(super) async fn images(session: &Session, arguments: &Images) -> Result<u8> 
             return json(to, &objects);
         }
         if arguments.format == "json" {
-            return writeln!(to, "{}", go_json(&json!(objects)));
+            return writeln!(to, "{}", compact_go_json(&json!(objects)));
         }
         let header = ["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"];
         let mut table = vec![header.map(str::to_owned).to_vec()];

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::Session;
 use super::columns::WIDE;
 use super::target::is_running;
-use super::template::go_json;
 use crate::cli::output::{json, print};
+use crate::compose::render::compact_go_json;
 use crate::docker::Listed;
 use crate::plan::labels;
 
@@ -60,7 +60,7 @@ pub(super) async fn ls(session: &Session, arguments: &Ls) -> Result<u8> {
             return json(to, &objects);
         }
         if arguments.format == "json" {
-            return writeln!(to, "{}", go_json(&json!(objects)));
+            return writeln!(to, "{}", compact_go_json(&json!(objects)));
         }
         let mut table = vec![["NAME", "STATUS", "CONFIG FILES"].map(str::to_owned).to_vec()];
         table.extend(rows.iter().map(|row| row.to_vec()));

@@ -11,9 +11,10 @@ use super::Session;
 use super::columns::NARROW;
 use super::human::{duration, ellipsis, quoted};
 use super::target::is_running;
-use super::template::{LABELS, Template, go_json};
+use super::template::{LABELS, Template};
 use crate::cli::output::{json, print};
 use crate::cli::setup::now;
+use crate::compose::render::compact_go_json;
 use crate::docker::{Listed, PublishedPort};
 use crate::plan::labels;
 use crate::plan::observed::Health;
@@ -139,7 +140,9 @@ pub(super) fn print_rows(format: &str, default: &str, empty: &Value, rows: &[Val
             print(|to| NARROW.write(to, &lines))?;
         }
         None if format == "json" => {
-            print(|to| rows.iter().try_for_each(|it| writeln!(to, "{}", go_json(&visible(it)))))?;
+            print(|to| {
+                rows.iter().try_for_each(|it| writeln!(to, "{}", compact_go_json(&visible(it))))
+            })?;
         }
         None => {
             let template = Template::parse(format)?;

@@ -243,8 +243,20 @@ impl Loader<'_> {
         sheet
     }
 
-    fn read_sheet(&mut self, path: &Path, place: &Node, scope: &Scope) -> Option<Sheet> {
+    /// The documents of a file that projects in several directories may extend: parsed at most twice,
+    /// since most are needed once and need not be kept.
+    fn parse_shared(&mut self, path: &Path, place: &Node) -> Vec<Node> {
+        if let Some(Some(documents)) = self.extended_files.get(path) {
+            return documents.clone();
+        }
         let documents = self.parse(path, Some(&place.span));
+        let again = self.extended_files.contains_key(path);
+        self.extended_files.insert(path.to_owned(), again.then(|| documents.clone()));
+        documents
+    }
+
+    fn read_sheet(&mut self, path: &Path, place: &Node, scope: &Scope) -> Option<Sheet> {
+        let documents = self.parse_shared(path, place);
         let mut merged: Option<Node> = None;
         let mut all = Resets::default();
         for mut document in documents {

@@ -129,6 +129,8 @@ struct Loader<'a> {
     wrong_values: usize,
     /// Files that services extend, by scope directory and path; `None` where one cannot be read.
     sheets: HashMap<(PathBuf, PathBuf), Option<Rc<Sheet>>>,
+    /// Files that services extend, by path; their documents once they were parsed twice.
+    extended_files: HashMap<PathBuf, Option<Vec<Node>>>,
     /// How many projects were included.
     included: usize,
 }
@@ -146,6 +148,7 @@ impl<'a> Loader<'a> {
             file_values: BTreeMap::new(),
             wrong_values: 0,
             sheets: HashMap::new(),
+            extended_files: HashMap::new(),
             included: 0,
         }
     }

@@ -8,7 +8,7 @@ mod build;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use self::build::parse;
 use super::scalar;
@@ -22,27 +22,37 @@ pub const RESET: &str = "!reset";
 pub const OVERRIDE: &str = "!override";
 
 /// A text and the name a person knows it by.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Source {
     /// Name of the file.
     pub file: String,
     /// Its text.
     pub text: String,
-    /// Where each line starts, in bytes.
-    lines: Vec<usize>,
+    /// Where each line starts, in bytes; looked for once there is a line to show.
+    lines: OnceLock<Vec<usize>>,
 }
 
 impl Source {
     fn new(file: &str, text: &str) -> Self {
-        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
-        let lines = std::iter::once(0).chain(starts).collect();
-        Self { file: file.to_owned(), text: text.to_owned(), lines }
+        Self { file: file.to_owned(), text: text.to_owned(), lines: OnceLock::new() }
+    }
+
+    /// A text that is no YAML, to point into. Of an empty one no line is ever shown.
+    pub fn of(file: &str, text: &str) -> Arc<Self> {
+        Arc::new(Self::new(file, text))
     }
 
     /// A line to show; nothing where it is too long to help.
     fn excerpt(&self, line: usize) -> Option<String> {
-        let start = *self.lines.get(line.checked_sub(1)?)?;
-        let end = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
+        if self.text.is_empty() {
+            return None;
+        }
+        let lines = self.lines.get_or_init(|| {
+            let starts = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(starts).collect()
+        });
+        let start = *lines.get(line.checked_sub(1)?)?;
+        let end = lines.get(line).map_or(self.text.len(), |next| next - 1);
         let text = self.text[start..end].trim_end_matches('\r');
         (text.len() <= MAX_EXCERPT).then(|| text.to_owned())
     }
@@ -62,11 +72,18 @@ pub struct Span {
 }
 
 impl Span {
+    /// The beginning of a line.
+    pub fn of_line(source: &Arc<Source>, line: usize) -> Self {
+        Self { source: Arc::clone(source), line, column: 1, length: 1 }
+    }
+
     /// A problem at this place, with its line as excerpt.
     pub fn problem(&self, message: impl Into<String>) -> Problem {
+        // What has no text has no lines to name.
+        let line = (!self.source.text.is_empty()).then_some(self.line);
         Problem {
-            line: Some(self.line),
-            column: Some(self.column),
+            line,
+            column: line.map(|_| self.column),
             length: self.length,
             excerpt: self.source.excerpt(self.line),
             ..Problem::in_file(self.source.file.clone(), message)

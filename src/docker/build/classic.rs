@@ -118,6 +118,7 @@ fn pairs(wanted: &ImageBuild<'_>) -> Vec<(&'static str, String)> {
         ("isolation", build.isolation.clone()),
         ("platform", platform.map(str::to_owned)),
         ("target", build.target.clone()),
+        ("memory", wanted.memory.map(|it| it.to_string())),
     ];
     let single = single.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let hosts = build.extra_hosts.iter().flat_map(|(host, addresses)| {
@@ -166,6 +167,7 @@ mod tests {
             surroundings: &BuildSurroundings::default(),
             arguments: &[("A".to_owned(), "over".to_owned())].into(),
             credentials: &BTreeMap::new(),
+            memory: Some(1 << 20),
         };
         let builder = r#""com.docker.compose.image.builder":"classic""#;
         let labels = format!("{{{builder},\"l\":\"m\"}}");
@@ -182,6 +184,7 @@ mod tests {
             ("shmsize", "64"),
             ("platform", "linux/arm64"),
             ("target", "stage"),
+            ("memory", "1048576"),
             ("extrahosts", "h:1.2.3.4"),
             ("extrahosts", "h:::1"),
             ("t", "t:1"),

@@ -46,6 +46,8 @@ pub struct ImageBuild<'a> {
     pub arguments: &'a BTreeMap<String, String>,
     /// What opens each registry that the build may pull from.
     pub credentials: &'a BTreeMap<String, Credentials>,
+    /// Most memory of a step in bytes; `BuildKit` knows no such limit.
+    pub memory: Option<i64>,
 }
 
 /// What builds of a project have besides their own keys.

@@ -250,10 +250,10 @@ pub(super) const JOB: Table = Table {
         key("schedule", Form::Text, "@manual", "\"*/5 * * * *\"", "When it runs, see below."),
         key(
             "dialect",
-            Form::Word(&["default", "ofelia-0.3", "supercronic", "dkron"]),
+            Form::Word(&["default", "ofelia-0.3", "ofelia", "supercronic", "dkron", "quartz"]),
             "default",
             "supercronic",
-            "How the schedule is read: `ofelia-0.3` has seconds first in five fields, `supercronic` the year last in six, `dkron` seconds first in six and `~` for a stable value of its own.",
+            "Whose rules the schedule is read by: `ofelia-0.3` has seconds first in five fields, `ofelia` is 0.4 and later, `supercronic` has the year last in six fields, `dkron` wants six and has `~` for a stable value of its own, `quartz` has Sunday as 1.",
         ),
         key(
             "timezone",

@@ -12,7 +12,7 @@ const YEARS_OF_THE_CALENDAR: i32 = 400;
 pub(super) struct Days {
     pub(super) months: u16,
     /// `1`, `1-5`, `*`.
-    pub(super) days: u32,
+    pub(super) dates: u32,
     /// `L` is bit 0, `L-3` bit 3.
     pub(super) before_last: u32,
     /// `15W`: the working day nearest to the 15th, within its month.
@@ -87,7 +87,7 @@ impl Days {
             };
             number == last - to_monday_to_friday
         };
-        self.days >> number & 1 == 1
+        self.dates >> number & 1 == 1
             || self.before_last >> (last - number) & 1 == 1
             || self.last_working_day && is_last_working()
             || self.nearest != 0 && self.is_nearest_working_day(day, last)

@@ -254,7 +254,7 @@ impl Reader<'_> {
     fn read_days(&self, part: &str, days: &mut Days) -> Result<(), String> {
         let wrong = |reason: String| self.wrong(part, &DAY, &reason);
         if part == "?" {
-            days.days = bits32(&[Item { first: 1, last: 31, step: 1 }]);
+            days.dates = bits32(&[Item { first: 1, last: 31, step: 1 }]);
             return Ok(());
         }
         for item in part.split(',') {
@@ -276,7 +276,7 @@ impl Reader<'_> {
                 days.nearest |= 1 << read_value(day, &DAY).map_err(wrong)?;
             } else {
                 let item = read_item(&item, &DAY, self.dialect).map_err(wrong)?;
-                days.days |= bits32(&[item]);
+                days.dates |= bits32(&[item]);
             }
         }
         Ok(())

@@ -90,7 +90,7 @@ fn part(bits: u64, size: u32, unit: &str) -> String {
     match step(bits, size) {
         Some((0, step)) => format!("every {step} {unit}s"),
         Some((first, step)) => format!("every {step} {unit}s from {unit} {first}"),
-        None if bits.count_ones() == 1 => format!("{unit} {}", bits.trailing_zeros()),
+        None if bits.is_power_of_two() => format!("{unit} {}", bits.trailing_zeros()),
         None => format!("{unit}s {}", ranges(bits, |value| value.to_string())),
     }
 }
@@ -100,7 +100,7 @@ fn hours_text(hours: u64) -> Option<String> {
     if hours.count_ones() == 24 {
         return None;
     }
-    let (first, last) = (hours.trailing_zeros(), 63 - hours.leading_zeros());
+    let (first, last) = (hours.trailing_zeros(), hours.ilog2());
     Some(match step(hours, 24) {
         _ if is_range(hours) => format!("from {first:02}:00 to {last:02}:59"),
         Some((0, step)) => format!("in every {}hour", ordinal(step)),
@@ -112,12 +112,12 @@ fn hours_text(hours: u64) -> Option<String> {
 fn of_hours(hours: u64) -> String {
     match (step(hours, 24), is_range(hours)) {
         (_, true) if hours.count_ones() > 1 => {
-            let (first, last) = (hours.trailing_zeros(), 63 - hours.leading_zeros());
+            let (first, last) = (hours.trailing_zeros(), hours.ilog2());
             format!(" of every hour from {first:02}:00 to {last:02}:59")
         }
         (Some((0, step)), _) => format!(" of every {}hour", ordinal(step)),
         (Some((first, step)), _) => format!(" of every {}hour from {first:02}:00", ordinal(step)),
-        (None, _) if hours.count_ones() == 1 => format!(" of hour {}", hours.trailing_zeros()),
+        (None, _) if hours.is_power_of_two() => format!(" of hour {}", hours.trailing_zeros()),
         (None, _) => format!(" of the hours {}", ranges(hours, |hour| hour.to_string())),
     }
 }
@@ -133,17 +133,16 @@ fn ordinal(step: u32) -> String {
 /// Which days, or nothing for all of them.
 fn days(fields: &Fields) -> Option<String> {
     let days = &fields.days;
-    let any_day = days.days == ALL_DAYS;
+    let any_day = days.dates == ALL_DAYS;
     let any_weekday = days.weekdays == ALL_WEEKDAYS;
     let mut of_month = Vec::new();
-    if days.days != 0 && !any_day {
-        let one = days.days.count_ones() == 1;
-        let list = match step(u64::from(days.days) >> 1, 31) {
-            Some((first, step)) => format!("every {}day from day {}", ordinal(step), first + 1),
-            None => {
-                let list = ranges(u64::from(days.days), |day| day.to_string());
-                format!("on {} {list}", if one { "day" } else { "days" })
-            }
+    if days.dates != 0 && !any_day {
+        let one = days.dates.is_power_of_two();
+        let list = if let Some((first, step)) = step(u64::from(days.dates) >> 1, 31) {
+            format!("every {}day from day {}", ordinal(step), first + 1)
+        } else {
+            let list = ranges(u64::from(days.dates), |day| day.to_string());
+            format!("on {} {list}", if one { "day" } else { "days" })
         };
         of_month.push(format!("{list} of the month"));
     }
@@ -199,12 +198,13 @@ fn days(fields: &Fields) -> Option<String> {
         add(format!("in {}", ranges(u64::from(days.months), name)));
     }
     if let Some(years) = &days.years {
-        let (first, last) = (years.first()?, years.last()?);
-        let whole = usize::from(last - first) + 1 == years.len();
+        let (start, end) = (years.first()?, years.last()?);
+        let whole = usize::from(end - start) + 1 == years.len();
         let list: Vec<String> = years.iter().map(ToString::to_string).collect();
-        add(match whole && list.len() > 2 {
-            true => format!("in {first} to {last}"),
-            false => format!("in {}", listed(&list, "and")),
+        add(if whole && list.len() > 2 {
+            format!("in {start} to {end}")
+        } else {
+            format!("in {}", listed(&list, "and"))
         });
     }
     (!text.is_empty()).then_some(text)
@@ -239,13 +239,13 @@ fn ranges(bits: u64, name: impl Fn(u32) -> String) -> String {
     while rest != 0 {
         let first = rest.trailing_zeros();
         let length = (rest >> first).trailing_ones();
-        let last = first + length - 1;
+        let end = first + length - 1;
         match length {
             1 => list.push(name(first)),
-            2 => list.extend([name(first), name(last)]),
-            _ => list.push(format!("{} to {}", name(first), name(last))),
+            2 => list.extend([name(first), name(end)]),
+            _ => list.push(format!("{} to {}", name(first), name(end))),
         }
-        rest = if last >= 63 { 0 } else { rest >> (last + 1) << (last + 1) };
+        rest = if end >= 63 { 0 } else { rest >> (end + 1) << (end + 1) };
     }
     listed(&list, "and")
 }

@@ -170,6 +170,18 @@ impl Engine {
         ids
     }
 
+    /// Removes all that a Compose project has, as far as it can be removed.
+    pub(crate) fn remove_project(&self, project: &str) {
+        for id in self.containers_of(project) {
+            self.try_docker(&["rm", "--force", "--volumes", &id]);
+        }
+        let label = format!("label=com.docker.compose.project={project}");
+        for kind in ["network", "volume"] {
+            let found = self.docker(&[kind, "ls", "--quiet", "--filter", &label]);
+            found.lines().for_each(|name| drop(self.try_docker(&[kind, "rm", name])));
+        }
+    }
+
     /// Builds an image; the context holds busybox, `Dockerfile` and `files`.
     pub(crate) fn build_image(&self, tag: &str, dockerfile: &str, files: &[(&str, &[u8])]) {
         let busybox = std::fs::read("/bin/busybox")

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::cli::compose::human::quoted;
 use crate::cli::compose::target::did_you_mean;
+use crate::compose::render::compact_go_json;
 
 /// Every function, for messages.
 const FUNCTIONS: [&str; 24] = [
@@ -23,7 +24,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value> {
         number.with_context(|| format!("--format: `{name}` needs a number"))
     };
     Ok(match name {
-        "json" => Value::from(go_json(argument(0)?)),
+        "json" => Value::from(compact_go_json(argument(0)?)),
         "upper" => Value::from(word(0)?.to_uppercase()),
         "lower" => Value::from(word(0)?.to_lowercase()),
         "title" => Value::from(title(&word(0)?)),
@@ -114,12 +115,6 @@ pub(super) fn is_true(value: &Value) -> bool {
         Value::Array(it) => !it.is_empty(),
         Value::Object(it) => !it.is_empty(),
     }
-}
-
-/// Go's `encoding/json` escapes what HTML would read.
-pub(in crate::cli::compose) fn go_json(value: &Value) -> String {
-    let text = value.to_string();
-    text.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 
 fn title(text: &str) -> String {

@@ -9,7 +9,6 @@ mod parse;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-pub(super) use self::call::go_json;
 use self::parse::{Node, Operand, Pipeline};
 use super::target::did_you_mean;
 

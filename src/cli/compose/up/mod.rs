@@ -23,7 +23,6 @@ use crate::cli::{FAILED, Usage};
 use crate::compose::Request;
 use crate::compose::model::{Project, PullPolicy};
 use crate::docker::Engine;
-use crate::plan::host_paths::HostPaths;
 use crate::plan::observed::Observed;
 use crate::plan::{self, Desired, Hashes, Options, Plan, Preparation, Recreate};
 use crate::registry::ClientConfig;
@@ -244,6 +243,7 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
     // With a name that was given, even the containers need not wait for the files.
     let mut early = JoinSet::new();
     early.spawn(observe(engine.clone(), request.project_name.clone()));
+    let host_paths = engine.host_paths().await;
     let loading = {
         let (request, host) = (request.clone(), engine.host().to_owned());
         tokio::task::spawn_blocking(move || {
@@ -252,30 +252,26 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
             let read = |path: &str| std::fs::read(path);
             let materials =
                 Materials::gather(&project, (&request.variables, client), &host, &read)?;
-            anyhow::Ok((project, materials))
+            let project = host_paths?.translate(project);
+            let hashes = Hashes::of(&project, dialect(&request.variables)?);
+            let hashes = Hashes { contents: materials.contents(), ..hashes };
+            anyhow::Ok((project, materials, hashes))
         })
     };
-    let (project, materials) = loading.await.context("load the project")??;
-    let (host_paths, mut observed) = early.join_next().await.context("observe")???;
-    let project = host_paths.translate(project);
+    let (project, materials, hashes) = loading.await.context("load the project")??;
+    let mut observed = early.join_next().await.context("observe")???;
     if request.project_name.as_ref() != Some(&project.name) {
         observed.containers = engine.containers_of(&project.name).await?;
     }
-    let hashes = Hashes::of(&project, dialect(&request.variables)?);
-    let hashes = Hashes { contents: materials.contents(), ..hashes };
     Ok(Found { project, hashes, materials, observed })
 }
 
-async fn observe(engine: Engine, project: Option<String>) -> Result<(HostPaths, Observed)> {
-    let containers = async {
-        match &project {
-            Some(name) => engine.containers_of(name).await,
-            None => Ok(Vec::new()),
-        }
-    };
-    let (host_paths, surroundings, containers) =
-        tokio::try_join!(engine.host_paths(), engine.surroundings(), containers)?;
-    Ok((host_paths, Observed { containers, ..surroundings }))
+/// Networks, volumes and images, and the containers of a project whose name is known.
+async fn observe(engine: Engine, project: Option<String>) -> Result<Observed> {
+    match &project {
+        Some(name) => engine.observe(name).await,
+        None => engine.surroundings().await,
+    }
 }
 
 /// Refuses a name that no service has, with the nearest one.

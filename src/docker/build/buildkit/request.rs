@@ -162,6 +162,7 @@ mod tests {
             platform: None,
             arguments: &[("A".to_owned(), "over".to_owned())].into(),
             credentials: &BTreeMap::new(),
+            memory: None,
         };
         let offers = Offers { dockerfile: text("Dockerfile"), ..Offers::default() };
         let found = request(&wanted, &offers, "s", "r").unwrap();
@@ -214,6 +215,7 @@ mod tests {
             platform: Some("linux/amd64"),
             arguments: &[(INLINE_CACHE.to_owned(), "1".to_owned())].into(),
             credentials: &BTreeMap::new(),
+            memory: None,
         };
         let inline = Offers { dockerfile: Some("Dockerfile".to_owned()), ..Offers::default() };
         for (offers, filename, key) in

@@ -51,15 +51,13 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     let job_files: Vec<(String, String)> = named.collect();
     let variables = &settings.variables;
     let context = JobContext { settings: &settings, variables, toplevel: &git::toplevel, files };
-    let (jobs, problems) = platform::load_all(&job_files, &context);
+    let (mut jobs, problems) = platform::load_all(&job_files, &context);
     let (errors, oddities) = problems.split();
     broken_jobs.0.extend(errors.0);
     warnings.0.extend(oddities.0);
-    let (mut jobs, problems) = platform::load_all(&job_files, &settings, &git::toplevel);
     // Of many jobs most share a few schedules.
     let mut shared = Shared::default();
     jobs.iter_mut().for_each(|job| shared.share(&mut job.schedule));
-    broken_jobs.0.extend(problems.0);
     let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());
     let problems = Problems(all.collect());
     let configuration = Configuration { settings, jobs, problems };

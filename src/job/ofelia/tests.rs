@@ -164,7 +164,10 @@ fn reads_the_ini_file() {
     let shown: Vec<String> = jobs.iter().map(shown).collect();
     assert_eq!(shown.len(), 4, "{shown:?} {problems:?}");
     // Quotes of the file are gone before the command is split.
-    assert_eq!(shown[0], "a-b @hourly exec web [\"touch\", \"/tmp/x\", \"y\", \"z\"] Some(\"app\")");
+    assert_eq!(
+        shown[0],
+        "a-b @hourly exec web [\"touch\", \"/tmp/x\", \"y\", \"z\"] Some(\"app\")"
+    );
     assert_eq!(jobs[0].policy.overlap, Overlap::Skip);
     let Work::Exec(exec) = &jobs[0].work else { panic!("an exec") };
     assert_eq!(exec.environment["B"], "x y");

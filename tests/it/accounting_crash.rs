@@ -198,9 +198,7 @@ fn ten_thousand_jobs_on_one_slot_each_have_one_run_though_we_die_in_the_middle()
     let (schedule, before) = one_slot_owed();
     let roadstead = installed_with("AUTODEPLOY_MAX_RUNS=32\nAUTODEPLOY_LOG_LEVEL=warn", "");
     let jobs: String = (0..JOBS)
-        .map(|job| {
-            format!("- {{name: job{job}, schedule: '{schedule}', command: ['true']}}\n")
-        })
+        .map(|job| format!("- {{name: job{job}, schedule: '{schedule}', command: ['true']}}\n"))
         .collect();
     roadstead.run(&["pause", "--all"]).ok();
     roadstead.write_job("jobs.yml", &jobs);

@@ -27,6 +27,8 @@ pub struct Settings {
     pub git: GitSettings,
     /// `AUTODEPLOY_JOBS_DIR`: directory of job files.
     pub jobs_dir: PathBuf,
+    /// Jobs in the forms of other schedulers.
+    pub schedulers: SchedulerSettings,
     /// `AUTODEPLOY_STATE_DIR`: store, managed clones, control socket.
     pub state_dir: PathBuf,
     /// How logs are written.
@@ -59,6 +61,19 @@ pub struct ManagedRepository {
     pub url: String,
     /// Branch or tag after `#`; `None` is the remote's default branch.
     pub reference: Option<String>,
+}
+
+/// Jobs in the forms of other schedulers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchedulerSettings {
+    /// `AUTODEPLOY_EXTRA_SCHEDULER_JOBS`: text of a list of jobs as birdhouse has it.
+    pub extra_jobs: String,
+    /// `AUTODEPLOY_SCHEDULER_JOBS_DIR`: directory of files with such lists.
+    pub jobs_dir: PathBuf,
+    /// `AUTODEPLOY_OFELIA_LABELS`: follows the labels of containers that Ofelia reads.
+    pub ofelia_labels: bool,
+    /// `AUTODEPLOY_OFELIA_DIALECT`: which Ofelia the schedules in labels were written for.
+    pub ofelia_dialect: crate::job::ofelia::Dialect,
 }
 
 /// How git reaches its remotes.

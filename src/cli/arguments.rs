@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use super::compose::Compose;
 use super::explain::{Explain, Tried};
 use super::simulate::Simulate;
+use super::transfer::{Export, Import};
 use crate::job::schedule::{Dialect, parse_timezone};
 
 /// Keeps a Docker host's Compose projects equal to what its git checkouts say, and runs jobs on a clock.
@@ -168,6 +169,26 @@ pub(super) enum Command {
                       Scripts written for docker compose run with DOCKER_COMPOSE=\"roadstead compose\"."
     )]
     Compose(Box<Compose>),
+    /// Writes the jobs of another scheduler as job files
+    #[command(
+        after_help = "Examples:\n  roadstead import --from ofelia /etc/ofelia/config.ini --dry-run\n  \
+                      curl -s http://dkron:8080/v1/jobs | roadstead import --from dkron -\n  \
+                      crontab -l | roadstead import --from crontab - --image alpine:3.22\n\n\
+                      One line a job: created, updated, unchanged or refused, with the reason. Exit \
+                      code 1 if any was refused."
+    )]
+    Import(Import),
+    /// Prints jobs as job files, or as Dkron's JSON
+    #[command(
+        after_help = "Examples:\n  roadstead export > jobs.yml\n  roadstead export --format dkron web\n\n\
+                      Variables are printed as they were written, and not their values; a job that \
+                      has some goes into Dkron's JSON, which knows none, only --with-secrets. Exit \
+                      code 1 if a job cannot be expressed."
+    )]
+    Export(Export),
+    /// Prints the JSON Schema of job files
+    #[command(after_help = "Examples:\n  roadstead schema > jobs.schema.json")]
+    Schema,
     /// Prints a completion script
     #[command(after_help = "Examples:\n  \
         roadstead completions bash > /etc/bash_completion.d/roadstead\n  \

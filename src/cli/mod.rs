@@ -12,6 +12,7 @@ mod setup;
 mod simulate;
 pub mod table;
 pub mod text;
+mod transfer;
 pub mod views;
 
 use std::io::{self, Write};
@@ -78,6 +79,9 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Logs(logs) => inspect::logs(env_file, output, &logs).await,
         Command::Health => act::health(env_file, output).await,
         Command::Compose(compose) => compose::run(&env_files, output, *compose).await,
+        Command::Import(import) => transfer::import(env_file, output, &import),
+        Command::Export(export) => transfer::export(env_file, &export),
+        Command::Schema => transfer::schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "roadstead", &mut script);

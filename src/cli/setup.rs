@@ -12,10 +12,12 @@ use crate::config::{self, Loaded};
 use crate::docker::Engine;
 use crate::git::{self, Git, View};
 use crate::job::native::Context as JobContext;
+use crate::job::platform::Texts;
 use crate::job::schedule::Shared;
 use crate::job::{Configuration, Reader, platform};
 use crate::problem::Problems;
 use crate::reconcile::World;
+use crate::settings::Settings;
 
 /// Reads the wall clock: the only place that does.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
@@ -46,22 +48,38 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     });
     let file = found.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
     let Loaded { settings, mut warnings, unknown } = config::load(file, &environment)?;
-    let (job_files, mut broken_jobs) = config::job_files::read_job_files(&settings.jobs_dir);
-    let named = job_files.into_iter().map(|it| (it.path.display().to_string(), it.text));
-    let job_files: Vec<(String, String)> = named.collect();
+    let (texts, mut broken_jobs) = job_texts(&settings);
     let variables = &settings.variables;
     let context = JobContext { settings: &settings, variables, toplevel: &git::toplevel, files };
-    let (mut jobs, problems) = platform::load_all(&job_files, &context);
+    let (mut jobs, problems) = platform::load_all(&texts, &context);
     let (errors, oddities) = problems.split();
     broken_jobs.0.extend(errors.0);
     warnings.0.extend(oddities.0);
     // Of many jobs most share a few schedules.
     let mut shared = Shared::default();
-    jobs.iter_mut().for_each(|job| shared.share(&mut job.schedule));
+    for job in &mut jobs {
+        shared.share(&mut job.schedule);
+    }
     let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());
     let problems = Problems(all.collect());
     let configuration = Configuration { settings, jobs, problems };
     Ok(Everything { configuration, warnings, unknown, broken_jobs })
+}
+
+/// Reads the text of every file of jobs, with what could not be read.
+pub(super) fn job_texts(settings: &Settings) -> (Texts, Problems) {
+    let named = |files: Vec<config::job_files::JobFile>| {
+        files.into_iter().map(|it| (it.path.display().to_string(), it.text)).collect::<Vec<_>>()
+    };
+    let (native, mut problems) = config::job_files::read_job_files(&settings.jobs_dir);
+    let (lists, wrong) = config::job_files::read_job_files(&settings.schedulers.jobs_dir);
+    problems.0.extend(wrong.0);
+    let mut birdhouse = named(lists);
+    if !settings.schedulers.extra_jobs.trim().is_empty() {
+        let text = settings.schedulers.extra_jobs.clone();
+        birdhouse.push(("AUTODEPLOY_EXTRA_SCHEDULER_JOBS".to_owned(), text));
+    }
+    (Texts { native: named(native), birdhouse }, problems)
 }
 
 /// Reads everything from the disk.

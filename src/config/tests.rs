@@ -108,10 +108,7 @@ fn warns_of_what_is_not_supported_yet() {
     let loaded = read(text, &[("AUTODEPLOY_NOTEBOOK_FREQUENCY", "@hourly")]).unwrap();
     assert_eq!(
         lines(&loaded.warnings),
-        [
-            "env.local:2: `BIRDHOUSE_AUTODEPLOY_EXTRA_SCHEDULER_JOBS` is not supported yet and is ignored",
-            "env.local:5: `ROADSTEAD_ENV_FILE` has no effect in the file: set it in the environment",
-        ]
+        ["env.local:5: `ROADSTEAD_ENV_FILE` has no effect in the file: set it in the environment",]
     );
     assert_eq!(loaded.unknown.0, []);
 }

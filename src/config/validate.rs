@@ -9,7 +9,9 @@ use super::layers::Found;
 use super::values::{self, Refusal};
 use super::variables::find;
 use crate::problem::Problem;
-use crate::settings::{GitSettings, HealthGate, LogSettings, RunLimits, Settings};
+use crate::settings::{
+    GitSettings, HealthGate, LogSettings, RunLimits, SchedulerSettings, Settings,
+};
 
 /// The variables as text. `envy` fills it by name from what was found, never from the process: it
 /// stops at the first value it cannot read and prints it, so all reading is left to [`values`].
@@ -25,6 +27,9 @@ struct Raw {
     autodeploy_git_token_dir: Option<String>,
     autodeploy_git_timeout: Option<String>,
     autodeploy_jobs_dir: Option<String>,
+    autodeploy_scheduler_jobs_dir: Option<String>,
+    autodeploy_ofelia_labels: Option<String>,
+    autodeploy_ofelia_dialect: Option<String>,
     autodeploy_state_dir: Option<String>,
     autodeploy_log_dir: Option<String>,
     autodeploy_log_max_size: Option<String>,
@@ -86,6 +91,21 @@ pub(super) fn settings(
     let timezone =
         reader.or_default("AUTODEPLOY_TIMEZONE", raw.autodeploy_timezone, values::timezone);
     let jobs_dir = reader.or_default("AUTODEPLOY_JOBS_DIR", raw.autodeploy_jobs_dir, path);
+    let scheduler_jobs_dir =
+        reader.or_default("AUTODEPLOY_SCHEDULER_JOBS_DIR", raw.autodeploy_scheduler_jobs_dir, path);
+    let ofelia_labels = reader.or_default(
+        "AUTODEPLOY_OFELIA_LABELS",
+        raw.autodeploy_ofelia_labels,
+        values::boolean,
+    );
+    let ofelia_dialect = reader.or_default(
+        "AUTODEPLOY_OFELIA_DIALECT",
+        raw.autodeploy_ofelia_dialect,
+        values::ofelia_dialect,
+    );
+    // As it was written: the blanks before its first line count.
+    let extra_jobs = found.get("AUTODEPLOY_EXTRA_SCHEDULER_JOBS");
+    let extra_jobs = extra_jobs.map(|one| one.value.clone()).unwrap_or_default();
     let state_dir = reader.or_default("AUTODEPLOY_STATE_DIR", raw.autodeploy_state_dir, path);
     let log_dir = reader.or_default("AUTODEPLOY_LOG_DIR", raw.autodeploy_log_dir, path);
     let max_size_bytes =
@@ -179,6 +199,12 @@ pub(super) fn settings(
         timezone: timezone?,
         git,
         jobs_dir: jobs_dir?,
+        schedulers: SchedulerSettings {
+            extra_jobs,
+            jobs_dir: scheduler_jobs_dir?,
+            ofelia_labels: ofelia_labels?,
+            ofelia_dialect: ofelia_dialect?,
+        },
         state_dir: state_dir?,
         log: LogSettings {
             dir: log_dir?,

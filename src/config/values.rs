@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::compose::hash::Dialect;
-use crate::job::Work;
+use crate::job::{Work, ofelia};
 use crate::problem::nearest;
 use crate::settings::{LogFormat, ManagedRepository};
 
@@ -145,6 +145,16 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, Refusal> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => refuse("`text` or `json`"),
+    }
+}
+
+/// Reads which Ofelia schedules were written for.
+pub(super) fn ofelia_dialect(text: &str) -> Result<ofelia::Dialect, Refusal> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(ofelia::Dialect::Auto),
+        "v1" => Ok(ofelia::Dialect::V1),
+        "v3" => Ok(ofelia::Dialect::V3),
+        _ => refuse("`auto`, `v1` (0.3, seconds first) or `v3` (0.4 and its forks)"),
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::Daemon;
-use super::runs::{Adopted, Wish, outlives_us, request};
+use super::runs::{Adopted, Wish, outlives_us};
 use crate::docker::Container;
 use crate::job::{Job, Work};
 use crate::plan::labels;
@@ -86,7 +86,7 @@ impl Daemon {
                 continue;
             };
             let wish = Wish { is_promised: true, ..Wish::new(&run.job, run.trigger, run.slot) };
-            let request = request(job, run.id, &wish);
+            let request = self.request(job, run.id, &wish);
             self.queue.adopt(request.clone());
             let adopted = Adopted { container, started: run.started };
             self.launch_one(&request, Some(adopted)).await;
@@ -114,7 +114,7 @@ impl Daemon {
         for run in runs {
             let Some(job) = self.job(&run.job) else { continue };
             let wish = Wish { is_promised: true, ..Wish::new(&run.job, run.trigger, run.slot) };
-            let request = request(job, run.id, &wish);
+            let request = self.request(job, run.id, &wish);
             self.queue.request(request);
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::native::write::{Written, tree};
-use super::native::{self, Context, unique_name};
+use super::native::{self, Context};
 use crate::compose::yaml::Span;
 use crate::problem::Problem;
 
@@ -55,8 +55,10 @@ pub(super) struct Names(BTreeSet<String>);
 impl Names {
     /// A legal name made of a text, with a number behind it where it is taken.
     pub(super) fn give(&mut self, text: &str) -> String {
-        let taken: Vec<&str> = self.0.iter().map(String::as_str).collect();
-        let name = unique_name(&legal(text), &taken);
+        let legal = legal(text);
+        let numbered = (2_u32..).map(|number| format!("{legal}-{number}"));
+        let mut candidates = std::iter::once(legal.clone()).chain(numbered);
+        let name = candidates.find(|name| !self.0.contains(name)).unwrap_or(legal);
         self.0.insert(name.clone());
         name
     }

@@ -13,7 +13,7 @@ mod table;
 mod tables_of_work;
 pub mod write;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,16 +93,18 @@ pub fn read_written(text: &str, file: &str, context: &Context<'_>) -> (Vec<Writt
     };
     let mut problems = Vec::new();
     let mut jobs: Vec<Written> = Vec::new();
+    let mut first: HashMap<String, String> = HashMap::new();
     for document in documents {
         for item in fields::items_of(&document).iter().filter(|item| !item.is_null()) {
             let (job, found) = read_one(item, context);
             let is_broken = found.0.iter().any(|problem| !problem.is_warning());
             problems.extend(found.0);
             let Some(job) = job else { continue };
-            if let Some(first) = jobs.iter().find(|first| first.job.name == job.name) {
+            if let Some(first) = first.get(&job.name) {
                 let place = item.get("name").unwrap_or(item);
-                problems.push(duplicate(place.problem(""), &job.name, &first.job.origin));
+                problems.push(duplicate(place.problem(""), &job.name, first));
             } else if !is_broken {
+                first.insert(job.name.clone(), job.origin.clone());
                 jobs.push(Written { job, tree: item.clone() });
             }
         }

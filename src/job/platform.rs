@@ -1,12 +1,18 @@
 //! The jobs of one Roadstead: those made of `env.local`, and those of the job files.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
+use serde_json::json;
+
+use super::foreign::literal;
+use super::native::write::{Written, tree};
 use super::native::{self, Context, NoFiles, Toplevel};
 use super::schedule::Schedule;
-use super::{Deploy, Job, Keep, Notify, Policy, Window, Work, links};
+use super::{Deploy, Job, Keep, Notify, Policy, Window, Work, birdhouse, links};
+use crate::compose::yaml::{Node, Source as Text, Span};
 use crate::problem::{Problem, Problems};
-use crate::settings::Settings;
+use crate::settings::{ManagedRepository, Settings};
 use crate::source::{Origin, Source};
 
 /// The shipped job file, and its name for messages.
@@ -18,6 +24,11 @@ const REPOSITORIES: &str = "AUTODEPLOY_REPOS";
 /// The jobs made of `env.local`: `autodeploy` where there is a checkout or `COMPOSE_DIR`, and one for each
 /// entry of `AUTODEPLOY_REPOS`.
 pub fn shipped(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, Problems> {
+    Ok(shipped_written(settings, toplevel)?.into_iter().map(|it| it.job).collect())
+}
+
+/// The same, each with its text.
+fn shipped_written(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Written>, Problems> {
     let schedule = Schedule::parse(&settings.platform_frequency).map_err(|reason| {
         Problem::in_file("environment", format!("`AUTODEPLOY_PLATFORM_FREQUENCY`: {reason}"))
     })?;
@@ -26,7 +37,7 @@ pub fn shipped(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, 
         jobs = autodeploy(settings, toplevel)?;
     }
     for repository in &settings.repositories {
-        let taken: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+        let taken: Vec<&str> = jobs.iter().map(|it| it.job.name.as_str()).collect();
         let name = native::unique_name(&native::repository_name(&repository.url), &taken);
         let directory = settings.state_dir.join("sources").join(&name);
         let source = Source {
@@ -37,9 +48,11 @@ pub fn shipped(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, 
                 reference: repository.reference.clone(),
             },
         };
-        jobs.push(Job {
+        let description = format!("Follows {} and deploys it.", repository.url);
+        let tree = text_of(&name, &description, repository, settings);
+        let job = Job {
             name,
-            description: Some(format!("Follows {} and deploys it.", repository.url)),
+            description: Some(description),
             origin: REPOSITORIES.to_owned(),
             schedule: schedule.clone(),
             timezone: settings.timezone,
@@ -59,13 +72,34 @@ pub fn shipped(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, 
                 remove_orphans: true,
                 health: settings.health,
             }),
-        });
+        };
+        jobs.push(Written { job, tree });
     }
     Ok(jobs)
 }
 
+/// What one would write for the job of a repository.
+fn text_of(
+    name: &str,
+    description: &str,
+    repository: &ManagedRepository,
+    settings: &Settings,
+) -> Node {
+    let mut source = json!({"repo": literal(&repository.url)});
+    if let Some(reference) = &repository.reference {
+        source["ref"] = literal(reference).into();
+    }
+    let job = json!({
+        "name": name,
+        "description": literal(description),
+        "schedule": literal(&settings.platform_frequency),
+        "deploy": {"source": source},
+    });
+    tree(&job, &Span::of_line(&Text::of(REPOSITORIES, ""), 1))
+}
+
 /// Reads the shipped file with the settings as its variables: aliases and defaults are resolved there.
-fn autodeploy(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, Problems> {
+fn autodeploy(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Written>, Problems> {
     let path = |path: &PathBuf| path.to_string_lossy().into_owned();
     let checkouts: Vec<String> = settings.checkouts.iter().map(path).collect();
     let mut variables = settings.variables.clone();
@@ -77,43 +111,75 @@ fn autodeploy(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Job>, P
     variables.extend(resolved.map(|(name, value)| (name.to_owned(), value)));
     let (file, text) = AUTODEPLOY;
     let context = Context { settings, variables: &variables, toplevel, files: &NoFiles };
-    native::parse_with(text, file, &context)
+    let (written, problems) = native::read_written(text, file, &context);
+    let (errors, _) = problems.split();
+    errors.into_result()?;
+    Ok(written)
 }
 
-/// All jobs: the shipped ones and those of `files` (name, text), with what was wrong.
+/// Texts that jobs are read from, each with its name for messages.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    /// Job files in our own form.
+    pub native: Vec<(String, String)>,
+    /// Files in the form of birdhouse's scheduler.
+    pub birdhouse: Vec<(String, String)>,
+}
+
+/// All jobs: the shipped ones and those of all texts, with what was wrong.
 ///
 /// A job with a problem is left out, and a file that is no YAML loses its own jobs only. A file may
-/// redefine a shipped job by its name; of two files' jobs with one name the first stays. Jobs that set each
-/// other off in a circle are left out.
-pub fn load_all(files: &[(String, String)], context: &Context<'_>) -> (Vec<Job>, Problems) {
+/// redefine a shipped job by its name; of two files' jobs with one name the first stays. Jobs of birdhouse
+/// whose name is taken get a number. Jobs that set each other off in a circle are left out.
+pub fn load_all(texts: &Texts, context: &Context<'_>) -> (Vec<Job>, Problems) {
+    let (written, problems) = load_written(texts, context);
+    (written.into_iter().map(|it| it.job).collect(), problems)
+}
+
+/// The same, each job with what was written of it.
+pub fn load_written(texts: &Texts, context: &Context<'_>) -> (Vec<Written>, Problems) {
     let mut problems = Problems::default();
-    let mut jobs = shipped(context.settings, context.toplevel).unwrap_or_else(|found| {
+    let mut jobs = shipped_written(context.settings, context.toplevel).unwrap_or_else(|found| {
         problems.0.extend(found.0);
         Vec::new()
     });
     let shipped_jobs = jobs.len();
     let mut redefined = vec![false; shipped_jobs];
-    for (file, text) in files {
-        let (found, wrong) = native::read_file(text, file, context);
+    let mut places: HashMap<String, usize> =
+        jobs.iter().enumerate().map(|(at, it)| (it.job.name.clone(), at)).collect();
+    for (file, text) in &texts.native {
+        let (found, wrong) = native::read_written(text, file, context);
         problems.0.extend(wrong.0);
-        for job in found {
-            match jobs.iter().position(|other| other.name == job.name) {
-                None => jobs.push(job),
+        for written in found {
+            match places.get(&written.job.name).copied() {
+                None => {
+                    places.insert(written.job.name.clone(), jobs.len());
+                    jobs.push(written);
+                }
                 Some(position) if position < shipped_jobs && !redefined[position] => {
                     redefined[position] = true;
-                    jobs[position] = job;
+                    jobs[position] = written;
                 }
                 Some(position) => {
                     problems.0.push(native::duplicate(
-                        place(file, &job),
-                        &job.name,
-                        &jobs[position].origin,
+                        place(file, &written.job),
+                        &written.job.name,
+                        &jobs[position].job.origin,
                     ));
                 }
             }
         }
     }
-    problems.0.extend(links::check(&mut jobs).0);
+    for (file, text) in &texts.birdhouse {
+        let taken: Vec<String> = jobs.iter().map(|it| it.job.name.clone()).collect();
+        let found = birdhouse::read(text, file, context, &taken);
+        problems.0.extend(found.problems);
+        jobs.extend(found.jobs);
+    }
+    let all: Vec<&Job> = jobs.iter().map(|it| &it.job).collect();
+    let (stuck, wrong) = links::check(&all);
+    problems.0.extend(wrong.0);
+    jobs.retain(|it| !stuck.contains(&it.job.name));
     (jobs, problems)
 }
 
@@ -240,7 +306,8 @@ mod tests {
             toplevel: &toplevel,
             files: &NoFiles,
         };
-        let (jobs, problems) = load_all(&files, &context);
+        let texts = Texts { native: files.to_vec(), birdhouse: Vec::new() };
+        let (jobs, problems) = load_all(&texts, &context);
         assert_eq!(
             jobs.iter().map(shown).collect::<Vec<_>>(),
             ["autodeploy: run", "a: run", "b: run"]

@@ -40,5 +40,6 @@ mod registry;
 mod rig;
 mod rollback;
 mod support;
+mod transfer;
 mod unchanged;
 mod web;

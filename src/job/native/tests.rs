@@ -25,6 +25,7 @@ pub(in crate::job) fn settings() -> Settings {
             timeout: Duration::from_mins(1),
         },
         jobs_dir: PathBuf::from("/etc/roadstead/jobs"),
+        schedulers: crate::settings::SchedulerSettings::default(),
         state_dir: PathBuf::from("/state"),
         log: LogSettings {
             dir: PathBuf::from("/var/log/roadstead"),

@@ -86,6 +86,7 @@ impl Daemon {
         let ending = ending.clone();
         while self.telling.try_join_next().is_some() {}
         self.telling.spawn(async move {
+            logs::settled().await;
             let name = job.name.clone();
             let tail = move || logs::run_tail(&directory, &name, run, TAIL_BYTES);
             let tail = tokio::task::spawn_blocking(tail).await;

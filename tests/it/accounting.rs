@@ -152,6 +152,23 @@ fn a_slot_that_cannot_start_in_time_is_missed() {
     });
 }
 
+#[test]
+fn a_group_has_the_locks_of_its_members() {
+    let roadstead = installed(&format!(
+        "- {{name: holder, locks: [db], {long}}}\n- {{name: member, locks: [db], command: ['true']}}\n\
+         - {{name: all, group: [member]}}\n",
+        long = LONG.trim()
+    ));
+    let _daemon = serve(&roadstead);
+    roadstead.run(&["run", "holder", "--no-wait"]).ok();
+    wait_for_ends(&roadstead, "holder", &["running"]);
+    assert!(roadstead.run(&["run", "all", "--no-wait"]).ok().contains("is queued"));
+    roadstead.run(&["cancel", "holder"]).ok();
+    wait_for("the group", PATIENCE, || {
+        ends(&roadstead, "all").first().is_some_and(|end| end.starts_with("succeeded"))
+    });
+}
+
 /// Hourly, last due half an hour ago: no slot comes while the test runs.
 fn half_an_hour_ago() -> (String, i64) {
     let now = Utc::now();

@@ -1,6 +1,12 @@
 //! Every slot ends as a run, as skipped or as missed: overlap, locks, deadlines, catch-up, pauses,
 //! cancellation, retries, chains and events, with the real binary.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test's own clock and store, which fail the test where they are not as expected"
+)]
+
 use chrono::{Timelike, Utc};
 use serde_json::Value;
 

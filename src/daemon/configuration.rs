@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tracing::{info, warn};
 
-use super::files::Recorder;
+use super::files::{FilesRead, Recorder};
 use super::{Daemon, limits};
 use crate::clock::Timetable;
 use crate::git::View;
@@ -55,15 +55,17 @@ impl Daemon {
     pub(super) async fn reload(&mut self) -> String {
         let reader = Arc::clone(&self.world.reader);
         let directories = directories(&self.configuration.settings);
+        let known = self.watch.known_files();
         let read = tokio::task::spawn_blocking(move || {
+            // Before it is read: what changes meanwhile is then seen as a change.
+            let before = FilesRead::look_at(known);
             let disk = View::open(&[]).context("read the configuration")?;
             let recorder = Recorder { disk: &disk, asked: Mutex::default() };
             let configuration = reader(&recorder);
             let asked = recorder.asked.into_inner().unwrap_or_else(PoisonError::into_inner);
-            Ok::<_, anyhow::Error>((configuration, asked))
+            let files = before.or_look_at(asked.into_iter().chain(directories).collect());
+            Ok::<_, anyhow::Error>((configuration, files))
         });
-        // Before it is read: what changes meanwhile is then seen as a change.
-        self.watch.before_reading(&directories);
         // A network file system that hangs must not stop the clock.
         let Ok(read) = tokio::time::timeout(READ_DEADLINE, read).await else {
             let seconds = READ_DEADLINE.as_secs();
@@ -72,8 +74,8 @@ impl Daemon {
             ));
         };
         let mut configuration = match read.context("read the configuration") {
-            Ok(Ok((configuration, asked))) => {
-                self.watch.configured_from(asked, directories);
+            Ok(Ok((configuration, files))) => {
+                self.watch.configured_from(files);
                 match configuration {
                     Ok(configuration) => configuration,
                     Err(problems) => {

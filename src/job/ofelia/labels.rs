@@ -91,7 +91,7 @@ pub fn jobs_of_labels(
             drafts.push((raw, name));
         }
     }
-    add_all(drafts, &global, dialect, &mut imported, (context, &mut names));
+    add_all(&drafts, &global, dialect, &mut imported, (context, &mut names));
     imported
 }
 

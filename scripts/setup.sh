@@ -11,7 +11,7 @@ set -eu
 # program=package; a path stands for itself.
 needs='
 gcc=gcc make=make cmake=cmake pkg-config=pkg-config git=git curl=curl jq=jq
-ip=iproute2 setpriv=util-linux pgrep=procps ssh=openssh-client musl-gcc=musl-tools
+openssl=openssl ip=iproute2 setpriv=util-linux pgrep=procps ssh=openssh-client musl-gcc=musl-tools
 dockerd=docker.io /usr/sbin/sshd=openssh-server /usr/sbin/lighttpd=lighttpd
 /usr/bin/docker-registry=docker-registry /usr/lib/git-core/git-http-backend=git
 /etc/ssl/certs/ca-certificates.crt=ca-certificates
@@ -35,6 +35,7 @@ missing() {
     perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || echo perl
     # The dynamic busybox of some images cannot run in an image made from scratch.
     busybox_is_static || echo busybox-static
+    python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     dpkg-query -W -f '${Status}\n' libc6-dev 2>/dev/null | grep -q 'ok installed' || echo libc6-dev
 }
 
@@ -103,6 +104,10 @@ if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx "
         echo "setup: could not add it; the image will be built against glibc"
 fi
 
+# A server of OGC API Processes, for the same reason.
+if [ "${1:-}" = --tests ] && ! "$(dirname "$0")/pygeoapi.sh" >/dev/null; then
+    echo "setup: the tests beside pygeoapi will fail: see above" >&2
+fi
 # docker compose and a newer Engine, fetched now and not in the middle of a test. Without them the
 # other tests are worth running, and those that need them say what is missing.
 if [ "${1:-}" = --tests ] && ! "$(dirname "$0")/oracle.sh" engine >/dev/null; then

@@ -31,6 +31,28 @@ pub enum Request {
         /// Its name.
         job: String,
     },
+    /// Let jobs have no new runs but what a person asks for.
+    Pause {
+        /// Their names; empty is all.
+        jobs: Vec<String>,
+        /// Why, for those who ask later.
+        reason: String,
+    },
+    /// End pauses.
+    Resume {
+        /// Names of the jobs; empty is all.
+        jobs: Vec<String>,
+    },
+    /// End a run, or all runs of a job.
+    Cancel {
+        /// Number of the run, or name of the job.
+        what: String,
+    },
+    /// Set off what waits for a webhook.
+    Event {
+        /// Name of the webhook.
+        name: String,
+    },
     /// Say whether all is well.
     Health,
     /// Read the configuration anew.
@@ -43,6 +65,8 @@ pub enum Request {
 pub enum Reply {
     /// The job will run.
     Accepted {
+        /// Number of the run.
+        run: RunId,
         /// True when another run of it, or of a job it shares a lock with, must end first.
         waits: bool,
     },

@@ -8,9 +8,9 @@
 //! |---|---|---|
 //! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`image`] [`compose`] [`job`] | no I/O, no clock, no async |
 //! | 1 decisions | [`clock`] [`queue`] [`plan`] | pure functions over values |
-//! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`control`] | one outside system each, no policy |
+//! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`notify`] [`control`] [`http`] | one outside system each, no policy |
 //! | 3 orchestration | [`apply`] [`reconcile`] [`execute`] [`daemon`] | the flow of a run |
-//! | 4 faces | [`config`] [`cli`] | thin |
+//! | 4 faces | [`config`] [`web`] [`cli`] | thin |
 
 pub mod apply;
 pub mod cli;
@@ -22,9 +22,11 @@ pub mod daemon;
 pub mod docker;
 pub mod execute;
 pub mod git;
+pub mod http;
 pub mod image;
 pub mod job;
 pub mod logs;
+pub mod notify;
 pub mod plan;
 pub mod problem;
 pub mod queue;
@@ -34,3 +36,4 @@ pub mod run;
 pub mod settings;
 pub mod source;
 pub mod store;
+pub mod web;

@@ -1,315 +1,403 @@
-//! The queue: which runs may start, which wait, and what starts when one ends.
+//! The queue: which runs may start, which wait, and which give way to another.
 //!
-//! A state machine without clock or I/O. One run of a job at a time and one waiting: further requests
-//! merge into the waiting one. Jobs that share a lock never run together.
+//! A state machine without clock or I/O. It knows runs by their number, and holds to six limits: the
+//! overlap rule of each job, locks shared between jobs, runs at once, runs of one kind at once, starts a
+//! second on the Engine, and how long a run may wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::run::Trigger;
+use crate::job::Overlap;
+use crate::run::{RunId, Trigger};
 
-/// A wish to run a job.
+/// A run that wants to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Name of the job.
+    /// Its number.
+    pub run: RunId,
+    /// Name of its job.
     pub job: String,
+    /// Kind of the job's work.
+    pub kind: &'static str,
     /// What it must have to itself while it runs, e.g. `project:web`; besides the job itself.
     pub locks: BTreeSet<String>,
     /// What said "look now".
     pub trigger: Trigger,
-    /// The slot of the schedule that the run stands for.
-    pub slot: Option<DateTime<Utc>>,
-    /// When it was asked for.
-    pub asked: DateTime<Utc>,
+    /// What becomes of it while the job runs.
+    pub overlap: Overlap,
+    /// Neither gives way nor takes another's place: it was promised a run of its own, as one of several
+    /// slots to catch up with, or one that waited when we died.
+    pub is_promised: bool,
+    /// Higher ones start first.
+    pub priority: i32,
+    /// The last instant at which it may start.
+    pub start_by: Option<DateTime<Utc>>,
+    /// Whether it works on the Docker Engine: such runs wait for it, and start at a limited rate.
+    pub uses_engine: bool,
 }
 
 /// What becomes of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Start it now; it counts as running until [`Queue::finished`].
-    Start,
-    /// It waits.
-    Queued,
-    /// A request of this job was waiting already, and one run will serve both.
-    Merged {
-        /// The slot that gets no run of its own; whoever asked records it as skipped.
-        superseded: Option<DateTime<Utc>>,
-    },
-    /// The queue is closed.
-    Refused,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// Why it does not get in; `None` when it waits for [`Queue::start`].
+    pub refused: Option<Refusal>,
+    /// A run that waited and gives way to it.
+    pub superseded: Option<RunId>,
+    /// Runs that are to be ended, so that it can start.
+    pub replaced: Vec<RunId>,
 }
+
+/// Why a request does not get in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// This run of the job goes on, or waits and stands for both.
+    Overlap(RunId),
+    /// The queue is closed.
+    Closed,
+}
+
+/// How much may go on at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Runs at once, at least one.
+    pub runs: usize,
+    /// Runs at once of a kind of work; a kind that is not named has no limit of its own.
+    pub of_kind: BTreeMap<String, usize>,
+    /// Starts a second of runs that work on the Engine; 0 is no limit.
+    pub starts_per_second: u32,
+}
+
+/// Place in the line: higher priority first, then who came first.
+type Place = (Reverse<i32>, u64);
 
 /// What runs and what waits.
 #[derive(Debug)]
 pub struct Queue {
-    limit: usize,
-    open: bool,
-    running: BTreeMap<String, Request>,
-    /// First come, first served.
-    waiting: Vec<Request>,
+    limits: Limits,
+    is_open: bool,
+    engine_answers: bool,
+    starts: Bucket,
+    came: u64,
+    running: BTreeMap<RunId, Request>,
+    running_of: BTreeMap<String, BTreeSet<RunId>>,
+    running_of_kind: BTreeMap<&'static str, usize>,
+    locked: BTreeMap<String, usize>,
+    waiting: BTreeMap<Place, Request>,
+    waiting_of: BTreeMap<String, BTreeSet<Place>>,
+    places: BTreeMap<RunId, Place>,
+    deadlines: BTreeSet<(DateTime<Utc>, RunId)>,
 }
 
 impl Queue {
-    /// An open queue that lets at most `limit` jobs run at once, at least one.
-    pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), open: true, running: BTreeMap::new(), waiting: Vec::new() }
-    }
-
-    /// Decides on a request.
-    pub fn request(&mut self, request: Request) -> Decision {
-        if !self.open {
-            return Decision::Refused;
+    /// An open queue. Runs that work on the Engine wait until [`Queue::engine_answers`].
+    pub fn new(limits: Limits) -> Self {
+        let starts = Bucket::new(limits.starts_per_second);
+        Self {
+            limits,
+            is_open: true,
+            engine_answers: false,
+            starts,
+            came: 0,
+            running: BTreeMap::new(),
+            running_of: BTreeMap::new(),
+            running_of_kind: BTreeMap::new(),
+            locked: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            waiting_of: BTreeMap::new(),
+            places: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
         }
-        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.job == request.job) {
-            return Decision::Merged { superseded: merge(waiting, request) };
+    }
+
+    /// Takes other limits over; what runs goes on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        if limits.starts_per_second != self.limits.starts_per_second {
+            self.starts = Bucket::new(limits.starts_per_second);
         }
-        self.waiting.push(request);
-        // Only the newcomer can start: what waited before it waits for something that has not ended.
-        if self.start_what_may().is_empty() { Decision::Queued } else { Decision::Start }
+        self.limits = limits;
     }
 
-    /// Ends a run, and returns what starts now in its place, in order.
-    pub fn finished(&mut self, job: &str) -> Vec<Request> {
-        self.running.remove(job);
-        self.start_what_may()
+    /// Whether runs that work on the Engine may start.
+    pub fn engine_answers(&mut self, answers: bool) {
+        self.engine_answers = answers;
     }
 
-    /// Takes a waiting request out, because a person no longer wants it.
-    pub fn withdraw(&mut self, job: &str) -> Option<Request> {
-        let position = self.waiting.iter().position(|waiting| waiting.job == job)?;
-        Some(self.waiting.remove(position))
+    /// Decides on a request by the overlap rule of its job.
+    pub fn request(&mut self, request: Request) -> Admission {
+        if !self.is_open {
+            return Admission { refused: Some(Refusal::Closed), ..Admission::default() };
+        }
+        if request.is_promised || request.overlap == Overlap::Allow {
+            self.wait(request, None);
+            return Admission::default();
+        }
+        let running: Vec<RunId> = self.running_of(&request.job).collect();
+        let before = self.waiting_of(&request.job).last().map(|(place, it)| (place, it.clone()));
+        if request.overlap == Overlap::Skip {
+            let other = running.first().copied().or(before.as_ref().map(|(_, it)| it.run));
+            if let Some(other) = other {
+                let refused = Some(Refusal::Overlap(other));
+                return Admission { refused, ..Admission::default() };
+            }
+        }
+        // One waits, and looks at what is there when it starts: it stands for all that came before.
+        let before = before.filter(|(_, waiting)| !waiting.is_promised);
+        if let Some((_, waiting)) = &before
+            && strength(waiting.trigger) > strength(request.trigger)
+        {
+            let refused = Some(Refusal::Overlap(waiting.run));
+            return Admission { refused, ..Admission::default() };
+        }
+        let replaced = if request.overlap == Overlap::Replace { running } else { Vec::new() };
+        let superseded = before.as_ref().map(|(_, waiting)| waiting.run);
+        if let Some(superseded) = superseded {
+            self.withdraw(superseded);
+        }
+        self.wait(request, before.map(|(place, _)| place));
+        Admission { refused: None, superseded, replaced }
     }
 
-    /// Closes for good: nothing starts any more. Returns what waited, for the record.
+    /// Counts a run as running that started before us.
+    pub fn adopt(&mut self, request: Request) {
+        self.run(request);
+    }
+
+    /// Takes those out of the line whose turn has come, in order; they count as running until
+    /// [`Queue::finished`].
+    pub fn start(&mut self, now: DateTime<Utc>) -> Vec<Request> {
+        let mut started = Vec::new();
+        if !self.is_open {
+            return started;
+        }
+        self.starts.refill(now);
+        let mut chosen = Vec::new();
+        let mut of_kind = self.running_of_kind.clone();
+        // Locks are taken by those who wait too: a later request may not overtake an earlier one
+        // that needs the same lock, or a busy lock would starve a job that needs two. So is the turn
+        // of a job that has several in the line.
+        let mut taken: HashSet<&str> = HashSet::new();
+        let mut jobs: HashSet<&str> = HashSet::new();
+        for (place, request) in &self.waiting {
+            if self.running.len() + chosen.len() >= self.limits.runs.max(1) {
+                break;
+            }
+            let is_alone = request.overlap != Overlap::Allow || request.is_promised;
+            let job_is_free = !is_alone
+                || !jobs.contains(request.job.as_str())
+                    && !self.running_of.contains_key(&request.job);
+            let locks_are_free = request
+                .locks
+                .iter()
+                .all(|lock| !self.locked.contains_key(lock) && !taken.contains(lock.as_str()));
+            let kind = of_kind.entry(request.kind).or_default();
+            let kind_has_room =
+                self.limits.of_kind.get(request.kind).is_none_or(|most| *kind < *most);
+            let engine_takes = !request.uses_engine || self.engine_answers && self.starts.has_one();
+            if job_is_free && locks_are_free && kind_has_room && engine_takes {
+                *kind += 1;
+                if request.uses_engine {
+                    self.starts.take();
+                }
+                chosen.push(*place);
+            }
+            taken.extend(request.locks.iter().map(String::as_str));
+            jobs.insert(&request.job);
+        }
+        for place in chosen {
+            if let Some(request) = self.leave(place) {
+                self.run(request.clone());
+                started.push(request);
+            }
+        }
+        started
+    }
+
+    /// Ends a run; [`Queue::start`] says what starts in its place.
+    pub fn finished(&mut self, run: RunId) {
+        let Some(request) = self.running.remove(&run) else { return };
+        if let Some(runs) = self.running_of.get_mut(&request.job) {
+            runs.remove(&run);
+            if runs.is_empty() {
+                self.running_of.remove(&request.job);
+            }
+        }
+        if let Some(count) = self.running_of_kind.get_mut(request.kind) {
+            *count = count.saturating_sub(1);
+        }
+        for lock in &request.locks {
+            if let Some(count) = self.locked.get_mut(lock) {
+                *count -= 1;
+                if *count == 0 {
+                    self.locked.remove(lock);
+                }
+            }
+        }
+    }
+
+    /// Takes a waiting run out, because it is no longer wanted.
+    pub fn withdraw(&mut self, run: RunId) -> Option<Request> {
+        let place = *self.places.get(&run)?;
+        self.leave(place)
+    }
+
+    /// Takes those out that can no longer start in time.
+    pub fn overdue(&mut self, now: DateTime<Utc>) -> Vec<Request> {
+        let late: Vec<RunId> = self
+            .deadlines
+            .iter()
+            .take_while(|(start_by, _)| *start_by < now)
+            .map(|(_, run)| *run)
+            .collect();
+        late.into_iter().filter_map(|run| self.withdraw(run)).collect()
+    }
+
+    /// When [`Queue::overdue`] or [`Queue::start`] has something to say though nothing ended.
+    pub fn next_look(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let deadline =
+            self.deadlines.first().map(|(start_by, _)| *start_by + TimeDelta::milliseconds(1));
+        let is_full = self.running.len() >= self.limits.runs.max(1);
+        let engine_waits = self.engine_answers
+            && !is_full
+            && self.starts.is_limited()
+            && !self.starts.has_one()
+            && self.waiting.values().any(|it| it.uses_engine);
+        let token = engine_waits.then(|| now + self.starts.until_next());
+        deadline.into_iter().chain(token).min()
+    }
+
+    /// Closes for good: nothing starts any more. Returns what waited, in order.
     pub fn close(&mut self) -> Vec<Request> {
-        self.open = false;
-        std::mem::take(&mut self.waiting)
+        self.is_open = false;
+        self.waiting_of.clear();
+        self.places.clear();
+        self.deadlines.clear();
+        std::mem::take(&mut self.waiting).into_values().collect()
     }
 
-    /// What runs, by job.
+    /// What runs, by number.
     pub fn running(&self) -> impl Iterator<Item = &Request> {
         self.running.values()
     }
 
-    /// What waits, first come first.
+    /// What waits, in order.
     pub fn waiting(&self) -> impl Iterator<Item = &Request> {
-        self.waiting.iter()
+        self.waiting.values()
     }
 
-    /// True when the job runs.
-    pub fn is_running(&self, job: &str) -> bool {
-        self.running.contains_key(job)
+    /// The runs of a job that go on.
+    pub fn running_of(&self, job: &str) -> impl Iterator<Item = RunId> {
+        self.running_of.get(job).into_iter().flatten().copied()
     }
 
-    /// True when nothing runs and nothing waits.
-    pub fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.waiting.is_empty()
+    /// The runs of a job that wait, in order.
+    pub fn waiting_of(&self, job: &str) -> impl DoubleEndedIterator<Item = (Place, &Request)> {
+        let places = self.waiting_of.get(job).into_iter().flatten();
+        places.filter_map(|place| Some((*place, self.waiting.get(place)?)))
     }
 
-    fn start_what_may(&mut self) -> Vec<Request> {
-        let mut taken: BTreeSet<String> =
-            self.running.values().flat_map(|running| running.locks.iter().cloned()).collect();
-        let mut started = Vec::new();
-        let mut still_waiting = Vec::new();
-        for request in std::mem::take(&mut self.waiting) {
-            let free =
-                !self.running.contains_key(&request.job) && request.locks.is_disjoint(&taken);
-            // Locks are taken by those who wait too: a later request may not overtake an earlier one
-            // that needs the same lock, or a busy lock would starve a job that needs two.
-            taken.extend(request.locks.iter().cloned());
-            if free && self.running.len() < self.limit {
-                self.running.insert(request.job.clone(), request.clone());
-                started.push(request);
-            } else {
-                still_waiting.push(request);
+    /// True while the run goes on.
+    pub fn is_running(&self, run: RunId) -> bool {
+        self.running.contains_key(&run)
+    }
+
+    fn wait(&mut self, request: Request, place: Option<Place>) {
+        let place = place.map_or_else(
+            || {
+                self.came += 1;
+                (Reverse(request.priority), self.came)
+            },
+            |(_, came)| (Reverse(request.priority), came),
+        );
+        self.waiting_of.entry(request.job.clone()).or_default().insert(place);
+        self.places.insert(request.run, place);
+        self.deadlines.extend(request.start_by.map(|start_by| (start_by, request.run)));
+        self.waiting.insert(place, request);
+    }
+
+    fn leave(&mut self, place: Place) -> Option<Request> {
+        let request = self.waiting.remove(&place)?;
+        self.places.remove(&request.run);
+        if let Some(start_by) = request.start_by {
+            self.deadlines.remove(&(start_by, request.run));
+        }
+        if let Some(places) = self.waiting_of.get_mut(&request.job) {
+            places.remove(&place);
+            if places.is_empty() {
+                self.waiting_of.remove(&request.job);
             }
         }
-        self.waiting = still_waiting;
-        started
+        Some(request)
+    }
+
+    fn run(&mut self, request: Request) {
+        self.running_of.entry(request.job.clone()).or_default().insert(request.run);
+        *self.running_of_kind.entry(request.kind).or_default() += 1;
+        for lock in &request.locks {
+            *self.locked.entry(lock.clone()).or_default() += 1;
+        }
+        self.running.insert(request.run, request);
     }
 }
 
-/// Merges a request into the waiting one of its job: the newest slot, the strongest trigger, the place in
-/// the line kept. Returns the slot that lost.
-fn merge(waiting: &mut Request, request: Request) -> Option<DateTime<Utc>> {
-    if strength(request.trigger) > strength(waiting.trigger) {
-        waiting.trigger = request.trigger;
-    }
-    waiting.locks = request.locks;
-    let (one, other) = (waiting.slot, request.slot);
-    waiting.slot = one.max(other);
-    one.min(other).filter(|lost| Some(*lost) != waiting.slot)
-}
-
-/// A person's wish beats the others: it lifts a quarantine, and must not lose that by merging.
+/// A person's wish beats the others: it lifts a quarantine, and must not give way to a slot.
 fn strength(trigger: Trigger) -> u8 {
     match trigger {
         Trigger::Startup => 0,
-        Trigger::Schedule => 1,
-        Trigger::Retry => 2,
-        Trigger::Manual => 3,
+        Trigger::Schedule | Trigger::CatchUp => 1,
+        Trigger::After
+        | Trigger::Deploy
+        | Trigger::Container
+        | Trigger::Webhook
+        | Trigger::File => 2,
+        Trigger::Retry => 3,
+        Trigger::Manual => 4,
+    }
+}
+
+/// Starts that may happen now: full it holds those of one second.
+#[derive(Debug)]
+struct Bucket {
+    /// Starts a second; 0 is no limit.
+    rate: u32,
+    /// Thousandths of starts.
+    level: i64,
+    filled: Option<DateTime<Utc>>,
+}
+
+impl Bucket {
+    fn new(rate: u32) -> Self {
+        Self { rate, level: i64::from(rate) * 1000, filled: None }
+    }
+
+    fn refill(&mut self, now: DateTime<Utc>) {
+        let before = self.filled.replace(now).unwrap_or(now);
+        // A clock that was set back fills nothing; one set forward fills it once.
+        let passed = (now - before).num_milliseconds().clamp(0, 1000);
+        let full = i64::from(self.rate) * 1000;
+        self.level = (self.level + passed * i64::from(self.rate)).min(full);
+    }
+
+    fn is_limited(&self) -> bool {
+        self.rate > 0
+    }
+
+    fn has_one(&self) -> bool {
+        !self.is_limited() || self.level >= 1000
+    }
+
+    fn take(&mut self) {
+        if self.is_limited() {
+            self.level -= 1000;
+        }
+    }
+
+    fn until_next(&self) -> TimeDelta {
+        let missing = (1000 - self.level).max(0);
+        TimeDelta::milliseconds(missing / i64::from(self.rate.max(1)) + 1)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn minute(minute: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(minute * 60, 0).expect("in range")
-    }
-
-    /// `job`, or `job+lock+lock`.
-    fn request(text: &str, trigger: Trigger, slot: Option<i64>) -> Request {
-        let mut words = text.split('+');
-        Request {
-            job: words.next().unwrap_or_default().to_owned(),
-            locks: words.map(str::to_owned).collect(),
-            trigger,
-            slot: slot.map(minute),
-            asked: minute(0),
-        }
-    }
-
-    enum Do {
-        Ask(&'static str, Decision),
-        End(&'static str, &'static [&'static str]),
-        Close(&'static [&'static str]),
-    }
-    use Do::{Ask, Close, End};
-
-    const MERGED: Decision = Decision::Merged { superseded: None };
-
-    fn check(limit: usize, rows: &[Do]) {
-        let mut queue = Queue::new(limit);
-        let names = |requests: Vec<Request>| -> Vec<String> {
-            requests.into_iter().map(|request| request.job).collect()
-        };
-        for (number, row) in rows.iter().enumerate() {
-            match row {
-                Ask(text, expected) => {
-                    let decision = queue.request(request(text, Trigger::Manual, None));
-                    assert_eq!(decision, *expected, "row {number}: ask {text}");
-                }
-                End(job, expected) => {
-                    assert_eq!(names(queue.finished(job)), *expected, "row {number}: end {job}");
-                }
-                Close(expected) => {
-                    assert_eq!(names(queue.close()), *expected, "row {number}: close");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn runs_a_job_once_and_keeps_one_waiting() {
-        check(
-            4,
-            &[
-                Ask("a", Decision::Start),
-                Ask("a", Decision::Queued),
-                Ask("a", MERGED),
-                Ask("b", Decision::Start),
-                End("a", &["a"]),
-                End("a", &[]),
-                End("b", &[]),
-                Ask("a", Decision::Start),
-            ],
-        );
-    }
-
-    #[test]
-    fn keeps_the_limit_and_the_order() {
-        check(
-            2,
-            &[
-                Ask("a", Decision::Start),
-                Ask("b", Decision::Start),
-                Ask("c", Decision::Queued),
-                Ask("d", Decision::Queued),
-                End("b", &["c"]),
-                End("a", &["d"]),
-                End("x", &[]),
-                Ask("e", Decision::Queued),
-            ],
-        );
-        check(0, &[Ask("a", Decision::Start), Ask("b", Decision::Queued)]);
-    }
-
-    #[test]
-    fn never_runs_two_jobs_that_share_a_lock() {
-        check(
-            4,
-            &[
-                Ask("a+web", Decision::Start),
-                Ask("b+web+db", Decision::Queued),
-                // It could start, but would then hold up the one that came before.
-                Ask("c+db", Decision::Queued),
-                Ask("d+mail", Decision::Start),
-                End("d", &[]),
-                End("a", &["b"]),
-                End("b", &["c"]),
-            ],
-        );
-        check(
-            4,
-            &[
-                Ask("a+web+db", Decision::Start),
-                Ask("b+web", Decision::Queued),
-                Ask("c+db", Decision::Queued),
-                End("a", &["b", "c"]),
-            ],
-        );
-    }
-
-    #[test]
-    fn a_waiting_run_of_a_running_job_holds_up_nobody_else() {
-        check(
-            2,
-            &[
-                Ask("a", Decision::Start),
-                Ask("a", Decision::Queued),
-                Ask("b", Decision::Start),
-                End("b", &[]),
-            ],
-        );
-    }
-
-    #[test]
-    fn starts_nothing_once_closed() {
-        check(
-            1,
-            &[
-                Ask("a", Decision::Start),
-                Ask("b", Decision::Queued),
-                Close(&["b"]),
-                Ask("c", Decision::Refused),
-                End("a", &[]),
-            ],
-        );
-    }
-
-    #[test]
-    fn merging_keeps_the_newest_slot_and_the_strongest_trigger() {
-        use Trigger::{Manual, Retry, Schedule, Startup};
-        // (waiting, newcomer, merged, superseded slot)
-        let rows = [
-            ((Schedule, Some(1)), (Schedule, Some(2)), (Schedule, Some(2)), Some(1)),
-            ((Schedule, Some(1)), (Manual, None), (Manual, Some(1)), None),
-            ((Manual, None), (Schedule, Some(1)), (Manual, Some(1)), None),
-            ((Startup, None), (Retry, None), (Retry, None), None),
-            ((Schedule, Some(1)), (Schedule, Some(1)), (Schedule, Some(1)), None),
-        ];
-        for ((trigger, slot), (newer, newer_slot), (merged, merged_slot), superseded) in rows {
-            let mut queue = Queue::new(1);
-            queue.request(request("a", Manual, None));
-            queue.request(request("a", trigger, slot));
-            let decision = queue.request(request("a", newer, newer_slot));
-            assert_eq!(decision, Decision::Merged { superseded: superseded.map(minute) });
-            let waiting = queue.withdraw("a").expect("it waits");
-            assert_eq!((waiting.trigger, waiting.slot), (merged, merged_slot.map(minute)));
-            assert!(queue.is_running("a") && queue.waiting().next().is_none());
-        }
-    }
-}
+mod tests;

@@ -22,6 +22,18 @@ pub enum Trigger {
     Manual,
     /// The run before asked for another try.
     Retry,
+    /// A slot that passed while nobody could run it.
+    CatchUp,
+    /// Another job's run ended.
+    After,
+    /// A deploy ended.
+    Deploy,
+    /// Something happened to a container.
+    Container,
+    /// A webhook was called.
+    Webhook,
+    /// A file was changed.
+    File,
 }
 
 impl Trigger {
@@ -32,8 +44,33 @@ impl Trigger {
             Self::Startup => "startup",
             Self::Manual => "manual",
             Self::Retry => "retry",
+            Self::CatchUp => "catch_up",
+            Self::After => "after",
+            Self::Deploy => "deploy",
+            Self::Container => "container",
+            Self::Webhook => "webhook",
+            Self::File => "file",
         }
     }
+
+    /// The trigger written as `word`.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trigger| trigger.as_str() == word)
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Schedule,
+        Self::Startup,
+        Self::Manual,
+        Self::Retry,
+        Self::CatchUp,
+        Self::After,
+        Self::Deploy,
+        Self::Container,
+        Self::Webhook,
+        Self::File,
+    ];
 }
 
 impl fmt::Display for Trigger {
@@ -46,6 +83,10 @@ impl fmt::Display for Trigger {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
+    /// Entered; waits for its turn.
+    Queued,
+    /// Its turn has come; nothing that it does is known to go on yet.
+    Starting,
     /// Still going on.
     Running,
     /// Did what was asked: converged and healthy, or the container ended with 0.
@@ -54,10 +95,14 @@ pub enum Outcome {
     Unchanged,
     /// Did not look: see the reason.
     Skipped,
+    /// Its time passed before it could start: see the reason.
+    Missed,
     /// A person must act before another try makes sense; nothing was touched.
     Blocked,
     /// Tried and failed. Where something had been touched, it is as before.
     Failed,
+    /// Its time ran out, and it was ended.
+    TimedOut,
     /// Stopped by a person or by shutdown at a step boundary.
     Cancelled,
     /// We died in the middle; the next run of the job repairs.
@@ -68,37 +113,62 @@ impl Outcome {
     /// The word in logs, in the store and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
+            Self::Starting => "starting",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Unchanged => "unchanged",
             Self::Skipped => "skipped",
+            Self::Missed => "missed",
             Self::Blocked => "blocked",
             Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
         }
     }
 
-    /// The outcome written as `word`, for the store.
+    /// All of them, in the order of a run's life.
+    pub const ALL: [Self; 12] = [
+        Self::Queued,
+        Self::Starting,
+        Self::Running,
+        Self::Succeeded,
+        Self::Unchanged,
+        Self::Skipped,
+        Self::Missed,
+        Self::Blocked,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::Lost,
+    ];
+
+    /// The outcome written as `word`.
     pub fn parse(word: &str) -> Option<Self> {
-        const ALL: [Outcome; 8] = [
-            Outcome::Running,
-            Outcome::Succeeded,
-            Outcome::Unchanged,
-            Outcome::Skipped,
-            Outcome::Blocked,
-            Outcome::Failed,
-            Outcome::Cancelled,
-            Outcome::Lost,
-        ];
-        ALL.into_iter().find(|outcome| outcome.as_str() == word)
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
+    /// True until the run has ended.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Starting | Self::Running)
     }
 
     /// Exit code of a command that waited for the run: 0 done or nothing to do, 1 otherwise.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Running | Self::Succeeded | Self::Unchanged | Self::Skipped => 0,
-            Self::Blocked | Self::Failed | Self::Cancelled | Self::Lost => 1,
+            Self::Queued
+            | Self::Starting
+            | Self::Running
+            | Self::Succeeded
+            | Self::Unchanged
+            | Self::Skipped => 0,
+            Self::Missed
+            | Self::Blocked
+            | Self::Failed
+            | Self::TimedOut
+            | Self::Cancelled
+            | Self::Lost => 1,
         }
     }
 }
@@ -169,10 +239,46 @@ pub enum Reason {
     TimedOut,
     /// A run of this job was still going on.
     Overlap,
+    /// The job, or all jobs, were paused.
+    Paused,
+    /// It could not start before its start deadline.
+    Deadline,
+    /// Roadstead was not there when its time came.
+    NotServing,
+    /// The clock jumped over it, or the machine slept.
+    ClockJump,
+    /// A person asked for its end.
+    Requested,
+    /// A newer run of the job took its place.
+    Replaced,
+    /// The job is no longer there.
+    JobGone,
     /// Roadstead was stopped.
     Shutdown,
     /// Roadstead died while the run was going on.
     Crashed,
+    /// A container that the job names is not there, or does not run.
+    NoSuchContainer,
+    /// The run's container was removed by somebody else.
+    ContainerGone,
+    /// Another container has the name that this run's is to have.
+    NameTaken,
+    /// The program could not be started.
+    NotStarted,
+    /// `AUTODEPLOY_ALLOW_COMMANDS` does not let jobs run programs in our own container.
+    CommandsDisabled,
+    /// A server could not be reached, or did not answer.
+    HttpFailed,
+    /// A server answered something else than the job expects.
+    ExpectationFailed,
+    /// A remote process failed.
+    RemoteFailed,
+    /// A remote process was dismissed there.
+    Dismissed,
+    /// A job of a group failed.
+    MemberFailed,
+    /// Did what was asked.
+    Done,
     /// None of the above: a fault of ours or of the machine; the message tells.
     Internal,
 }
@@ -209,8 +315,26 @@ impl Reason {
             Self::Unhealthy => "unhealthy",
             Self::TimedOut => "timed_out",
             Self::Overlap => "overlap",
+            Self::Paused => "paused",
+            Self::Deadline => "deadline",
+            Self::NotServing => "not_serving",
+            Self::ClockJump => "clock_jump",
+            Self::Requested => "requested",
+            Self::Replaced => "replaced",
+            Self::JobGone => "job_gone",
             Self::Shutdown => "shutdown",
             Self::Crashed => "crashed",
+            Self::NoSuchContainer => "no_such_container",
+            Self::ContainerGone => "container_gone",
+            Self::NameTaken => "name_taken",
+            Self::NotStarted => "not_started",
+            Self::CommandsDisabled => "commands_disabled",
+            Self::HttpFailed => "http_failed",
+            Self::ExpectationFailed => "expectation_failed",
+            Self::RemoteFailed => "remote_failed",
+            Self::Dismissed => "dismissed",
+            Self::MemberFailed => "member_failed",
+            Self::Done => "done",
             Self::Internal => "internal",
         }
     }
@@ -253,7 +377,7 @@ pub struct Run {
     pub trigger: Trigger,
     /// The scheduled time this run stands for; unique with `job`.
     pub slot: Option<DateTime<Utc>>,
-    /// When it started.
+    /// When it started; when it was entered, as long as it waits.
     pub started: DateTime<Utc>,
     /// When it ended.
     pub ended: Option<DateTime<Utc>>,
@@ -308,4 +432,13 @@ pub struct StepRecord {
     pub ended: Option<DateTime<Utc>>,
     /// The error it ended with.
     pub error: Option<String>,
+}
+
+/// When a run came into a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Transition {
+    /// The state, by the word of its outcome.
+    pub state: Outcome,
+    /// When.
+    pub at: DateTime<Utc>,
 }

@@ -4,6 +4,7 @@
 
 use crate::compose::hash::Dialect;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,8 +40,16 @@ pub struct Settings {
     /// Deploys: how long a new container must stay up before the old one goes, and how long it may
     /// take to become healthy.
     pub health: HealthGate,
+    /// `AUTODEPLOY_LISTEN`: address of the webhooks; `None` is no server.
+    pub listen: Option<SocketAddr>,
+    /// `AUTODEPLOY_TOKENS_FILE`: who may call them, one token a line.
+    pub tokens_file: Option<PathBuf>,
     /// `AUTODEPLOY_SHUTDOWN_GRACE`: how long running work may take to reach a step boundary.
     pub shutdown_grace: Duration,
+    /// How much may go on at once.
+    pub limits: RunLimits,
+    /// `AUTODEPLOY_ALLOW_COMMANDS`: whether jobs may run programs in our own container.
+    pub allow_commands: bool,
     /// Every variable of `env.local` and the environment, for interpolation in job and Compose files.
     pub variables: BTreeMap<String, String>,
 }
@@ -79,6 +88,25 @@ pub struct GitSettings {
     pub token_dir: PathBuf,
     /// `AUTODEPLOY_GIT_TIMEOUT`: deadline of one network step with one remote.
     pub timeout: Duration,
+}
+
+/// How much may go on at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunLimits {
+    /// `AUTODEPLOY_MAX_RUNS`: runs at once.
+    pub runs: usize,
+    /// `AUTODEPLOY_MAX_RUNS_OF_KIND`: runs at once of a kind of work, by its key in job files.
+    pub runs_of_kind: BTreeMap<String, usize>,
+    /// `AUTODEPLOY_START_RATE`: runs that work on the Docker Engine and start in one second; 0 is no
+    /// limit.
+    pub start_rate: u32,
+}
+
+impl Default for RunLimits {
+    /// What holds where nothing is written.
+    fn default() -> Self {
+        Self { runs: 8, runs_of_kind: BTreeMap::new(), start_rate: 10 }
+    }
 }
 
 /// How long a deploy waits for its new containers.

@@ -1,5 +1,9 @@
 //! The corner cases of cron, numbered as in the list the clock was built from, one row each; and the clock
 //! against a walk over every minute, against croner, and against a plain enumeration of slots.
+//!
+//! Cases that are no rows here: 11, a `%` in a crontab, is the import's; 31, new rules of a zone, come with
+//! a new release, for the database is compiled in; 34, a host with another clock than UTC, cannot matter,
+//! for only instants come in; 42 and 44 to 49 are about runs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
@@ -1130,6 +1134,99 @@ proptest! {
         if let Ok(reading) = Schedule::parse_in(&text, dialect, "web") {
             let written = reading.schedule.to_string();
             prop_assert_eq!(Schedule::parse(&written), Ok(reading.schedule), "{}", text);
+        }
+    }
+}
+
+/// What happens to an agenda.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Time goes on by seconds, or back.
+    Time(i64),
+    Insert(u8, u8),
+    Update(u8, u8),
+    Remove(u8),
+}
+
+proptest! {
+    #![proptest_config(config(200))]
+
+    /// Beside a plain list that looks through all its jobs.
+    #[test]
+    fn an_agenda_hands_out_every_slot_once(
+        steps in prop::collection::vec(
+            prop_oneof![
+                6 => (0..20_000_i64).prop_map(Step::Time),
+                1 => (-10_000..0_i64).prop_map(Step::Time),
+                2 => (0..6_u8, 0..5_u8).prop_map(|(job, schedule)| Step::Insert(job, schedule)),
+                2 => (0..6_u8, 0..5_u8).prop_map(|(job, schedule)| Step::Update(job, schedule)),
+                1 => (0..6_u8).prop_map(Step::Remove),
+            ],
+            1..120,
+        ),
+    ) {
+        const TEXTS: [&str; 5] = ["*/5 * * * *", "0 * * * *", "@every 97s", "@manual", "30 3 * * *"];
+        let timetable = |job: u8, text: u8| {
+            let window = Window { jitter: Duration::from_secs(u64::from(job) * 100), ..Window::default() };
+            Timetable::new(&format!("job-{job}"), schedule(TEXTS[text as usize]), Tz::UTC, &window)
+        };
+        let mut now = at("2026-05-01T00:00:00Z");
+        let mut furthest = now;
+        let mut agenda = Agenda::default();
+        let mut list: Vec<(Timetable, DateTime<Utc>)> = Vec::new();
+        let known = |list: &[(Timetable, DateTime<Utc>)], timetable: &Timetable| {
+            list.iter().position(|(known, _)| known.key() == timetable.key())
+        };
+        for step in steps {
+            match step {
+                Step::Time(seconds) => {
+                    // Longer steps back than three hours are another case.
+                    now = (now + TimeDelta::seconds(seconds)).max(furthest - TimeDelta::hours(3));
+                    furthest = furthest.max(now);
+                    let mut expected = Vec::new();
+                    for (timetable, done) in &mut list {
+                        let mut passed = Vec::new();
+                        while let Some(slot) = timetable.next_after(passed.last().copied().unwrap_or(*done))
+                            && timetable.start_time(slot) <= now
+                        {
+                            passed.push(slot);
+                        }
+                        if let (Some(first), Some(latest)) = (passed.first(), passed.last()) {
+                            expected.push((timetable.key().to_string(), *done, *first, *latest));
+                            *done = *latest;
+                        }
+                    }
+                    expected.sort_by(|one, other| (one.3, &one.0).cmp(&(other.3, &other.0)));
+                    let due = agenda.due(now).into_iter();
+                    let due: Vec<_> =
+                        due.map(|due| (due.job().to_owned(), due.done, due.first, due.latest)).collect();
+                    prop_assert_eq!(due, expected);
+                }
+                Step::Insert(job, text) | Step::Update(job, text) => {
+                    let timetable = timetable(job, text);
+                    let place = known(&list, &timetable);
+                    let same = place.is_some_and(|place| list[place].0 == timetable);
+                    let is_update = matches!(step, Step::Update(..));
+                    if is_update {
+                        prop_assert_eq!(agenda.update(timetable.clone(), now), !same);
+                    } else {
+                        agenda.insert(timetable.clone(), now);
+                    }
+                    if !(same && is_update) {
+                        place.map(|place| list.remove(place));
+                        list.push((timetable, now));
+                    }
+                }
+                Step::Remove(job) => {
+                    agenda.remove(&format!("job-{job}"));
+                    list.retain(|(timetable, _)| **timetable.key() != *format!("job-{job}"));
+                }
+            }
+            prop_assert_eq!(agenda.len(), list.len());
+            let next = list.iter().filter_map(|(timetable, done)| {
+                Some(timetable.start_time(timetable.next_after(*done)?))
+            });
+            prop_assert_eq!(agenda.next_due(), next.min());
         }
     }
 }

@@ -111,6 +111,20 @@ pub(super) async fn before_start(
     Ok(())
 }
 
+/// As [`before_start`], for a container that is no part of a plan.
+///
+/// # Errors
+///
+/// When one does not end with exit code 0; those after it do not run.
+pub async fn before(
+    engine: &Engine,
+    (project, surroundings): (&Project, &Surroundings),
+    service: &Service,
+    container: (&str, &str),
+) -> Result<()> {
+    before_start(engine, &Maker { project, surroundings }, service, container).await
+}
+
 /// The service as it is for one of its hooks: same networks, volumes of the container itself.
 fn helper_service(service: &Service, hook: &Hook, id: &str) -> Service {
     let mut environment = service.environment.clone();

@@ -8,15 +8,17 @@ mod hooks;
 mod journal;
 mod materials;
 mod networks;
+mod oneoff;
 mod pull;
 mod switch;
 mod teardown;
 mod watch;
 
 pub use self::build::{Builder, buildable};
-pub use self::hooks::inside as run_hooks;
+pub use self::hooks::{before as run_hooks_before, inside as run_hooks};
 pub use self::journal::Journal;
 pub use self::materials::Materials;
+pub use self::oneoff::{OneOffContainer, OneOffModel};
 pub use self::pull::{as_in_registry, due_by_age, platform_of, pull};
 use self::switch::Switch;
 pub use self::teardown::{Stopping, tear_down};

@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::arguments::Run;
 use super::output::{Output, print};
 use super::setup::{configuration, log_to_console, now, read_disk, world};
 use super::{FAILED, Usage};
@@ -19,6 +20,7 @@ use crate::problem::nearest;
 use crate::reconcile;
 use crate::run::{Ending, Outcome, RunId, Trigger};
 use crate::store::Store;
+use crate::web::Web;
 
 /// Exit code of `plan` when there is something to do.
 const CHANGES: u8 = 3;
@@ -37,7 +39,15 @@ pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
     };
     let listener = Listener::bind(&settings.state_dir, &held)?;
     let world = world(env_file, &everything.configuration)?;
-    daemon::serve(world, store, everything.configuration, listener).await?;
+    let web = Web::open(settings).await?;
+    let served = daemon::serve(world, store, everything.configuration.clone(), listener);
+    match web {
+        None => served.await?,
+        Some(web) => tokio::select! {
+            served = served => served?,
+            () = web.serve() => {}
+        },
+    }
     Ok(0)
 }
 
@@ -90,12 +100,38 @@ pub(super) async fn deploy(
 }
 
 /// `run`.
-pub(super) async fn run_job(env_file: Option<&Path>, output: Output, job: &str) -> Result<u8> {
+pub(super) async fn run_job(env_file: Option<&Path>, output: Output, run: &Run) -> Result<u8> {
     let configuration = configuration(env_file)?;
-    if !configuration.jobs.iter().any(|it| it.name == job) {
+    let job = &run.job;
+    if !configuration.jobs.iter().any(|it| it.name == *job) {
         bail!(Usage(daemon::unknown_job(job, &configuration.jobs)));
     }
-    Box::pin(run_now(env_file, output, &configuration, job)).await
+    if !run.no_wait {
+        return Box::pin(run_now(env_file, output, &configuration, job)).await;
+    }
+    let request = Request::Run { job: job.clone() };
+    let state_dir = &configuration.settings.state_dir;
+    let Some(mut call) = Call::place(state_dir, &request).await? else {
+        let state_dir = state_dir.display();
+        bail!(
+            "no `roadstead serve` is at work in `{state_dir}`, and only it can run a job while \
+             nobody waits: start it, or leave out --no-wait"
+        );
+    };
+    match call.next().await? {
+        Reply::Accepted { run, waits } => {
+            print(|to| {
+                if output.json {
+                    return writeln!(to, "{:#}", json!({ "run": run, "waits": waits }));
+                }
+                writeln!(to, "run {run} {}", if waits { "is queued" } else { "starts" })
+            })?;
+            Ok(0)
+        }
+        Reply::Finished { run, ending } => tell_ending(output, Some(run), &ending),
+        Reply::Refused { message } => bail!(message),
+        _ => bail!("roadstead answered something else"),
+    }
 }
 
 /// The deploy job a person means.
@@ -173,8 +209,8 @@ async fn run_now(
 async fn follow_call(output: Output, mut call: Call) -> Result<u8> {
     loop {
         match call.next().await? {
-            Reply::Accepted { waits: true } if !output.json => {
-                writeln!(std::io::stderr(), "waiting for a run before this one")?;
+            Reply::Accepted { run, waits: true } if !output.json => {
+                writeln!(std::io::stderr(), "run {run} waits for its turn")?;
             }
             Reply::Started { run } if !output.json => {
                 writeln!(std::io::stderr(), "run {run} started")?;
@@ -201,7 +237,7 @@ fn tell_ending(output: Output, run: Option<RunId>, ending: &Ending) -> Result<u8
         writeln!(to, "{number}{} ({}): {}", ending.outcome, ending.reason, ending.message)
     })?;
     // Who asked for a run and got none must not read that as success.
-    if ending.outcome == Outcome::Skipped {
+    if matches!(ending.outcome, Outcome::Skipped | Outcome::Missed) {
         return Ok(FAILED);
     }
     let own = ending.exit_code.and_then(|code| u8::try_from(code).ok());

@@ -78,18 +78,49 @@ pub(super) enum Command {
         job: Option<String>,
     },
     /// Runs a job now, waits, and exits with its exit code
-    #[command(after_help = "Examples:\n  roadstead run report\n  roadstead run web --json\n\n\
-                            Exit code: that of the container for a `run` job; for a deploy 0 when \
-                            it is done, 1 when not.")]
-    Run {
-        /// The job
-        job: String,
-    },
-    /// Lists all jobs
+    #[command(after_help = "Examples:\n  roadstead run report\n  roadstead run web --json\n  \
+                            roadstead run backup --no-wait\n\n\
+                            Exit code: that of the container for a `run` job; for others 0 when \
+                            it is done, 1 when not. With --no-wait 0 once it is queued. A paused job \
+                            runs, too: a person asked.")]
+    Run(Run),
+    /// Lists all jobs, with their next slot, their last run, and whether they are paused
     #[command(
-        after_help = "Examples:\n  roadstead jobs\n  roadstead jobs --json | jq '.[].origin'"
+        after_help = "Examples:\n  roadstead jobs\n  roadstead jobs --json | jq '.[].origin'\n  \
+                            roadstead jobs --json | jq '.[] | select(.paused)'"
     )]
     Jobs,
+    /// Pauses jobs: their slots are recorded as skipped; what runs goes on
+    #[command(
+        after_help = "Examples:\n  roadstead pause backup --reason 'disk is being changed'\n  \
+                            roadstead pause web db\n  roadstead pause --all\n\n\
+                            A pause outlives restarts, and holds until `roadstead resume`. --all \
+                            pauses the jobs there are now. Exit code 0 when they are paused, 2 for \
+                            a job that is not there."
+    )]
+    Pause(Pause),
+    /// Ends pauses
+    #[command(after_help = "Examples:\n  roadstead resume backup\n  roadstead resume --all\n\n\
+                            Slots that passed in the meantime are not run. Exit code 0 also when \
+                            nothing was paused, 2 for a job that is not there.")]
+    Resume(Resume),
+    /// Ends a run, or all runs of a job, also those that wait
+    #[command(after_help = "Examples:\n  roadstead cancel 42\n  roadstead cancel backup\n\n\
+                            A container gets its stop signal, its grace, and is killed then; a deploy \
+                            stops at its next step. Exit code 0 when the end is asked for, 1 when \
+                            there is nothing to end.")]
+    Cancel {
+        /// The number of a run, or a job
+        what: String,
+    },
+    /// Calls a webhook: sets off the jobs that wait for it
+    #[command(after_help = "Examples:\n  roadstead event data-arrived\n\n\
+                            Jobs wait for it by `on: [{webhook: data-arrived}]`. Exit code 0 when \
+                            some job does, 1 when none.")]
+    Event {
+        /// Name of the webhook
+        name: String,
+    },
     /// Shows the coming slots of jobs, or of a schedule that is tried out
     #[command(
         after_help = "Examples:\n  roadstead next\n  roadstead next autodeploy --count 3\n  \
@@ -109,9 +140,13 @@ pub(super) enum Command {
                             2026-03-09T00:00:00-05:00 \\\n    --down \
                             2026-03-07T20:00:00-05:00..2026-03-08T07:30:00-05:00")]
     Simulate(Simulate),
-    /// Lists runs, newest first, or shows one with its steps
+    /// Lists runs, newest first, or shows one with all that is known of it
     #[command(after_help = "Examples:\n  roadstead runs\n  roadstead runs web -n 5\n  \
-                            roadstead runs 42\n  roadstead runs --outcome failed --outcome lost")]
+                            roadstead runs 42\n  roadstead runs --state failed --state lost\n  \
+                            roadstead runs --job backup --since 2d --trigger schedule\n  \
+                            roadstead runs --kind http --since 2026-03-01T00:00:00Z --json\n\n\
+                            States: queued, starting, running, succeeded, unchanged, skipped, missed, \
+                            blocked, failed, timed_out, cancelled, lost.")]
     Runs(Runs),
     /// Prints a job's log, or the lines of one run
     #[command(
@@ -180,14 +215,68 @@ pub(super) struct Next {
     pub count: u16,
 }
 
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The job
+    pub job: String,
+    /// Waits for its end, which is the default
+    #[arg(long, conflicts_with = "no_wait")]
+    pub wait: bool,
+    /// Returns once it is queued; needs a `roadstead serve`
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// Arguments of `pause`.
+#[derive(Debug, Args)]
+pub(super) struct Pause {
+    /// The jobs
+    #[arg(value_name = "JOB", required_unless_present = "all", conflicts_with = "all")]
+    pub jobs: Vec<String>,
+    /// All jobs there are
+    #[arg(long)]
+    pub all: bool,
+    /// Why, for those who ask later
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub reason: String,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, Args)]
+pub(super) struct Resume {
+    /// The jobs
+    #[arg(value_name = "JOB", required_unless_present = "all", conflicts_with = "all")]
+    pub jobs: Vec<String>,
+    /// All that are paused
+    #[arg(long)]
+    pub all: bool,
+}
+
 /// Arguments of `runs`.
 #[derive(Debug, Args)]
 pub(super) struct Runs {
     /// A job, or the number of a run
+    #[arg(conflicts_with = "job")]
     pub what: Option<String>,
-    /// Only runs that ended so, e.g. failed
+    /// Only runs of this job
     #[arg(long)]
-    pub outcome: Vec<String>,
+    pub job: Option<String>,
+    /// Only runs in this state, e.g. failed
+    #[arg(long = "state", visible_alias = "outcome", value_name = "STATE")]
+    pub state: Vec<String>,
+    /// Only runs with this trigger, e.g. schedule, manual, after
+    #[arg(long)]
+    pub trigger: Vec<String>,
+    /// Only runs of jobs of this kind, e.g. deploy, run, http
+    #[arg(long)]
+    pub kind: Vec<String>,
+    /// Only runs that started at or after this time, RFC 3339 or so long ago, e.g. 2h, 3d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only runs that started before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
     /// How many runs
     #[arg(short = 'n', long, default_value_t = 20)]
     pub limit: usize,

@@ -18,7 +18,7 @@ use super::{Usage, known_job};
 use crate::clock::Timetable;
 use crate::clock::words::{Explanation, explain as explain_timetable};
 use crate::job::schedule::{Dialect, Reading, Schedule};
-use crate::job::{CatchUp, Job, Window};
+use crate::job::{CatchUp, ContainerEvent, Job, On, When, Window};
 
 /// Slots that are named.
 const SLOTS: usize = 5;
@@ -125,6 +125,9 @@ impl Told<'_> {
         let schedule = self.timetable.schedule().to_string();
         writeln!(to, "schedule: {schedule}")?;
         if let Some(job) = self.job {
+            for on in &job.on {
+                writeln!(to, "also: {}", set_off(on))?;
+            }
             writeln!(to, "catch-up: {}", catch_up(job.policy.catch_up))?;
         }
         for shift in shifts {
@@ -173,12 +176,35 @@ impl Told<'_> {
             "schedule": self.timetable.schedule().to_string(),
             "timezone": self.timetable.timezone().name(),
             "words": words,
+            "also": self.job.map(|job| job.on.iter().map(set_off).collect::<Vec<_>>()),
             "catch_up": self.job.map(|job| catch_up(job.policy.catch_up)),
             "slots": slots,
             "shifts": shifts,
             "notes": self.notes,
         });
         writeln!(to, "{value:#}")
+    }
+}
+
+fn set_off(on: &On) -> String {
+    let ended = |when: When| match when {
+        When::Success => "succeeded",
+        When::Failure => "failed",
+        When::Finish => "ended",
+    };
+    match on {
+        On::Ended { job, when } => format!("after a run of {job} {}", ended(*when)),
+        On::Deployed { project, when } => format!("after a deploy of {project} {}", ended(*when)),
+        On::Container { event, container } => {
+            let event = match event {
+                ContainerEvent::Started => "started",
+                ContainerEvent::Died => "died",
+                ContainerEvent::Unhealthy => "became unhealthy",
+            };
+            format!("after container {container} {event}")
+        }
+        On::Webhook(name) => format!("when webhook {name} is called"),
+        On::FileChanged(path) => format!("after {} was changed", path.display()),
     }
 }
 

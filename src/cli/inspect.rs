@@ -7,20 +7,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use chrono::{DateTime, Utc};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use super::arguments::{Logs, Next, Runs};
 use super::output::{Output, Page, print};
+use super::runs::RunDetails;
 use super::setup::{configuration, now, read_disk};
 use super::views::{self, JobRow, Slot, StatusRow};
 use super::{USAGE, Usage, known_job};
 use crate::clock::Timetable;
 use crate::daemon::unknown_job;
-use crate::job::Configuration;
+use crate::job::{Configuration, Work};
 use crate::logs;
-use crate::problem::{Problem, Problems};
-use crate::run::{Outcome, RunId};
+use crate::problem::{Problem, Problems, nearest};
+use crate::run::{Outcome, RunId, Trigger};
 use crate::settings::Settings;
 use crate::store::{RunFilter, Store};
 
@@ -92,15 +94,16 @@ fn page(output: Output, settings: &Settings) -> Page {
 pub(super) async fn jobs(env_file: Option<&Path>, output: Output) -> Result<u8> {
     let configuration = configuration(env_file)?;
     let store = Store::open_read_only(&configuration.settings.state_dir).await?;
-    let mut rows = Vec::new();
-    for job in &configuration.jobs {
-        let last = match &store {
-            Some(store) => store.last_run(&job.name).await?,
-            None => None,
-        };
-        let next = Timetable::of(job).next_after(now());
-        rows.push(JobRow::new(job, next, last));
-    }
+    let (mut last, mut pauses) = match &store {
+        Some(store) => (store.last_runs().await?, store.pauses().await?),
+        None => Default::default(),
+    };
+    let now = now();
+    let rows = configuration.jobs.iter().map(|job| {
+        let next = Timetable::of(job).next_after(now);
+        JobRow::new(job, next, last.remove(&job.name), pauses.remove(&job.name))
+    });
+    let rows: Vec<JobRow> = rows.collect();
     print(|to| views::jobs(to, &page(output, &configuration.settings), &rows))?;
     Ok(0)
 }
@@ -189,24 +192,34 @@ pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -
     let store = Store::open_read_only(&settings.state_dir).await?;
     if let Some(id) = runs.what.as_deref().and_then(run_number) {
         let Some((store, run)) = find_run(store, id).await? else { bail!(no_run(id)) };
-        let steps = store.steps(id).await?;
-        print(|to| super::runs::run(to, &page, &run, &steps))?;
+        let told = RunDetails {
+            steps: store.steps(id).await?,
+            transitions: store.transitions(id).await?,
+            details: store.details(id).await?,
+            run,
+        };
+        print(|to| super::runs::run(to, &page, &told))?;
         return Ok(0);
     }
-    let outcomes = runs.outcome.iter().map(|word| {
-        Outcome::parse(word).ok_or_else(|| {
-            let known = "succeeded, unchanged, skipped, blocked, failed, cancelled, lost, running";
-            Usage(format!("`--outcome {word}`: expected one of {known}"))
-        })
-    });
-    let outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
-    let filter = RunFilter { job: runs.what.clone(), outcomes, limit: runs.limit };
+    let wanted = runs.what.as_ref().or(runs.job.as_ref());
+    let filter = RunFilter {
+        job: wanted.cloned(),
+        outcomes: words("state", &runs.state, &Outcome::ALL, Outcome::as_str)?,
+        triggers: words("trigger", &runs.trigger, &Trigger::ALL, Trigger::as_str)?,
+        kinds: words("kind", &runs.kind, &Work::KINDS, |kind| kind)?
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        since: runs.since.as_deref().map(|text| time_or_ago("since", text)).transpose()?,
+        until: runs.until.as_deref().map(|text| time_or_ago("until", text)).transpose()?,
+        limit: runs.limit,
+    };
     let found = match &store {
         Some(store) => store.runs(&filter).await?,
         None => Vec::new(),
     };
     // Of a job that is gone history still tells; of one that never was there is nothing to tell.
-    if let Some(name) = &runs.what
+    if let Some(name) = wanted
         && found.is_empty()
         && !configuration.jobs.iter().any(|job| job.name == *name)
     {
@@ -220,6 +233,42 @@ pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -
     }
     print(|to| super::runs::runs(to, &page, &found))?;
     Ok(0)
+}
+
+/// Values of a closed list, by their words.
+fn words<T: Copy>(
+    option: &str,
+    given: &[String],
+    all: &[T],
+    word: impl Fn(T) -> &'static str,
+) -> Result<Vec<T>> {
+    let known = || all.iter().map(|it| word(*it));
+    let found = given.iter().map(|text| {
+        let found = all.iter().copied().find(|it| word(*it) == text);
+        found.ok_or_else(|| {
+            let hint = nearest(text, known()).map(|near| format!("; did you mean `{near}`?"));
+            let all = known().collect::<Vec<_>>().join(", ");
+            let hint = hint.unwrap_or_default();
+            Usage(format!("`--{option} {text}`: expected one of {all}{hint}"))
+        })
+    });
+    Ok(found.collect::<Result<Vec<T>, Usage>>()?)
+}
+
+/// A time, or how long ago it was.
+fn time_or_ago(option: &str, text: &str) -> Result<DateTime<Utc>> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    let ago = crate::job::duration::parse(text).ok();
+    let ago = ago.and_then(|ago| chrono::TimeDelta::from_std(ago).ok());
+    let time = ago.and_then(|ago| now().checked_sub_signed(ago));
+    Ok(time.ok_or_else(|| {
+        Usage(format!(
+            "`--{option} {text}`: expected a time with its offset, as `2026-03-01T00:00:00Z`, or how \
+             long ago, as `2h` or `3d`"
+        ))
+    })?)
 }
 
 async fn find_run(store: Option<Store>, id: RunId) -> Result<Option<(Store, crate::run::Run)>> {

@@ -2,6 +2,7 @@
 
 mod act;
 mod arguments;
+mod ask;
 mod compose;
 mod explain;
 mod inspect;
@@ -65,7 +66,11 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Status => inspect::status(env_file, output).await,
         Command::Plan { job } => act::plan(env_file, output, job.as_deref()).await,
         Command::Deploy { job } => act::deploy(env_file, output, job.as_deref()).await,
-        Command::Run { job } => act::run_job(env_file, output, &job).await,
+        Command::Run(run) => act::run_job(env_file, output, &run).await,
+        Command::Pause(pause) => ask::pause(env_file, output, pause).await,
+        Command::Resume(resume) => ask::resume(env_file, output, resume).await,
+        Command::Cancel { what } => ask::cancel(env_file, output, what).await,
+        Command::Event { name } => ask::event(env_file, output, name).await,
         Command::Jobs => inspect::jobs(env_file, output).await,
         Command::Next(next) => inspect::next(env_file, output, &next),
         Command::Explain(explain) => explain::explain(env_file, output, &explain),

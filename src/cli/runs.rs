@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::output::{Page, json};
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::text::{both, duration, moment};
-use crate::run::{Outcome, Run, StepRecord};
+use crate::run::{Details, Outcome, Run, StepRecord, Transition};
 
 /// Prints runs as a list, in the order given.
 pub fn runs(to: &mut dyn Write, page: &Page, runs: &[Run]) -> io::Result<()> {
@@ -31,11 +31,26 @@ pub fn runs(to: &mut dyn Write, page: &Page, runs: &[Run]) -> io::Result<()> {
     table.write(to, page.output, "no runs yet")
 }
 
-/// Prints one run with its steps.
-pub fn run(to: &mut dyn Write, page: &Page, run: &Run, steps: &[StepRecord]) -> io::Result<()> {
+/// All that is known of one run.
+#[derive(Serialize)]
+pub struct RunDetails {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
+    /// When it came into its states.
+    pub transitions: Vec<Transition>,
+    /// What it was made of.
+    pub details: Option<Details>,
+    /// Its steps.
+    pub steps: Vec<StepRecord>,
+}
+
+/// Prints one run with all that is known of it.
+pub fn run(to: &mut dyn Write, page: &Page, told: &RunDetails) -> io::Result<()> {
     if page.output.json {
-        return json(to, &RunWithSteps { run, steps });
+        return json(to, &told);
     }
+    let RunDetails { run, transitions, details, steps } = told;
     let reason = run.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     writeln!(to, "run       {} of {}", run.id, run.job)?;
     writeln!(to, "outcome   {}{reason}", run.outcome)?;
@@ -54,6 +69,16 @@ pub fn run(to: &mut dyn Write, page: &Page, run: &Run, steps: &[StepRecord]) -> 
     }
     writeln!(to, "started   {}", both(page, run.started))?;
     writeln!(to, "took      {}", took(page, run))?;
+    if let [first, rest @ ..] = transitions.as_slice()
+        && !rest.is_empty()
+    {
+        let later = rest.iter().map(|it| format!("{} +{}", it.state, duration(it.at - first.at)));
+        let later: Vec<String> = later.collect();
+        writeln!(to, "states    {}, {}", first.state, later.join(", "))?;
+    }
+    if let Some(details) = details {
+        write_details(to, details)?;
+    }
     if steps.is_empty() {
         return Ok(());
     }
@@ -67,22 +92,33 @@ pub fn run(to: &mut dyn Write, page: &Page, run: &Run, steps: &[StepRecord]) -> 
     table.write(to, page.output, "")
 }
 
+fn write_details(to: &mut dyn Write, details: &Details) -> io::Result<()> {
+    let lines = [
+        ("image    ", details.image.clone()),
+        ("digest   ", details.digest.clone()),
+        ("command  ", (!details.command.is_empty()).then(|| shell_words::join(&details.command))),
+        ("variables", (!details.environment.is_empty()).then(|| details.environment.join(" "))),
+        ("container", details.container.clone()),
+        ("job at   ", details.job_revision.clone()),
+        ("results  ", details.results.as_ref().map(ToString::to_string)),
+    ];
+    for (name, value) in lines {
+        if let Some(value) = value {
+            writeln!(to, "{name} {value}")?;
+        }
+    }
+    Ok(())
+}
+
 /// A run's outcome with its tone.
 pub fn outcome(run: &Run) -> Cell {
     let tone = match run.outcome {
         Outcome::Succeeded | Outcome::Unchanged => Tone::Good,
-        Outcome::Running => Tone::Plain,
-        Outcome::Skipped | Outcome::Cancelled => Tone::Warning,
-        Outcome::Blocked | Outcome::Failed | Outcome::Lost => Tone::Bad,
+        Outcome::Queued | Outcome::Starting | Outcome::Running => Tone::Plain,
+        Outcome::Skipped | Outcome::Missed | Outcome::Cancelled => Tone::Warning,
+        Outcome::Blocked | Outcome::Failed | Outcome::TimedOut | Outcome::Lost => Tone::Bad,
     };
     Cell::toned(run.outcome.as_str(), tone)
-}
-
-#[derive(Serialize)]
-struct RunWithSteps<'a> {
-    #[serde(flatten)]
-    run: &'a Run,
-    steps: &'a [StepRecord],
 }
 
 fn took(page: &Page, run: &Run) -> String {
@@ -96,7 +132,7 @@ fn result(run: &Run, step: &StepRecord) -> Cell {
     match (&step.error, step.ended) {
         (Some(error), _) => Cell::toned(error.as_str(), Tone::Bad),
         (None, Some(_)) => Cell::toned("done", Tone::Good),
-        (None, None) if run.outcome == Outcome::Running => "running".into(),
+        (None, None) if run.outcome.is_open() => "running".into(),
         (None, None) => Cell::toned("cut off", Tone::Bad),
     }
 }
@@ -151,6 +187,28 @@ mod tests {
         }
     }
 
+    fn told() -> RunDetails {
+        let transition = |state, second| Transition { state, at: at(second) };
+        let transitions = [
+            (Outcome::Queued, -2),
+            (Outcome::Starting, 0),
+            (Outcome::Running, 0),
+            (Outcome::Failed, 3),
+        ];
+        let details = Details {
+            image: Some("nginx:2".to_owned()),
+            command: ["sh", "-c", "echo it"].map(str::to_owned).to_vec(),
+            environment: vec!["WHO".to_owned()],
+            ..Details::default()
+        };
+        RunDetails {
+            run: failed(),
+            transitions: transitions.map(|(state, second)| transition(state, second)).to_vec(),
+            details: Some(details),
+            steps: steps().to_vec(),
+        }
+    }
+
     fn steps() -> [StepRecord; 2] {
         let step = |index, name: &str, ended, error: Option<&str>| StepRecord {
             index,
@@ -200,22 +258,28 @@ mod tests {
              slot      2026-11-21 05:07:00 UTC (1 m ago)\n\
              started   2026-11-21 05:07:00 UTC (1 m ago)\n\
              took      3.2 s\n\
+             states    queued, starting +2.0 s, running +2.0 s, failed +5.0 s\n\
+             image     nginx:2\n\
+             command   sh -c 'echo it'\n\
+             variables WHO\n\
              \n\
              STEP  TOOK   RESULT     WHAT\n\
              1     2.0 s  done       pull image nginx:2\n\
              2     3.0 s  unhealthy  start container web-web-1\n",
-            |to| run(to, &page(true, false), &failed(), &steps()),
+            |to| run(to, &page(true, false), &told()),
         );
     }
 
     #[test]
     fn json_of_a_run_holds_its_steps() {
         let mut text = Vec::new();
-        run(&mut text, &page(false, true), &failed(), &steps()).unwrap();
+        run(&mut text, &page(false, true), &told()).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(value["id"], 42);
         assert_eq!(value["outcome"], "failed");
         assert_eq!(value["started"], "2026-11-21T05:07:00Z");
         assert_eq!(value["steps"][1]["error"], "unhealthy");
+        assert_eq!(value["transitions"][1]["state"], "starting");
+        assert_eq!(value["details"]["image"], "nginx:2");
     }
 }

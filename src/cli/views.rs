@@ -11,9 +11,9 @@ use crate::cli::runs::outcome;
 use crate::cli::table::{Cell, Table, Tone};
 use crate::cli::text::{instant, moment};
 use crate::job::Job;
-use crate::run::Run;
+use crate::run::{Outcome, Run};
 use crate::source::Revision;
-use crate::store::{Applied, Quarantine};
+use crate::store::{Applied, Pause, Quarantine};
 
 /// One job in the list of jobs.
 #[derive(Clone, Debug, Serialize)]
@@ -30,21 +30,38 @@ pub struct JobRow {
     pub origin: String,
     /// Its next slot.
     pub next: Option<DateTime<Utc>>,
-    /// Its newest run.
+    /// Its newest run, or slot that had none.
     pub last: Option<Run>,
+    /// `paused`, `running`, `queued`, or `waiting` for its next slot or event.
+    pub state: &'static str,
+    /// Since when it is paused, and why.
+    pub paused: Option<Pause>,
 }
 
 impl JobRow {
     /// The row of a job.
-    pub fn new(job: &Job, next: Option<DateTime<Utc>>, last: Option<Run>) -> Self {
+    pub fn new(
+        job: &Job,
+        next: Option<DateTime<Utc>>,
+        last: Option<Run>,
+        paused: Option<Pause>,
+    ) -> Self {
+        let state = match (&paused, last.as_ref().map(|run| run.outcome)) {
+            (_, Some(Outcome::Starting | Outcome::Running)) => "running",
+            (_, Some(Outcome::Queued)) => "queued",
+            (Some(_), _) => "paused",
+            (None, _) => "waiting",
+        };
         Self {
             name: job.name.clone(),
             kind: job.work.kind(),
             schedule: job.schedule.to_string(),
             timezone: job.timezone.name().to_owned(),
             origin: job.origin.clone(),
-            next,
+            next: next.filter(|_| paused.is_none()),
             last,
+            state,
+            paused,
         }
     }
 }
@@ -100,13 +117,15 @@ pub fn jobs(to: &mut dyn Write, page: &Page, jobs: &[JobRow]) -> io::Result<()> 
     if page.output.json {
         return json(to, &jobs);
     }
-    let mut table = Table::new(&["JOB", "KIND", "SCHEDULE", "TIMEZONE", "NEXT", "LAST", "OUTCOME"]);
+    let header = ["JOB", "KIND", "SCHEDULE", "TIMEZONE", "STATE", "NEXT", "LAST", "OUTCOME"];
+    let mut table = Table::new(&header);
     for job in jobs {
         table.row([
             job.name.as_str().into(),
             job.kind.into(),
             job.schedule.as_str().into(),
             job.timezone.as_str().into(),
+            standing(job),
             optional(page, job.next),
             optional(page, job.last.as_ref().map(|run| run.started)),
             job.last.as_ref().map(outcome).unwrap_or_default(),
@@ -175,6 +194,11 @@ fn optional(page: &Page, time: Option<DateTime<Utc>>) -> Cell {
     time.map(|time| moment(page, time)).unwrap_or_default().into()
 }
 
+fn standing(job: &JobRow) -> Cell {
+    let tone = if job.paused.is_some() { Tone::Warning } else { Tone::Plain };
+    Cell::toned(job.state, tone)
+}
+
 fn state(row: &StatusRow) -> Cell {
     match (&row.quarantine, &row.behind, &row.applied) {
         (Some(held), _, _) => Cell::toned(format!("quarantined {}", held.revision), Tone::Bad),
@@ -191,7 +215,7 @@ mod tests {
 
     use super::*;
     use crate::cli::output::Output;
-    use crate::run::{Outcome, Reason, Trigger};
+    use crate::run::{Reason, Trigger};
     use crate::source::{Commit, SourceRevision};
 
     fn now() -> DateTime<Utc> {
@@ -243,12 +267,22 @@ mod tests {
             origin: "jobs/web.yml:3".to_owned(),
             next: Some(now() + TimeDelta::minutes(3)),
             last: Some(last()),
+            state: "waiting",
+            paused: None,
         };
-        let fresh = JobRow { name: "new".to_owned(), next: None, last: None, ..row.clone() };
+        let pause = Pause { since: now(), reason: "by hand".to_owned() };
+        let fresh = JobRow {
+            name: "new".to_owned(),
+            next: None,
+            last: None,
+            state: "paused",
+            paused: Some(pause),
+            ..row.clone()
+        };
         check(
-            "JOB  KIND    SCHEDULE     TIMEZONE  NEXT    LAST     OUTCOME\n\
-             web  deploy  */5 * * * *  UTC       in 3 m  5 m ago  unchanged\n\
-             new  deploy  */5 * * * *  UTC       -       -        -\n",
+            "JOB  KIND    SCHEDULE     TIMEZONE  STATE    NEXT    LAST     OUTCOME\n\
+             web  deploy  */5 * * * *  UTC       waiting  in 3 m  5 m ago  unchanged\n\
+             new  deploy  */5 * * * *  UTC       paused   -       -        -\n",
             |to| jobs(to, &page(true, false), &[row, fresh]),
         );
     }

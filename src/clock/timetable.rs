@@ -82,9 +82,7 @@ impl Timetable {
 
     /// Puts a shared expression in the place of an equal one.
     pub(super) fn share(&mut self, shared: &mut Shared) {
-        if let Schedule::Cron(expression) = &mut self.schedule {
-            *expression = shared.share(expression);
-        }
+        shared.share(&mut self.schedule);
     }
 
     /// The first slot strictly after `after`.

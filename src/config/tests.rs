@@ -103,15 +103,12 @@ fn the_newest_name_of_the_nearest_place_wins() {
 
 #[test]
 fn warns_of_what_is_not_supported_yet() {
-    let text = "AUTODEPLOY_LISTEN=:80\nBIRDHOUSE_AUTODEPLOY_EXTRA_SCHEDULER_JOBS='- a'\n\
+    let text = "\nBIRDHOUSE_AUTODEPLOY_EXTRA_SCHEDULER_JOBS='- a'\n\
                 AUTODEPLOY_TOKENS_FILE=\nAUTODEPLOY_SILENT=true\nROADSTEAD_ENV_FILE=/x\n";
     let loaded = read(text, &[("AUTODEPLOY_NOTEBOOK_FREQUENCY", "@hourly")]).unwrap();
     assert_eq!(
         lines(&loaded.warnings),
-        [
-            "env.local:5: `ROADSTEAD_ENV_FILE` has no effect in the file: set it in the environment",
-            "env.local:1: `AUTODEPLOY_LISTEN` is not supported yet and is ignored",
-        ]
+        ["env.local:5: `ROADSTEAD_ENV_FILE` has no effect in the file: set it in the environment",]
     );
     assert_eq!(loaded.unknown.0, []);
 }
@@ -171,6 +168,26 @@ fn a_file_that_needs_a_shell_does_not_hide_the_environment() {
 fn stability_cannot_outlast_the_deadline() {
     assert!(read("AUTODEPLOY_HEALTH_WITHIN=5s", &[]).is_err());
     assert!(read("AUTODEPLOY_HEALTH_WITHIN=10s", &[]).is_ok());
+}
+
+#[test]
+fn only_a_loopback_address_is_open_without_tokens() {
+    const TOKENS: &str = "AUTODEPLOY_TOKENS_FILE=/etc/roadstead/tokens";
+    for (text, expected) in [
+        ("AUTODEPLOY_LISTEN=127.0.0.1:80", None),
+        ("AUTODEPLOY_LISTEN=[::1]:80", None),
+        (&format!("AUTODEPLOY_LISTEN=0.0.0.0:80\n{TOKENS}"), None),
+        ("AUTODEPLOY_LISTEN=0.0.0.0:80", Some("expected an address of this machine alone")),
+        ("AUTODEPLOY_LISTEN=[::]:80", Some("name a file of tokens")),
+        ("AUTODEPLOY_LISTEN=:80", Some("expected an IP address and a port")),
+    ] {
+        let told = read(text, &[]).err().map(|problems| problems.to_string());
+        let as_expected = match (&told, expected) {
+            (Some(told), Some(expected)) => told.contains(expected),
+            (told, expected) => told.is_none() && expected.is_none(),
+        };
+        assert!(as_expected, "{text}: {told:?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,9 @@ use super::layers::Found;
 use super::values::{self, Refusal};
 use super::variables::find;
 use crate::problem::Problem;
-use crate::settings::{GitSettings, HealthGate, LogSettings, SchedulerSettings, Settings};
+use crate::settings::{
+    GitSettings, HealthGate, LogSettings, RunLimits, SchedulerSettings, Settings,
+};
 
 /// The variables as text. `envy` fills it by name from what was found, never from the process: it
 /// stops at the first value it cannot read and prints it, so all reading is left to [`values`].
@@ -38,7 +40,13 @@ struct Raw {
     autodeploy_health_within: Option<String>,
     autodeploy_health_stable_for: Option<String>,
     autodeploy_shutdown_grace: Option<String>,
+    autodeploy_max_runs: Option<String>,
+    autodeploy_max_runs_of_kind: Option<String>,
+    autodeploy_start_rate: Option<String>,
+    autodeploy_allow_commands: Option<String>,
     autodeploy_compose_hash: Option<String>,
+    autodeploy_listen: Option<String>,
+    autodeploy_tokens_file: Option<String>,
     docker_host: Option<String>,
 }
 
@@ -61,6 +69,8 @@ pub(super) fn settings(
     let compose_dir = reader.given("COMPOSE_DIR", raw.compose_dir, path);
     let repositories = reader.given("AUTODEPLOY_REPOS", raw.autodeploy_repos, values::repositories);
     let docker_host = reader.given("DOCKER_HOST", raw.docker_host, values::docker_host);
+    let listen = reader.given("AUTODEPLOY_LISTEN", raw.autodeploy_listen, values::socket_address);
+    let tokens_file = reader.given("AUTODEPLOY_TOKENS_FILE", raw.autodeploy_tokens_file, path);
     let known_hosts = reader.given("AUTODEPLOY_KNOWN_HOSTS", raw.autodeploy_known_hosts, path);
     let token_dir = reader.given("AUTODEPLOY_GIT_TOKEN_DIR", raw.autodeploy_git_token_dir, path);
     let key_dir = reader.or_default(
@@ -122,6 +132,19 @@ pub(super) fn settings(
         raw.autodeploy_shutdown_grace,
         values::duration,
     );
+    let runs = reader.or_default("AUTODEPLOY_MAX_RUNS", raw.autodeploy_max_runs, values::count);
+    let runs_of_kind = reader.given(
+        "AUTODEPLOY_MAX_RUNS_OF_KIND",
+        raw.autodeploy_max_runs_of_kind,
+        values::counts_of_kinds,
+    );
+    let start_rate =
+        reader.or_default("AUTODEPLOY_START_RATE", raw.autodeploy_start_rate, values::rate);
+    let allow_commands = reader.or_default(
+        "AUTODEPLOY_ALLOW_COMMANDS",
+        raw.autodeploy_allow_commands,
+        values::boolean,
+    );
     let compose_hash = reader.or_default(
         "AUTODEPLOY_COMPOSE_HASH",
         raw.autodeploy_compose_hash,
@@ -140,6 +163,21 @@ pub(super) fn settings(
         return None;
     }
 
+    let (listen, tokens_file) = (listen.ok()?, tokens_file.ok()?);
+    if listen.is_some_and(|address| !address.ip().is_loopback()) && tokens_file.is_none() {
+        reader.refuse(
+            "AUTODEPLOY_LISTEN",
+            Refusal {
+                expected: "an address of this machine alone, e.g. `127.0.0.1:8080`, as long as \
+                           `AUTODEPLOY_TOKENS_FILE` is not set"
+                    .into(),
+                hint: Some(
+                    "name a file of tokens, one a line, to be reached from elsewhere".into(),
+                ),
+            },
+        );
+        return None;
+    }
     let checkouts = checkouts.ok()?.unwrap_or_default();
     let compose_dir = compose_dir.ok()?.or_else(|| checkouts.first().cloned());
     let deploy_key_dir = key_dir?;
@@ -179,7 +217,15 @@ pub(super) fn settings(
         docker_host: docker_host.ok()?,
         compose_hash: compose_hash?,
         health: HealthGate { within: within?, stable_for: stable_for? },
+        listen,
+        tokens_file,
         shutdown_grace: shutdown_grace?,
+        limits: RunLimits {
+            runs: runs?,
+            runs_of_kind: runs_of_kind.ok()?.unwrap_or_default(),
+            start_rate: start_rate?,
+        },
+        allow_commands: allow_commands?,
         variables,
     })
 }

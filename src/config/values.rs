@@ -1,11 +1,14 @@
 //! From the text of one value to its type; each error says what was expected.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::compose::hash::Dialect;
+use crate::job::Work;
 use crate::job::ofelia;
 use crate::problem::nearest;
 use crate::settings::{LogFormat, ManagedRepository};
@@ -90,6 +93,31 @@ pub(super) fn count(text: &str) -> Result<usize, Refusal> {
         Ok(count @ 1..=1000) => Ok(count),
         _ => refuse("a whole number from 1 to 1000"),
     }
+}
+
+/// Reads starts a second; 0 is no limit.
+pub(super) fn rate(text: &str) -> Result<u32, Refusal> {
+    match text.parse() {
+        Ok(rate @ 0..=10_000) => Ok(rate),
+        _ => refuse("a whole number from 0 to 10000; 0 is no limit"),
+    }
+}
+
+/// Reads `deploy=4 run=8`: kinds of work and their numbers.
+pub(super) fn counts_of_kinds(text: &str) -> Result<BTreeMap<String, usize>, Refusal> {
+    const EXPECTED: &str = "kinds of work with their numbers, such as `deploy=4 run=8`";
+    let mut counts = BTreeMap::new();
+    for word in text.split([' ', ',', '\n', '\t']).filter(|word| !word.is_empty()) {
+        let Some((kind, number)) = word.split_once('=') else { return refuse(EXPECTED) };
+        if !Work::KINDS.contains(&kind) {
+            return match nearest(kind, Work::KINDS.iter().copied()) {
+                Some(near) => refuse_with(EXPECTED, format!("did you mean `{near}`?")),
+                None => refuse_with(EXPECTED, format!("kinds are {}", Work::KINDS.join(", "))),
+            };
+        }
+        counts.insert(kind.to_owned(), count(number)?);
+    }
+    Ok(counts)
 }
 
 /// Reads `true`, `yes`, `on`, `1` and their contraries, in any case.
@@ -196,6 +224,16 @@ pub(super) fn docker_host(text: &str) -> Result<String, Refusal> {
         _ => false,
     };
     if is_address { Ok(text.to_owned()) } else { refuse(EXPECTED) }
+}
+
+/// Reads an address to listen on, `ADDRESS:PORT`.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Refusal> {
+    text.parse().or_else(|_| {
+        refuse_with(
+            "an IP address and a port",
+            "write `127.0.0.1:8080` for this machine alone, or `0.0.0.0:8080` for all",
+        )
+    })
 }
 
 /// Reads repositories written `URL#ref`, separated by white space.

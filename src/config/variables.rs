@@ -229,6 +229,17 @@ pub const VARIABLES: &[Variable] = &[
                   wherever 0.3 would have run a job at other times.",
     },
     Variable {
+        name: "AUTODEPLOY_ALLOW_COMMANDS",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Jobs,
+        unit: "true or false",
+        default: "false",
+        example: "true",
+        meaning: "Lets jobs of the kind `command` run programs in our own container. Whoever writes job \
+                  files then rules this container, and with it the Docker Engine.",
+    },
+    Variable {
         name: "AUTODEPLOY_LOG_DIR",
         aliases: &["BIRDHOUSE_LOG_DIR", "PAVICS_LOG_DIR"],
         status: Status::Read,
@@ -322,6 +333,36 @@ pub const VARIABLES: &[Variable] = &[
                   unless `--stop-timeout` says more.",
     },
     Variable {
+        name: "AUTODEPLOY_MAX_RUNS",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Jobs,
+        unit: "number from 1 to 1000",
+        default: "8",
+        example: "16",
+        meaning: "How many runs go on at once; further ones wait, and each is accounted for.",
+    },
+    Variable {
+        name: "AUTODEPLOY_MAX_RUNS_OF_KIND",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Jobs,
+        unit: "kind=number, separated by spaces",
+        default: "",
+        example: "deploy=4 run=8",
+        meaning: "How many runs of one kind of work go on at once.",
+    },
+    Variable {
+        name: "AUTODEPLOY_START_RATE",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Jobs,
+        unit: "starts a second; 0 is no limit",
+        default: "10",
+        example: "20",
+        meaning: "How many runs that work on the Docker Engine start in one second.",
+    },
+    Variable {
         name: "AUTODEPLOY_COMPOSE_HASH",
         aliases: &[],
         status: Status::Read,
@@ -365,13 +406,30 @@ pub const VARIABLES: &[Variable] = &[
         example: "/srv/stack/env.local",
         meaning: "The `env.local` to read; `--env-file` wins over it.",
     },
-    later("AUTODEPLOY_LISTEN", "address:port", "127.0.0.1:8080", "Address of the API and the UI."),
-    later(
-        "AUTODEPLOY_TOKENS_FILE",
-        "absolute path of a file",
-        "/etc/roadstead/tokens.yml",
-        "Tokens that may use the API and the UI.",
-    ),
+    Variable {
+        name: "AUTODEPLOY_LISTEN",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Host,
+        unit: "address:port",
+        default: "",
+        example: "127.0.0.1:8080",
+        meaning: "Address at which webhooks are taken (POST /webhooks/NAME) and health is told \
+                  (GET /healthz); none is opened where this is not set. Anything but a loopback \
+                  address needs AUTODEPLOY_TOKENS_FILE.",
+    },
+    Variable {
+        name: "AUTODEPLOY_TOKENS_FILE",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Host,
+        unit: "absolute path of a file",
+        default: "",
+        example: "/etc/roadstead/tokens",
+        meaning: "Who may call webhooks: one token a line, of 16 characters at least. It is sent as \
+                  `Authorization: Bearer`, as `X-Gitlab-Token`, or is the secret of the signature of \
+                  GitHub, Gitea or Forgejo. Read anew for each call.",
+    },
     foreign("AUTODEPLOY_NOTEBOOK_FREQUENCY", &["BIRDHOUSE_AUTODEPLOY_NOTEBOOK_FREQUENCY"]),
     foreign("AUTODEPLOY_NOTEBOOK_EXTRA_DOCKER_ARGS", &[]),
     foreign("AUTODEPLOY_PLATFORM_EXTRA_DOCKER_ARGS", &[]),
@@ -384,16 +442,6 @@ pub const VARIABLES: &[Variable] = &[
     ),
     foreign("AUTODEPLOY_JUPYTERHUB_ARGS", &["BIRDHOUSE_AUTODEPLOY_JUPYTERHUB_ARGS"]),
 ];
-
-const fn later(
-    name: &'static str,
-    unit: &'static str,
-    example: &'static str,
-    meaning: &'static str,
-) -> Variable {
-    let (status, group) = (Status::Later, Group::Host);
-    Variable { name, aliases: &[], status, group, unit, default: "", example, meaning }
-}
 
 const fn foreign(name: &'static str, aliases: &'static [&'static str]) -> Variable {
     Variable {

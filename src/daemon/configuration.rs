@@ -1,26 +1,69 @@
 //! The configuration of a running daemon: read anew, compared, taken over. What is broken changes nothing.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use tracing::{info, warn};
 
-use super::Daemon;
+use super::files::Recorder;
+use super::{Daemon, limits};
 use crate::clock::Timetable;
 use crate::git::View;
 use crate::job::{Configuration, Job};
+use crate::settings::Settings;
 
 /// Longest wait for the disk.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where jobs are found in the list of all: small, since there may be 100,000 of them.
+#[derive(Default)]
+pub(super) struct Jobs {
+    /// Places in the order of the names.
+    by_name: Vec<usize>,
+    /// Places of jobs that something besides the clock sets off.
+    listeners: Vec<usize>,
+}
+
+impl Jobs {
+    pub(super) fn of(configuration: &Configuration) -> Self {
+        let jobs = &configuration.jobs;
+        let mut by_name: Vec<usize> = (0..jobs.len()).collect();
+        by_name.sort_by(|one, other| jobs[*one].name.cmp(&jobs[*other].name));
+        let listeners = (0..jobs.len()).filter(|place| !jobs[*place].on.is_empty()).collect();
+        Self { by_name, listeners }
+    }
+
+    pub(super) fn find<'a>(&self, configuration: &'a Configuration, name: &str) -> Option<&'a Job> {
+        let jobs = &configuration.jobs;
+        let place = self.by_name.binary_search_by(|place| jobs[*place].name.as_str().cmp(name));
+        Some(&jobs[self.by_name[place.ok()?]])
+    }
+
+    pub(super) fn listeners<'a>(
+        &'a self,
+        configuration: &'a Configuration,
+    ) -> impl Iterator<Item = &'a Job> {
+        self.listeners.iter().map(|place| &configuration.jobs[*place])
+    }
+}
 
 impl Daemon {
     /// Reads `env.local` and the job files anew. What is broken is told once and changes nothing.
     pub(super) async fn reload(&mut self) -> String {
         let reader = Arc::clone(&self.world.reader);
+        let directories = directories(&self.configuration.settings);
         let read = tokio::task::spawn_blocking(move || {
-            View::open(&[]).map(|disk| reader(&disk)).context("read the configuration")
+            let disk = View::open(&[]).context("read the configuration")?;
+            let recorder = Recorder { disk: &disk, asked: Mutex::default() };
+            let configuration = reader(&recorder);
+            let asked = recorder.asked.into_inner().unwrap_or_else(PoisonError::into_inner);
+            Ok::<_, anyhow::Error>((configuration, asked))
         });
+        // Before it is read: what changes meanwhile is then seen as a change.
+        self.watch.before_reading(&directories);
         // A network file system that hangs must not stop the clock.
         let Ok(read) = tokio::time::timeout(READ_DEADLINE, read).await else {
             let seconds = READ_DEADLINE.as_secs();
@@ -29,25 +72,37 @@ impl Daemon {
             ));
         };
         let mut configuration = match read.context("read the configuration") {
-            Ok(Ok(Ok(configuration))) => configuration,
-            Ok(Ok(Err(problems))) => {
-                return self.tell_once(format!("the configuration stays as it was:\n{problems}"));
+            Ok(Ok((configuration, asked))) => {
+                self.watch.configured_from(asked, directories);
+                match configuration {
+                    Ok(configuration) => configuration,
+                    Err(problems) => {
+                        let told = format!("the configuration stays as it was:\n{problems}");
+                        return self.tell_once(told);
+                    }
+                }
             }
             Ok(Err(error)) | Err(error) => return self.tell_once(format!("{error:#}")),
         };
-        if !configuration.problems.0.is_empty() {
+        let has_problems = !configuration.problems.0.is_empty();
+        if has_problems {
             self.tell_once(configuration.problems.to_string());
         }
         self.keep_jobs_of_broken_files(&mut configuration);
         let changed = configuration.jobs != self.configuration.jobs;
         let before = std::mem::replace(&mut self.configuration, configuration);
+        self.queue.set_limits(limits(&self.configuration.settings));
         if changed {
+            self.jobs = Jobs::of(&self.configuration);
             self.replan(&before.jobs);
+            self.listen_to_containers();
+            self.look_at_files();
         }
         format!(
-            "{} jobs, {}",
+            "{} jobs, {}{}",
             self.configuration.jobs.len(),
-            if changed { "changed" } else { "unchanged" }
+            if changed { "changed" } else { "unchanged" },
+            if has_problems { "; problems: see the log or `roadstead check`" } else { "" }
         )
     }
 
@@ -55,8 +110,13 @@ impl Daemon {
     fn keep_jobs_of_broken_files(&self, configuration: &mut Configuration) {
         let broken: Vec<String> =
             configuration.problems.0.iter().map(|problem| format!("{}:", problem.file)).collect();
+        if broken.is_empty() {
+            return;
+        }
+        let known: BTreeSet<String> =
+            configuration.jobs.iter().map(|job| job.name.clone()).collect();
         for job in &self.configuration.jobs {
-            let is_gone = !configuration.jobs.iter().any(|it| it.name == job.name);
+            let is_gone = !known.contains(&job.name);
             if is_gone && broken.iter().any(|file| job.origin.starts_with(file)) {
                 configuration.jobs.push(job.clone());
             }
@@ -86,4 +146,9 @@ impl Daemon {
         }
         problem
     }
+}
+
+/// Directories that job files are read from.
+fn directories(settings: &Settings) -> BTreeSet<PathBuf> {
+    [settings.jobs_dir.clone()].into()
 }

@@ -2,14 +2,20 @@
 //!
 //! One `enum Event`, one `JoinSet`, one queue. What a run does is not decided here.
 
+mod answers;
+mod attempt;
 mod configuration;
+mod events;
+mod files;
 mod once;
+mod restart;
 mod runs;
+mod slots;
+mod upkeep;
 
 pub use self::once::{run_once, unknown_job};
-use self::runs::request;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,23 +29,32 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, error, info, warn};
 
-use crate::clock::{Agenda, Timetable};
-use crate::control::{Conversation, Listener, Reply, Request as Asked};
-use crate::job::schedule::Schedule;
-use crate::job::{Configuration, Job, Work};
-use crate::queue::{Queue, Request};
+use self::configuration::Jobs;
+use self::events::ContainerNews;
+use self::files::Watch;
+use self::restart::Orphans;
+use self::runs::Wish;
+use crate::clock::{self, Agenda};
+use crate::control::{Conversation, Listener, Reply};
+use crate::docker::Container;
+use crate::job::{Configuration, Job};
+use crate::notify::Notifier;
+use crate::plan::labels;
+use crate::queue::{Limits, Queue};
 use crate::reconcile::{self, World};
-use crate::run::{Ending, Outcome, Reason, Run, RunId, Trigger};
-use crate::store::{RunFilter, Store};
+use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::settings::Settings;
+use crate::store::{Change, Pause, Store};
 
-/// The longest sleep of the loop: a machine that slept or a clock that was set is noticed after it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-/// Jobs that run at once.
-const PARALLEL_RUNS: usize = 8;
-/// Runs of each job that history keeps.
-const RUNS_KEPT: usize = 1000;
+/// The longest sleep of the loop: a machine that slept, a clock that was set, and a job file that was
+/// changed are noticed after it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// The longest sleep while something waits to be written, or files are watched.
+const SHORT_SLEEP: Duration = Duration::from_secs(2);
 /// First and longest pause between two tries to reach the Engine.
 const ENGINE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// Ends of runs that are written together.
+const MOST_ENDS_AT_ONCE: usize = 500;
 
 /// Everything that can wake the loop.
 enum Event {
@@ -52,12 +67,18 @@ enum Event {
     /// A command connected and said nothing readable.
     Mumbled,
     /// A run ended.
-    Finished { job: String, run: RunId, ending: Ending },
+    Finished { run: RunId, ending: Ending },
     /// The Engine answers and interrupted switches are repaired.
     EngineReady {
         /// True when it did not answer at first.
         was_down: bool,
+        /// Containers that runs were made of, in every state.
+        containers: Vec<Container>,
     },
+    /// Something happened to a container.
+    Container(ContainerNews),
+    /// Watched files and the files of our configuration were looked at.
+    Looked(files::Look),
     /// Stop.
     Terminate,
     /// Read the configuration anew.
@@ -66,31 +87,66 @@ enum Event {
 
 /// A run that goes on.
 struct Running {
-    run: RunId,
+    job: String,
     started: DateTime<Utc>,
     begun: Instant,
     cancel: CancellationToken,
+    /// Why it was asked to end, if not for our own end.
+    cause: Option<Reason>,
     is_deploy: bool,
+    /// Whether its container goes on without us, and is taken over after a restart.
+    outlives_us: bool,
     span: Span,
     askers: Vec<Conversation>,
+}
+
+impl Running {
+    /// Asks it to end; the first to ask is the cause.
+    fn end(&mut self, cause: Reason) {
+        self.cause.get_or_insert(cause);
+        self.cancel.cancel();
+    }
 }
 
 struct Daemon {
     world: World,
     store: Store,
     configuration: Configuration,
+    jobs: Jobs,
     agenda: Agenda,
     queue: Queue,
-    running: BTreeMap<String, Running>,
+    running: BTreeMap<RunId, Running>,
     /// Commands that wait for a queued run to start.
-    waiting: BTreeMap<String, Vec<Conversation>>,
+    waiting: BTreeMap<RunId, Vec<Conversation>>,
+    pauses: BTreeMap<String, Pause>,
+    /// What the store did not take, because the disk was full or a person held it.
+    unwritten: Vec<Change>,
+    /// What could not be entered for the same reason.
+    owed: Vec<Wish>,
+    /// Runs that were cut off, until the Engine tells what became of their containers.
+    orphans: Orphans,
     tasks: JoinSet<Event>,
+    /// Ends of runs on their way to the outbox.
+    telling: JoinSet<()>,
+    /// Events that were taken together with another.
+    backlog: VecDeque<Event>,
+    watch: Watch,
+    container_news: Option<tokio::sync::mpsc::Receiver<ContainerNews>>,
     needs_recovery: Arc<AtomicBool>,
     engine_ready: bool,
-    /// What the queue let through while the Engine was not ready.
-    held: Vec<Request>,
+    /// Compares the wall clock with one that is never set.
+    clocks: clock::Watch,
+    /// Why slots that passed unseen are missed.
+    missed_because: Reason,
+    /// Who tells others of runs.
+    notifier: Option<Notifier>,
+    /// When old output was looked for.
+    swept: Option<Instant>,
     /// True once jobs that need a look at startup had theirs.
     looked_at_startup: bool,
+    /// Jobs with ends since history was pruned.
+    unpruned: BTreeSet<String>,
+    ends_since_prune: usize,
     /// Problems already told, so that each is told once.
     told: String,
 }
@@ -107,23 +163,9 @@ pub async fn serve(
     listener: Listener,
 ) -> Result<()> {
     let grace = configuration.settings.shutdown_grace;
-    let mut daemon = Daemon {
-        world,
-        store,
-        configuration,
-        agenda: Agenda::default(),
-        queue: Queue::new(PARALLEL_RUNS),
-        running: BTreeMap::new(),
-        waiting: BTreeMap::new(),
-        tasks: JoinSet::new(),
-        needs_recovery: Arc::default(),
-        engine_ready: false,
-        held: Vec::new(),
-        looked_at_startup: false,
-        told: String::new(),
-    };
+    let mut daemon = Daemon::new(world, store, configuration);
     let mut signals = Signals::new()?;
-    daemon.start().await?;
+    daemon.begin().await?;
     loop {
         let event = daemon.next_event(&listener, &mut signals).await;
         if matches!(event, Event::Terminate) {
@@ -161,32 +203,81 @@ impl Signals {
     }
 }
 
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        runs: settings.limits.runs,
+        of_kind: settings.limits.runs_of_kind.clone(),
+        starts_per_second: settings.limits.start_rate,
+    }
+}
+
 impl Daemon {
-    async fn start(&mut self) -> Result<()> {
-        let now = (self.world.now)();
-        for run in self.store.lose_open_runs(now).await? {
-            warn!("run {} of {} was cut off when roadstead died", run.id, run.job);
+    fn new(world: World, store: Store, configuration: Configuration) -> Self {
+        Self {
+            world,
+            store,
+            jobs: Jobs::of(&configuration),
+            agenda: Agenda::default(),
+            queue: Queue::new(limits(&configuration.settings)),
+            configuration,
+            running: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            pauses: BTreeMap::new(),
+            unwritten: Vec::new(),
+            owed: Vec::new(),
+            orphans: Orphans::default(),
+            tasks: JoinSet::new(),
+            telling: JoinSet::new(),
+            backlog: VecDeque::new(),
+            watch: Watch::default(),
+            container_news: None,
+            needs_recovery: Arc::default(),
+            engine_ready: false,
+            clocks: clock::Watch::default(),
+            missed_because: Reason::NotServing,
+            notifier: None,
+            swept: None,
+            looked_at_startup: false,
+            unpruned: BTreeSet::new(),
+            ends_since_prune: 0,
+            told: String::new(),
         }
-        self.store.prune_runs(RUNS_KEPT).await?;
-        self.fill_agenda(now).await;
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        let now = (self.world.now)();
+        let state_dir = self.configuration.settings.state_dir.clone();
+        let notifier = Notifier::open(&state_dir, self.world.now).await;
+        self.notifier = Some(notifier.clone());
+        self.tasks.spawn(async move {
+            // Ends with the set of tasks; what is not told by then stays in the outbox.
+            notifier.deliver(&CancellationToken::new()).await;
+            Event::Mumbled
+        });
+        self.pauses = self.store.pauses().await?;
+        self.take_back_open_runs(now).await?;
+        self.prune_all(now).await?;
+        self.fill_agenda(now).await?;
         let count = self.configuration.jobs.len();
         let jobs = if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") };
         info!("roadstead {} serves {jobs}", env!("CARGO_PKG_VERSION"));
-        for job in &self.configuration.jobs {
-            let next = self.agenda.next_of(&job.name);
-            let next = next.map_or_else(|| "on request".to_owned(), |it| it.to_rfc3339());
-            info!("job {} ({}): {}, next {next}", job.name, job.work.kind(), job.schedule);
-        }
+        self.tell_jobs();
+        self.listen_to_containers();
+        // What files look like now is what later looks are compared with.
+        self.look_at_files();
+        self.start_what_may().await;
         self.reach_engine();
         Ok(())
     }
 
-    /// Tries until the Engine answers, then repairs what a crash left. Nothing runs before.
+    /// Tries until the Engine answers, then repairs what a crash left. Nothing of it runs before.
     fn reach_engine(&mut self) {
         self.engine_ready = false;
+        self.queue.engine_answers(false);
         let world = self.world.clone();
         // A run that goes on puts its own project back.
-        let idle = self.configuration.jobs.iter().filter(|it| !self.running.contains_key(&it.name));
+        let is_idle = |it: &&Job| self.queue.running_of(&it.name).next().is_none();
+        let idle = self.configuration.jobs.iter().filter(is_idle);
         let directories = reconcile::directories(idle);
         self.tasks.spawn(async move {
             let (mut pause, longest) = ENGINE_RETRY;
@@ -194,10 +285,11 @@ impl Daemon {
             loop {
                 let reached = async {
                     world.engine.ping().await?;
-                    reconcile::recover(&world, &directories).await
+                    reconcile::recover(&world, &directories).await?;
+                    world.engine.containers_with(labels::RUN).await
                 };
                 match reached.await {
-                    Ok(_) => return Event::EngineReady { was_down },
+                    Ok(containers) => return Event::EngineReady { was_down, containers },
                     Err(error) => {
                         was_down = true;
                         warn!("{error:#}; trying again in {} s", pause.as_secs());
@@ -209,19 +301,21 @@ impl Daemon {
         });
     }
 
-    async fn fill_agenda(&mut self, now: DateTime<Utc>) {
-        for job in &self.configuration.jobs {
-            let last = self.store.last_slot(&job.name).await.unwrap_or_default();
-            // What passed while we were down is due at once, and the job's policy decides about it.
-            self.agenda.insert(Timetable::of(job), last.unwrap_or(now));
-        }
-    }
-
     /// # Cancel safety
     ///
-    /// Each arm is: a connection, a finished task and a signal are only taken when returned.
+    /// Each arm is: a connection, a finished task, a container's news and a signal are only taken when
+    /// returned.
     async fn next_event(&mut self, listener: &Listener, signals: &mut Signals) -> Event {
+        if let Some(event) = self.backlog.pop_front() {
+            return event;
+        }
         let sleep = self.time_to_sleep();
+        let news = async {
+            match &mut self.container_news {
+                Some(news) => news.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             event = signals.next() => event,
@@ -230,14 +324,19 @@ impl Daemon {
                 Event::Time
             }),
             Ok(stream) = listener.accept() => Event::Connected(stream),
+            Some(news) = news => Event::Container(news),
             () = tokio::time::sleep(sleep) => Event::Time,
         }
     }
 
     fn time_to_sleep(&self) -> Duration {
-        let due = self.agenda.next_due().filter(|_| self.engine_ready);
-        let until = due.map(|due| (due - (self.world.now)()).to_std().unwrap_or_default());
-        until.map_or(LONGEST_SLEEP, |until| until.min(LONGEST_SLEEP))
+        let now = (self.world.now)();
+        let due = self.agenda.next_due();
+        let next = due.into_iter().chain(self.queue.next_look(now)).min();
+        let until = next.map(|next| (next - now).to_std().unwrap_or_default());
+        let is_busy = !self.unwritten.is_empty() || !self.owed.is_empty() || self.watch.is_needed();
+        let longest = if is_busy { SHORT_SLEEP } else { LONGEST_SLEEP };
+        until.map_or(longest, |until| until.min(longest))
     }
 
     fn listen_to(&mut self, stream: UnixStream) {
@@ -248,28 +347,32 @@ impl Daemon {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Time => self.start_due().await,
+            Event::Time => self.look_at_the_time().await,
             Event::Connected(stream) => self.listen_to(stream),
             Event::Asked(conversation) => self.answer(conversation).await,
             Event::Mumbled | Event::Terminate => {}
-            Event::Finished { job, run, ending } => self.finish(&job, run, &ending).await,
+            Event::Finished { run, ending } => {
+                let ended = self.all_that_finished(run, ending);
+                self.finish(ended).await;
+            }
             // Another run ended badly in the meantime.
             Event::EngineReady { .. } if self.needs_recovery.swap(false, Ordering::Relaxed) => {
                 self.reach_engine();
             }
-            Event::EngineReady { was_down } => {
+            Event::EngineReady { was_down, containers } => {
                 self.engine_ready = true;
                 info!("the Docker Engine at {} answers", self.world.engine.host());
-                for request in std::mem::take(&mut self.held) {
-                    self.launch(request).await;
-                }
+                self.settle_orphans(containers).await;
+                self.queue.engine_answers(true);
                 if !std::mem::replace(&mut self.looked_at_startup, true) {
                     self.start_at_startup().await;
                 } else if was_down {
                     self.retry_what_missed_the_engine().await;
                 }
-                self.start_due().await;
+                self.look_at_the_time().await;
             }
+            Event::Container(news) => self.heed_container(&news).await,
+            Event::Looked(look) => self.heed_files(look).await,
             Event::Reload => {
                 let message = self.reload().await;
                 info!("asked to reload: {message}");
@@ -277,126 +380,36 @@ impl Daemon {
         }
     }
 
-    /// Looks at once where nobody knows how things stand: never applied, or cut off.
-    async fn start_at_startup(&mut self) {
-        let now = (self.world.now)();
-        let mut due = Vec::new();
-        for job in &self.configuration.jobs {
-            let unknown = match &job.work {
-                Work::Deploy(_) => {
-                    let applied = self.store.applied(&job.name).await.ok().flatten();
-                    let cut_off = self.last_that_ran(&job.name).await.is_some_and(|run| {
-                        matches!(run.outcome, Outcome::Lost | Outcome::Cancelled)
-                    });
-                    // What a person starts by hand waits for that person the first time, too.
-                    cut_off || applied.is_none() && job.schedule != Schedule::Manual
-                }
-                _ => false,
-            };
-            if unknown || matches!(job.schedule, Schedule::Startup) {
-                due.push(request(job, Trigger::Startup, None, now));
-            }
-        }
-        for request in due {
-            self.enqueue(request, None).await;
-        }
+    /// Does what the clock says: slots, deadlines, starts that were held back, and what is owed.
+    async fn look_at_the_time(&mut self) {
+        self.look_at_files();
+        self.sweep();
+        self.pay_what_is_owed().await;
+        self.enter_due().await;
+        self.give_up_overdue().await;
+        self.start_what_may().await;
     }
 
-    /// The newest run that did something; a skipped slot says nothing about how things stand.
-    async fn last_that_ran(&self, job: &str) -> Option<Run> {
-        let filter = RunFilter { job: Some(job.to_owned()), outcomes: Vec::new(), limit: 20 };
-        let runs = self.store.runs(&filter).await.unwrap_or_default();
-        runs.into_iter().find(|run| run.outcome != Outcome::Skipped)
-    }
-
-    /// Deploys that failed for want of the Engine are tried again when it is back, once.
-    async fn retry_what_missed_the_engine(&mut self) {
-        let now = (self.world.now)();
-        let mut due = Vec::new();
-        for job in &self.configuration.jobs {
-            let last = self.last_that_ran(&job.name).await;
-            let missed = last.is_some_and(|run| run.reason == Some(Reason::EngineUnreachable));
-            if missed && matches!(job.work, Work::Deploy(_)) {
-                due.push(request(job, Trigger::Retry, None, now));
+    /// Takes the ends that came together with this one, to write all of them at once.
+    fn all_that_finished(&mut self, run: RunId, ending: Ending) -> Vec<(RunId, Ending)> {
+        let mut ended = vec![(run, ending)];
+        while ended.len() < MOST_ENDS_AT_ONCE {
+            match self.tasks.try_join_next() {
+                Some(Ok(Event::Finished { run, ending })) => ended.push((run, ending)),
+                Some(Ok(event)) => self.backlog.push_back(event),
+                Some(Err(panic)) => error!("a task of ours died: {panic}"),
+                None => break,
             }
         }
-        for request in due {
-            self.enqueue(request, None).await;
-        }
-    }
-
-    async fn start_due(&mut self) {
-        if !self.engine_ready {
-            return;
-        }
-        let now = (self.world.now)();
-        let due = self.agenda.due(now);
-        if !due.is_empty() {
-            self.reload().await;
-        }
-        for due in due {
-            let Some(job) = self.job(due.job()) else { continue };
-            let owed = due.catch_up(job.policy.catch_up, now, job.policy.start_deadline);
-            let missed = owed.missed_count();
-            if missed > 0 {
-                let name = &job.name;
-                warn!("{missed} earlier slots of {name} passed while nobody could run them");
-            }
-            let run = owed.run.into_iter();
-            let requests: Vec<_> =
-                run.map(|slot| request(job, Trigger::Schedule, Some(slot), now)).collect();
-            for request in requests {
-                self.enqueue(request, None).await;
-            }
-        }
+        ended
     }
 
     fn job(&self, name: &str) -> Option<&Job> {
-        self.configuration.jobs.iter().find(|job| job.name == name)
-    }
-
-    async fn answer(&mut self, mut conversation: Conversation) {
-        let reply = match &conversation.request {
-            Asked::Health => self.health(),
-            Asked::Reload => Reply::Done { message: self.reload().await },
-            Asked::Run { job } => {
-                let job = job.clone();
-                return self.run_now(&job, conversation).await;
-            }
-        };
-        conversation.reply(&reply).await;
-    }
-
-    fn health(&self) -> Reply {
-        let (running, jobs) = (self.running.len(), self.configuration.jobs.len());
-        let message = if self.engine_ready {
-            format!("{jobs} jobs, {running} running")
-        } else {
-            format!("the Docker Engine at {} does not answer", self.world.engine.host())
-        };
-        Reply::Health { healthy: self.engine_ready, message }
-    }
-
-    async fn run_now(&mut self, name: &str, mut conversation: Conversation) {
-        // What a person just wrote into a file is to be what runs.
-        self.reload().await;
-        let refusal = match self.job(name) {
-            None => Some(unknown_job(name, &self.configuration.jobs)),
-            Some(_) if !self.engine_ready => {
-                let host = self.world.engine.host();
-                Some(format!("the Docker Engine at {host} does not answer yet"))
-            }
-            Some(job) => {
-                let request = request(job, Trigger::Manual, None, (self.world.now)());
-                return self.enqueue(request, Some(conversation)).await;
-            }
-        };
-        let message = refusal.unwrap_or_default();
-        conversation.reply(&Reply::Refused { message }).await;
+        self.jobs.find(&self.configuration, name)
     }
 
     /// Takes nothing more in, lets runs come to a step boundary, waits the grace, records the rest. A
-    /// second signal ends it at once.
+    /// second signal ends it at once. What waits goes on waiting in the store, for the next start.
     async fn stop(
         mut self,
         grace: Duration,
@@ -404,16 +417,19 @@ impl Daemon {
         signals: &mut Signals,
     ) -> Result<()> {
         let shutdown = "roadstead stopped before it started";
-        let held = std::mem::take(&mut self.held);
-        for waiting in self.queue.close().into_iter().chain(held) {
-            if let Some(slot) = waiting.slot {
-                self.skip(&waiting.job, slot, Reason::Shutdown, shutdown).await;
+        let mut unwanted = Vec::new();
+        for waiting in self.queue.close() {
+            let askers = self.waiting.remove(&waiting.run).unwrap_or_default();
+            if waiting.trigger == Trigger::Manual {
+                let ending = Ending::new(Outcome::Cancelled, Reason::Shutdown, shutdown);
+                unwanted.push(Change::Ended(waiting.run, ending));
+            }
+            for mut asker in askers {
+                asker.reply(&Reply::Refused { message: shutdown.to_owned() }).await;
             }
         }
+        self.record(unwanted).await;
         self.agenda = Agenda::default();
-        for mut asker in std::mem::take(&mut self.waiting).into_values().flatten() {
-            asker.reply(&Reply::Refused { message: shutdown.to_owned() }).await;
-        }
         info!("stopping: {} runs come to a step boundary", self.running.len());
         for running in self.running.values() {
             running.cancel.cancel();
@@ -422,7 +438,7 @@ impl Daemon {
         while !self.running.is_empty() {
             let event = tokio::time::timeout_at(deadline, self.next_event(listener, signals));
             match event.await {
-                Ok(Event::Finished { job, run, ending }) => self.finish(&job, run, &ending).await,
+                Ok(Event::Finished { run, ending }) => self.finish(vec![(run, ending)]).await,
                 Ok(Event::Terminate) => {
                     warn!("asked again: stopping now");
                     break;
@@ -442,10 +458,11 @@ impl Daemon {
         let message =
             "roadstead stopped before the run came to a step boundary; the next start repairs";
         let ending = Ending::new(Outcome::Lost, Reason::Shutdown, message);
-        let left: Vec<_> = self.running.iter().map(|(job, it)| (job.clone(), it.run)).collect();
-        for (job, run) in left {
-            self.finish(&job, run, &ending).await;
-        }
+        // A container that goes on is taken over by the next start, if its run is still open then.
+        let left = self.running.iter().filter(|(_, running)| !running.outlives_us);
+        let left: Vec<_> = left.map(|(run, _)| (*run, ending.clone())).collect();
+        self.finish(left).await;
+        self.have_told().await;
         info!("stopped");
         Ok(())
     }

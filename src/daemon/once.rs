@@ -1,19 +1,27 @@
 //! One run without a daemon, for commands on a host where none serves.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span};
 
+use super::attempt::Attempt;
+use super::restart::lose_what_is_cut_off;
 use super::runs::tell_end;
-use crate::execute::{Execution, execute};
+use super::upkeep::TAIL_BYTES;
+use crate::execute::related;
 use crate::job::{Configuration, Job, Work};
 use crate::logs;
+use crate::notify::{Ended, Notifier};
 use crate::reconcile::{self, World};
 use crate::run::{Ending, RunId, Trigger};
 use crate::store::{NewRun, Store};
+
+/// Longest wait for those who are told of the run.
+const TIME_TO_TELL: Duration = Duration::from_secs(5);
 
 /// Runs one job to its end where no daemon runs; the caller holds the right to change things.
 ///
@@ -30,36 +38,57 @@ pub async fn run_once(
     let Some(job) = configuration.jobs.iter().find(|job| job.name == name) else {
         bail!(unknown_job(name, &configuration.jobs));
     };
-    store.lose_open_runs((world.now)()).await?;
     world.engine.ping().await?;
+    lose_what_is_cut_off(store, &world.engine, (world.now)()).await?;
     let directories = reconcile::directories(configuration.jobs.iter());
     reconcile::recover(world, &directories).await?;
     let started = (world.now)();
-    let new = NewRun { job: job.name.clone(), trigger: Trigger::Manual, slot: None, started };
+    let new = NewRun {
+        job: job.name.clone(),
+        kind: job.work.kind(),
+        trigger: Trigger::Manual,
+        slot: None,
+        started,
+    };
     let run = store.start_run(new).await?.context("a run without a slot is always new")?;
     let span = info_span!("run", job = %job.name, run);
     let begun = Instant::now();
-    let needs_recovery = AtomicBool::new(false);
     let is_deploy = matches!(job.work, Work::Deploy(_));
     if is_deploy {
         logs::marker_start(&job.name, started);
     }
     span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
-    let execution = Execution {
-        job,
+    let jobs = related(job, &configuration.jobs);
+    let notifier = Notifier::open(&configuration.settings.state_dir, world.now).await;
+    let attempt = Attempt {
+        world: world.clone(),
+        store: store.clone(),
+        log: configuration.settings.log.clone(),
+        job: job.clone(),
         run,
         trigger: Trigger::Manual,
-        store,
-        log: &configuration.settings.log,
         cancel,
-        needs_recovery: &needs_recovery,
+        needs_recovery: Arc::default(),
+        started,
+        notifier: Some(notifier.clone()),
+        adopted: None,
+        jobs,
+        allow_commands: configuration.settings.allow_commands,
     };
-    let ending = execute(world, &execution).instrument(span.clone()).await;
+    let ending = Box::pin(attempt.to_its_end()).instrument(span.clone()).await;
     let ended = (world.now)();
     store.finish_run(run, ended, &ending).await?;
     span.in_scope(|| tell_end(&ending, begun));
     if is_deploy {
         logs::marker_end(&job.name, started, ended);
+    }
+    if Notifier::concerns(job) {
+        let (directory, name) = (configuration.settings.log.dir.clone(), job.name.clone());
+        let tail = move || logs::run_tail(&directory, &name, run, TAIL_BYTES);
+        let tail = tokio::task::spawn_blocking(tail).await.ok().and_then(std::io::Result::ok);
+        let tail = tail.unwrap_or_default();
+        notifier.ended(&Ended { job, run, started, ended, ending: &ending, tail: &tail }).await;
+        notifier.flush(TIME_TO_TELL).await;
     }
     Ok((run, ending))
 }

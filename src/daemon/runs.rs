@@ -1,199 +1,414 @@
-//! The life of a run in the daemon: queued, started, ended; each slot accounted for.
+//! The life of a run in the daemon: entered, queued, started, ended; each slot accounted for.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::{Daemon, Event, RUNS_KEPT, Running};
+use super::attempt::{Attempt, attempt};
+use super::{Daemon, Running};
 use crate::control::{Conversation, Reply};
-use crate::execute::{Execution, execute};
+use crate::execute::related;
 use crate::job::{Job, Work};
 use crate::logs;
-use crate::queue::{Decision, Request};
+use crate::queue::{Refusal, Request};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
-use crate::store::NewRun;
+use crate::store::{Change, NewRun};
 
-/// History is pruned once in so many runs.
-const PRUNE_EVERY: RunId = 256;
+/// A run that somebody or something wants.
+pub(super) struct Wish {
+    /// Name of the job.
+    pub job: String,
+    /// What said "look now".
+    pub trigger: Trigger,
+    /// The slot of the schedule that the run stands for.
+    pub slot: Option<DateTime<Utc>>,
+    /// It gets a run of its own, whatever else waits: one of several slots to catch up with.
+    pub is_promised: bool,
+    /// Its end, where it is entered only to be accounted for.
+    pub ending: Option<Ending>,
+    /// Who asked.
+    pub asker: Option<Conversation>,
+}
+
+impl Wish {
+    /// A wish of nobody in particular.
+    pub(super) fn new(job: &str, trigger: Trigger, slot: Option<DateTime<Utc>>) -> Self {
+        let job = job.to_owned();
+        Self { job, trigger, slot, is_promised: false, ending: None, asker: None }
+    }
+}
 
 impl Daemon {
-    pub(super) async fn enqueue(&mut self, request: Request, mut asker: Option<Conversation>) {
-        let decision = self.queue.request(request.clone());
-        let waits = decision != Decision::Start;
-        if let Some(asker) = &mut asker {
-            asker.reply(&Reply::Accepted { waits }).await;
+    /// Enters runs in one transaction, and lets the queue decide about each.
+    pub(super) async fn enter(&mut self, wishes: Vec<Wish>) {
+        if !wishes.is_empty() {
+            self.end_and_enter(Vec::new(), wishes).await;
         }
-        match decision {
-            Decision::Start => {
-                self.waiting.entry(request.job.clone()).or_default().extend(asker);
-                self.launch(request).await;
-            }
-            Decision::Queued => {
-                info!("{} waits: it, or a job it shares something with, is running", request.job);
-                self.waiting.entry(request.job).or_default().extend(asker);
-            }
-            Decision::Merged { superseded } => {
-                self.waiting.entry(request.job.clone()).or_default().extend(asker);
-                if let Some(slot) = superseded {
-                    let message =
-                        "an earlier run still went on; the one that waits looks at the same";
-                    self.skip(&request.job, slot, Reason::Overlap, message).await;
-                }
-            }
-            Decision::Refused => {}
-        }
+        self.start_what_may().await;
     }
 
-    /// Accounts for a slot whose run another one stands for.
-    pub(super) async fn skip(&self, job: &str, slot: DateTime<Utc>, reason: Reason, message: &str) {
+    /// Records ends and enters runs in one transaction: what follows from an end is not lost with us.
+    pub(super) async fn end_and_enter(&mut self, mut changes: Vec<Change>, wishes: Vec<Wish>) {
         let now = (self.world.now)();
+        let before = changes.len();
+        let (wishes, unknown): (Vec<Wish>, Vec<Wish>) =
+            wishes.into_iter().partition(|wish| self.job(&wish.job).is_some());
+        for wish in unknown {
+            refuse(wish.asker, &format!("job `{}` is gone", wish.job)).await;
+        }
+        changes.extend(wishes.iter().map(|wish| self.entry(wish, now)));
+        let Some(recorded) = self.record(changes).await else {
+            for mut wish in wishes {
+                let why = "the run cannot be recorded: see roadstead's log".to_owned();
+                refuse(wish.asker.take(), &why).await;
+                // A person asks again; a slot does not.
+                if wish.trigger != Trigger::Manual {
+                    self.owed.push(wish);
+                }
+            }
+            return;
+        };
+        let mut decided = Decided::default();
+        for (wish, run) in wishes.into_iter().zip(recorded.into_iter().skip(before)) {
+            let Some(run) = run else {
+                refuse(wish.asker, "this slot had its run already; ask again").await;
+                continue;
+            };
+            match wish.ending.clone().or_else(|| self.pause_of(&wish)) {
+                Some(ending) => decided.tell(wish.asker, run, ending),
+                None => self.admit(wish, run, &mut decided),
+            }
+        }
+        self.record(decided.ended).await;
+        for (mut asker, reply) in decided.replies {
+            asker.reply(&reply).await;
+        }
+        let started = self.queue.start(now);
+        for (mut asker, run) in decided.admitted {
+            let waits = !started.iter().any(|request| request.run == run);
+            asker.reply(&Reply::Accepted { run, waits }).await;
+            self.waiting.entry(run).or_default().push(asker);
+        }
+        self.launch(started).await;
+    }
+
+    /// The entry of a wish in the ledger.
+    fn entry(&self, wish: &Wish, now: DateTime<Utc>) -> Change {
+        let kind = self.job(&wish.job).map_or("", |job| job.work.kind());
         let run = NewRun {
-            job: job.to_owned(),
-            trigger: Trigger::Schedule,
-            slot: Some(slot),
+            job: wish.job.clone(),
+            kind,
+            trigger: wish.trigger,
+            slot: wish.slot,
             started: now,
         };
-        let ending = Ending::new(Outcome::Skipped, reason, message);
-        let recorded = async {
-            if let Some(run) = self.store.start_run(run).await? {
-                self.store.finish_run(run, now, &ending).await?;
-            }
-            Ok::<(), anyhow::Error>(())
-        };
-        if let Err(error) = recorded.await {
-            warn!("a skipped slot of {job} could not be recorded: {error:#}");
-        }
+        let ending = wish.ending.clone().or_else(|| self.pause_of(wish));
+        Change::Entered { run, ending }
     }
 
-    /// Starts what the queue let through, once the Engine is ready.
-    pub(super) async fn launch(&mut self, request: Request) {
-        if !self.engine_ready {
-            // What repairs an interrupted switch must not meet a new one.
-            self.held.push(request);
+    /// A paused job gets no run but what a person asks for.
+    fn pause_of(&self, wish: &Wish) -> Option<Ending> {
+        let pause = self.pauses.get(&wish.job).filter(|_| wish.trigger != Trigger::Manual)?;
+        let why = if pause.reason.is_empty() { "" } else { ": " };
+        let message = format!("the job is paused{why}{}", pause.reason);
+        Some(Ending::new(Outcome::Skipped, Reason::Paused, message))
+    }
+
+    /// Lets the queue decide about an entered run.
+    fn admit(&mut self, wish: Wish, run: RunId, decided: &mut Decided) {
+        let Some(job) = self.job(&wish.job) else { return };
+        let request = request(job, run, &wish);
+        let admission = self.queue.request(request);
+        if let Some(refusal) = admission.refused {
+            let ending = match refusal {
+                Refusal::Overlap(other) => overlap(&format!(
+                    "run {other} of the job still goes on, or waits and looks at the same"
+                )),
+                Refusal::Closed => {
+                    Ending::new(Outcome::Cancelled, Reason::Shutdown, "roadstead is stopping")
+                }
+            };
+            decided.ended.push(Change::Ended(run, ending.clone()));
+            return decided.tell(wish.asker, run, ending);
+        }
+        if let Some(superseded) = admission.superseded {
+            let ending = overlap(&format!("run {run} took its place before it could start"));
+            decided.ended.push(Change::Ended(superseded, ending));
+            // Who waited for that one gets this one.
+            let askers = self.waiting.remove(&superseded).unwrap_or_default();
+            self.waiting.entry(run).or_default().extend(askers);
+        }
+        for replaced in admission.replaced {
+            if let Some(running) = self.running.get_mut(&replaced) {
+                running.end(Reason::Replaced);
+            }
+        }
+        decided.admitted.extend(wish.asker.map(|asker| (asker, run)));
+    }
+
+    /// Starts what the queue lets through now.
+    pub(super) async fn start_what_may(&mut self) {
+        let started = self.queue.start((self.world.now)());
+        self.launch(started).await;
+    }
+
+    /// Records waiting runs whose time is over.
+    pub(super) async fn give_up_overdue(&mut self) {
+        let overdue = self.queue.overdue((self.world.now)());
+        let mut changes = Vec::new();
+        for request in overdue {
+            let message = "it could not start before its start deadline";
+            let ending = Ending::new(Outcome::Missed, Reason::Deadline, message);
+            warn!("a slot of {} is missed: {message}", request.job);
+            for mut asker in self.waiting.remove(&request.run).unwrap_or_default() {
+                let reply = Reply::Finished { run: request.run, ending: ending.clone() };
+                asker.reply(&reply).await;
+            }
+            changes.push(Change::Ended(request.run, ending));
+        }
+        self.record(changes).await;
+    }
+
+    async fn launch(&mut self, requests: Vec<Request>) {
+        if requests.is_empty() {
             return;
         }
-        let mut pending = vec![request];
-        while let Some(request) = pending.pop() {
-            if let Err(why) = self.launch_one(&request).await {
-                for asker in self.waiting.remove(&request.job).iter_mut().flatten() {
-                    asker.reply(&Reply::Refused { message: why.clone() }).await;
-                }
-                pending.extend(self.queue.finished(&request.job));
+        let changes = requests.iter().map(|request| Change::Starting(request.run)).collect();
+        if self.record(changes).await.is_none() {
+            // Nothing starts that history would not know; they wait for the next look.
+            for request in requests {
+                self.queue.finished(request.run);
+                self.queue.request(Request { is_promised: true, ..request });
             }
+            return;
+        }
+        for request in requests {
+            self.launch_one(&request, None).await;
         }
     }
 
-    /// Starts one run; the error says why there is none.
-    async fn launch_one(&mut self, request: &Request) -> Result<(), String> {
+    /// Starts one run, or takes over the container of one that started before us.
+    pub(super) async fn launch_one(&mut self, request: &Request, adopted: Option<Adopted>) {
+        let run = request.run;
         let Some(job) = self.job(&request.job).cloned() else {
-            return Err(format!("job `{}` is gone", request.job));
+            let ending = Ending::new(
+                Outcome::Skipped,
+                Reason::JobGone,
+                format!("job `{}` is gone since it was entered", request.job),
+            );
+            return self.end_at_once(run, ending).await;
         };
-        let started = (self.world.now)();
-        let new =
-            NewRun { job: job.name.clone(), trigger: request.trigger, slot: request.slot, started };
-        let run = match self.store.start_run(new).await {
-            Ok(Some(run)) => run,
-            // This slot had its run before a restart of ours.
-            Ok(None) => return Err("this slot had its run already; ask again".to_owned()),
-            Err(error) => {
-                error!("{} cannot run: {error:#}", job.name);
-                return Err(format!("the run cannot be recorded: {error:#}"));
-            }
-        };
+        let now = (self.world.now)();
+        let started = adopted.as_ref().map_or(now, |adopted| adopted.started);
         let span = info_span!("run", job = %job.name, run);
         let is_deploy = matches!(job.work, Work::Deploy(_));
         if is_deploy {
             logs::marker_start(&job.name, started);
         }
-        span.in_scope(|| info!(target: logs::RUN, "started by {}", request.trigger));
-        let mut askers = self.waiting.remove(&job.name).unwrap_or_default();
+        span.in_scope(|| match &adopted {
+            None => info!(target: logs::RUN, "started by {}", request.trigger),
+            Some(_) => info!(target: logs::RUN, "roadstead is back and takes its container over"),
+        });
+        let mut askers = self.waiting.remove(&run).unwrap_or_default();
         for asker in &mut askers {
             asker.reply(&Reply::Started { run }).await;
         }
         let cancel = CancellationToken::new();
         let running = Running {
-            run,
+            job: job.name.clone(),
             started,
             begun: Instant::now(),
             cancel: cancel.clone(),
+            cause: None,
             is_deploy,
+            outlives_us: outlives_us(&job),
             span: span.clone(),
             askers,
         };
-        self.running.insert(job.name.clone(), running);
-        let (world, store) = (self.world.clone(), self.store.clone());
-        let log = self.configuration.settings.log.clone();
-        let (needs_recovery, trigger) = (Arc::clone(&self.needs_recovery), request.trigger);
-        let task = async move {
-            let execution = Execution {
-                job: &job,
-                run,
-                trigger,
-                store: &store,
-                log: &log,
-                cancel,
-                needs_recovery: &needs_recovery,
-            };
-            // A fault of ours ends this run, not the daemon's knowledge of it.
-            let executed = AssertUnwindSafe(execute(&world, &execution)).catch_unwind().await;
-            let ending = executed.unwrap_or_else(|_| {
-                needs_recovery.store(true, Ordering::Relaxed);
-                let message =
-                    "roadstead has a fault: the run panicked, see stderr; please report it";
-                Ending::new(Outcome::Failed, Reason::Internal, message)
-            });
-            Event::Finished { job: job.name, run, ending }
-        };
+        self.running.insert(run, running);
+        let jobs = related(&job, &self.configuration.jobs);
+        let task = attempt(Attempt {
+            jobs,
+            allow_commands: self.configuration.settings.allow_commands,
+            started,
+            notifier: self.notifier.clone(),
+            world: self.world.clone(),
+            store: self.store.clone(),
+            log: self.configuration.settings.log.clone(),
+            job,
+            run,
+            trigger: request.trigger,
+            cancel,
+            needs_recovery: Arc::clone(&self.needs_recovery),
+            adopted,
+        });
         self.tasks.spawn(task.instrument(span));
-        Ok(())
     }
 
-    pub(super) async fn finish(&mut self, job: &str, run: RunId, ending: &Ending) {
-        let now = (self.world.now)();
-        if let Err(error) = self.store.finish_run(run, now, ending).await {
-            error!("the end of run {run} could not be recorded: {error:#}");
+    /// Ends a run that the queue counts as running and that did nothing.
+    async fn end_at_once(&mut self, run: RunId, ending: Ending) {
+        self.queue.finished(run);
+        for mut asker in self.waiting.remove(&run).unwrap_or_default() {
+            asker.reply(&Reply::Finished { run, ending: ending.clone() }).await;
         }
-        if let Some(mut running) = self.running.remove(job) {
-            running.span.in_scope(|| tell_end(ending, running.begun));
+        self.record(vec![Change::Ended(run, ending)]).await;
+    }
+
+    /// Records ends together with what follows from them, and starts what waited for them.
+    pub(super) async fn finish(&mut self, ended: Vec<(RunId, Ending)>) {
+        let now = (self.world.now)();
+        let mut changes = Vec::new();
+        let (mut wishes, mut replies, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for (run, ending) in ended {
+            let Some(mut running) = self.running.remove(&run) else { continue };
+            let ending = honest(ending, running.cause);
+            self.queue.finished(run);
+            running.span.in_scope(|| tell_end(&ending, running.begun));
             if running.is_deploy {
-                logs::marker_end(job, running.started, now);
+                logs::marker_end(&running.job, running.started, now);
             }
-            for asker in &mut running.askers {
-                asker.reply(&Reply::Finished { run, ending: ending.clone() }).await;
+            wishes.extend(self.followers(&running.job, run, &ending));
+            if ending.reason == Reason::EngineUnreachable {
+                self.needs_recovery.store(true, Ordering::Relaxed);
             }
+            changes.push(Change::Ended(run, ending.clone()));
+            told.push((running.job.clone(), run, running.started, ending.clone()));
+            self.unpruned.insert(running.job);
+            self.ends_since_prune += 1;
+            for asker in running.askers.drain(..) {
+                replies.push((asker, Reply::Finished { run, ending: ending.clone() }));
+            }
+        }
+        self.end_and_enter(changes, wishes).await;
+        // History knows before anybody else does.
+        for (job, run, started, ending) in told {
+            self.tell_others(&job, run, started, &ending);
+        }
+        for (mut asker, reply) in replies {
+            asker.reply(&reply).await;
         }
         // A poll a second for a year must not fill the disk.
-        if run % PRUNE_EVERY == 0
-            && let Err(error) = self.store.prune_runs(RUNS_KEPT).await
-        {
-            warn!("old runs could not be pruned: {error:#}");
-        }
-        if ending.reason == Reason::EngineUnreachable {
-            self.needs_recovery.store(true, Ordering::Relaxed);
-        }
+        self.prune(now).await;
         // Where it is being reached already, what is needed is looked at once more afterwards.
         if self.engine_ready && self.needs_recovery.swap(false, Ordering::Relaxed) {
             self.reach_engine();
         }
-        for next in self.queue.finished(job) {
-            self.launch(next).await;
+        self.start_what_may().await;
+    }
+
+    /// Writes changes, and before them those that could not be written. `None` when the store fails: ends
+    /// are kept for another try.
+    pub(super) async fn record(&mut self, changes: Vec<Change>) -> Option<Vec<Option<RunId>>> {
+        if changes.is_empty() && self.unwritten.is_empty() {
+            return Some(Vec::new());
+        }
+        let before = self.unwritten.len();
+        let all: Vec<Change> = self.unwritten.iter().cloned().chain(changes).collect();
+        match self.store.record((self.world.now)(), all.clone()).await {
+            Ok(mut recorded) => {
+                self.unwritten.clear();
+                Some(recorded.split_off(before))
+            }
+            Err(error) => {
+                error!("history could not be written: {error:#}");
+                self.unwritten =
+                    all.into_iter().filter(|it| matches!(it, Change::Ended(..))).collect();
+                None
+            }
+        }
+    }
+
+    /// Tries once more what the store did not take.
+    pub(super) async fn pay_what_is_owed(&mut self) {
+        if !self.unwritten.is_empty() {
+            self.record(Vec::new()).await;
+        }
+        if self.unwritten.is_empty() && !self.owed.is_empty() {
+            let owed = std::mem::take(&mut self.owed);
+            self.enter(owed).await;
         }
     }
 }
 
-pub(super) fn request(
-    job: &Job,
-    trigger: Trigger,
-    slot: Option<DateTime<Utc>>,
-    asked: DateTime<Utc>,
-) -> Request {
-    Request { job: job.name.clone(), locks: job.locks(), trigger, slot, asked }
+/// What became of wishes, before anybody is told.
+#[derive(Default)]
+struct Decided {
+    ended: Vec<Change>,
+    replies: Vec<(Conversation, Reply)>,
+    admitted: Vec<(Conversation, RunId)>,
+}
+
+impl Decided {
+    fn tell(&mut self, asker: Option<Conversation>, run: RunId, ending: Ending) {
+        self.replies.extend(asker.map(|asker| (asker, Reply::Finished { run, ending })));
+    }
+}
+
+/// A container of a run that started before us.
+pub(super) struct Adopted {
+    /// Its id.
+    pub container: String,
+    /// When the run started.
+    pub started: DateTime<Utc>,
+}
+
+/// Whether the work goes on in a container without us, and can be taken over after a restart.
+pub(super) fn outlives_us(job: &Job) -> bool {
+    matches!(job.work, Work::Run(_) | Work::ComposeRun(_))
+}
+
+/// Whether the work is done by the Docker Engine, which is to start only so many containers a second.
+pub(super) fn uses_engine(job: &Job) -> bool {
+    !matches!(job.work, Work::Http(_) | Work::OgcProcess(_) | Work::Command(_) | Work::Group(_))
+}
+
+pub(super) fn request(job: &Job, run: RunId, wish: &Wish) -> Request {
+    let deadline = job.policy.start_deadline.and_then(|it| TimeDelta::from_std(it).ok());
+    Request {
+        run,
+        job: job.name.clone(),
+        kind: job.work.kind(),
+        locks: job.locks(),
+        trigger: wish.trigger,
+        overlap: job.policy.overlap,
+        is_promised: wish.is_promised,
+        priority: job.policy.priority,
+        start_by: wish.slot.zip(deadline).and_then(|(slot, it)| slot.checked_add_signed(it)),
+        uses_engine: uses_engine(job),
+    }
+}
+
+fn overlap(message: &str) -> Ending {
+    Ending::new(Outcome::Skipped, Reason::Overlap, message)
+}
+
+/// The end as history tells it: one that somebody asked for says who.
+fn honest(ending: Ending, cause: Option<Reason>) -> Ending {
+    match (ending.outcome, cause) {
+        (Outcome::Cancelled, Some(Reason::Replaced)) => {
+            let message = format!("a newer run took its place: {}", ending.message);
+            Ending { reason: Reason::Replaced, message, ..ending }
+        }
+        (Outcome::Cancelled, Some(reason)) => {
+            let message = format!("a person asked for its end: {}", ending.message);
+            Ending { reason, message, ..ending }
+        }
+        _ => ending,
+    }
+}
+
+async fn refuse(asker: Option<Conversation>, message: &str) {
+    reply(asker, &Reply::Refused { message: message.to_owned() }).await;
+}
+
+async fn reply(asker: Option<Conversation>, reply: &Reply) {
+    if let Some(mut asker) = asker {
+        asker.reply(reply).await;
+    }
 }
 
 /// The last line of a run's story.
@@ -205,10 +420,16 @@ pub(super) fn tell_end(ending: &Ending, begun: Instant) {
         Outcome::Blocked if ending.reason == Reason::Quarantined => {
             warn!(target: logs::RUN, "{line}");
         }
-        Outcome::Failed | Outcome::Blocked | Outcome::Lost => error!(target: logs::RUN, "{line}"),
-        Outcome::Cancelled | Outcome::Skipped => warn!(target: logs::RUN, "{line}"),
-        Outcome::Running | Outcome::Succeeded | Outcome::Unchanged => {
-            info!(target: logs::RUN, "{line}");
+        Outcome::Failed | Outcome::TimedOut | Outcome::Blocked | Outcome::Lost => {
+            error!(target: logs::RUN, "{line}");
         }
+        Outcome::Cancelled | Outcome::Skipped | Outcome::Missed => {
+            warn!(target: logs::RUN, "{line}");
+        }
+        Outcome::Queued
+        | Outcome::Starting
+        | Outcome::Running
+        | Outcome::Succeeded
+        | Outcome::Unchanged => info!(target: logs::RUN, "{line}"),
     }
 }

@@ -198,7 +198,7 @@ impl Engine {
     }
 }
 
-fn attached(
+pub(super) fn attached(
     output: impl Streaming<Item = Result<LogOutput, BollardError>> + Send + 'static,
     input: Pin<Box<dyn AsyncWrite + Send>>,
 ) -> Attached {

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 
 use super::Engine;
+use crate::plan::labels;
 
 /// Something happened to a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,44 @@ pub enum What {
     Destroyed,
 }
 
+/// Something happened to a container, told with its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedEvent {
+    /// Name of the container.
+    pub name: String,
+    /// Compose project it belongs to.
+    pub project: Option<String>,
+    /// Compose service it belongs to.
+    pub service: Option<String>,
+    /// What happened.
+    pub what: What,
+    /// When, in nanoseconds since the Unix epoch.
+    pub nanoseconds: i64,
+}
+
 impl Engine {
+    /// Events of all containers since a time; the Engine replays what happened since then. Ends when
+    /// the Engine closes the stream.
+    ///
+    /// # Errors
+    ///
+    /// When the stream cannot be opened.
+    pub fn all_events(
+        &self,
+        since: DateTime<Utc>,
+    ) -> Result<impl Stream<Item = Result<NamedEvent>> + Send + use<>> {
+        let filters = HashMap::from([("type".to_owned(), vec!["container".to_owned()])]);
+        let options = EventsOptions {
+            since: Some(since.timestamp().to_string()),
+            filters: Some(filters),
+            until: None,
+        };
+        let stream = self.docker()?.clone().events(Some(options));
+        Ok(stream.filter_map(|message| async move {
+            message.context("read the Engine's events").map(named_event).transpose()
+        }))
+    }
+
     /// Events of the containers that carry a label, written `name=value`, since a time.
     ///
     /// The Engine replays what happened since then, so that nothing falls between a look and the
@@ -62,6 +100,20 @@ impl Engine {
             message.context("read the Engine's events").map(event).transpose()
         }))
     }
+}
+
+fn named_event(message: EventMessage) -> Option<NamedEvent> {
+    let nanoseconds = message.time_nano.unwrap_or_default();
+    let attributes = message.actor.as_ref()?.attributes.clone().unwrap_or_default();
+    let what = event(message)?.what;
+    let value = |name: &str| attributes.get(name).cloned();
+    Some(NamedEvent {
+        name: value("name").unwrap_or_default(),
+        project: value(labels::PROJECT),
+        service: value(labels::SERVICE),
+        what,
+        nanoseconds,
+    })
 }
 
 fn event(message: EventMessage) -> Option<ContainerEvent> {

@@ -6,15 +6,17 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tracing::Level;
-use tracing_appender::non_blocking::ErrorCounter;
 
+use crate::logs::backlog::Backlog;
 use crate::logs::line::{Form, Line, Named};
 use crate::logs::rotate::{Limits, Lost, RotatingFile};
+use crate::logs::runs::{self, NOTE};
+use crate::logs::text::Part;
 use crate::logs::{MAIN, log_path, now};
 
 /// Files kept open; the one not written for longest is closed for the next.
@@ -22,7 +24,7 @@ const OPEN_FILES: usize = 64;
 
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
-/// The text for one file, as the worker gets it.
+/// The text for one file, as the worker gets it: whole lines, or nothing when the file is done with.
 pub(super) fn frame(file: &str, text: &str) -> Vec<u8> {
     [file.as_bytes(), b"\0", text.as_bytes()].concat()
 }
@@ -34,9 +36,8 @@ pub(super) struct Files {
     by_name: HashMap<String, (RotatingFile, Instant)>,
     errors: Arc<AtomicU64>,
     complained: Option<Instant>,
-    /// Lines the queue before the worker had no room for; set once the queue exists.
-    dropped: Arc<OnceLock<ErrorCounter>>,
-    dropped_told: usize,
+    backlog: Arc<Backlog>,
+    dropped_told: u64,
 }
 
 impl Files {
@@ -48,7 +49,7 @@ impl Files {
             by_name: HashMap::new(),
             errors: Arc::default(),
             complained: None,
-            dropped: Arc::default(),
+            backlog: Arc::default(),
             dropped_told: 0,
         }
     }
@@ -57,8 +58,8 @@ impl Files {
         Arc::clone(&self.errors)
     }
 
-    pub(super) fn dropped(&self) -> Arc<OnceLock<ErrorCounter>> {
-        Arc::clone(&self.dropped)
+    pub(super) fn backlog(&self) -> Arc<Backlog> {
+        Arc::clone(&self.backlog)
     }
 
     /// Opens the main file, to say at once when the directory cannot be written.
@@ -69,17 +70,39 @@ impl Files {
     }
 
     fn write_to(&mut self, name: &str, text: &[u8]) {
+        // Where files are small, a text of many lines would make one too large.
+        if text.len() as u64 > self.limits.max_size_bytes / 16 && !runs::is_of_run(name) {
+            for line in text.split_inclusive(|byte| *byte == b'\n') {
+                self.append_to(name, line);
+            }
+        } else {
+            self.append_to(name, text);
+        }
+    }
+
+    fn append_to(&mut self, name: &str, text: &[u8]) {
         let form = self.form;
-        let written = self.file(name).write_line(text, |lost| notice(form, lost));
+        let of_run = runs::is_of_run(name);
+        let written = self
+            .file(name)
+            .write_lines(text, |lost| if of_run { run_notice(lost) } else { notice(form, lost) });
         if let Err(error) = written {
             self.complain(&error);
         }
     }
 
+    /// Gives back what is kept for a file that gets no more lines.
+    fn close(&mut self, name: &str) {
+        let told = self.by_name.remove(name).map(|(mut file, _)| file.finish(run_notice));
+        if let Some(Err(error)) = told {
+            self.complain(&error);
+        }
+    }
+
     fn tell_dropped(&mut self) {
-        let dropped = self.dropped.get().map_or(0, ErrorCounter::dropped_lines);
+        let dropped = self.backlog.dropped();
         if dropped > self.dropped_told {
-            let lines = (dropped - self.dropped_told) as u64;
+            let lines = dropped - self.dropped_told;
             self.dropped_told = dropped;
             let why = "they came faster than they could be written".to_owned();
             let text = notice(self.form, &Lost { lines, why });
@@ -92,7 +115,10 @@ impl Files {
             self.close_one();
         }
         let now = Instant::now();
-        let (dir, limits) = (&self.dir, self.limits);
+        let (dir, mut limits) = (&self.dir, self.limits);
+        if runs::is_of_run(name) {
+            limits.max_size_bytes = u64::MAX;
+        }
         let new = || (RotatingFile::new(log_path(dir, name), limits), now);
         let (file, used) = self.by_name.entry(name.to_owned()).or_insert_with(new);
         *used = now;
@@ -132,14 +158,23 @@ impl Write for Files {
         if let (Some(name), Some(text)) = (parts.next(), parts.next()) {
             self.tell_dropped();
             let name = String::from_utf8_lossy(name).into_owned();
-            self.write_to(&name, text);
+            if text.is_empty() {
+                self.close(&name);
+            } else {
+                self.write_to(&name, text);
+            }
         }
+        self.backlog.finish();
         Ok(frame.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn run_notice(lost: &Lost) -> String {
+    runs::line(now(), NOTE, Part::Whole, &format!("lost {} lines: {}", lost.lines, lost.why))
 }
 
 fn notice(form: Form, lost: &Lost) -> String {

@@ -3,9 +3,11 @@
 use std::fmt::Debug;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::sync::Arc;
 
 use chrono::DateTime;
 use serde_json::{Value, json};
+use tracing::dispatcher;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
@@ -14,6 +16,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::logs::backlog::Backlog;
 use crate::logs::files::frame;
 use crate::logs::line::{Form, Line, Named};
 use crate::logs::{MAIN, MARKER, MARKER_TIME, OUTPUT, RUN, is_file_name, now};
@@ -22,9 +25,32 @@ use crate::settings::LogFormat;
 
 /// Writes events to the files, and to the console where there is one.
 pub(super) struct Lines {
-    pub(super) files: NonBlocking,
-    pub(super) file_form: Form,
+    pub(super) sink: Sink,
     pub(super) console: Option<(NonBlocking, Form)>,
+}
+
+/// The way to the files.
+#[derive(Clone, Debug)]
+pub(super) struct Sink {
+    pub(super) files: NonBlocking,
+    pub(super) form: Form,
+    pub(super) backlog: Arc<Backlog>,
+}
+
+impl Sink {
+    /// The way to the files of whoever logs here; `None` where nobody does.
+    pub(super) fn current() -> Option<Self> {
+        dispatcher::get_default(|current| {
+            current.downcast_ref::<Lines>().map(|lines| lines.sink.clone())
+        })
+    }
+
+    /// Sends whole lines to a file, or that it is done with; returns the frame's number.
+    pub(super) fn send(&self, file: &str, text: &str) -> u64 {
+        let number = self.backlog.send();
+        send(&self.files, &frame(file, text));
+        number
+    }
 }
 
 impl Lines {
@@ -34,21 +60,18 @@ impl Lines {
             send(console, form.render(line, Named::Yes).as_bytes());
         }
         let Some(job) = line.job.as_deref().filter(|job| is_file_name(job)) else {
-            return self.send(MAIN, &self.file_form.render(line, Named::Yes));
+            self.sink.send(MAIN, &self.sink.form.render(line, Named::Yes));
+            return;
         };
         if target == RUN {
-            self.send(MAIN, &self.file_form.render(line, Named::Yes));
+            self.sink.send(MAIN, &self.sink.form.render(line, Named::Yes));
         }
-        let text = match (self.file_form.format, line.run) {
+        let text = match (self.sink.form.format, line.run) {
             (LogFormat::Text, Some(run)) if target == OUTPUT => output(run, &line.message),
             (LogFormat::Text, _) if raw => format!("{}\n", line.message),
-            _ => self.file_form.render(line, Named::No),
+            _ => self.sink.form.render(line, Named::No),
         };
-        self.send(job, &text);
-    }
-
-    fn send(&self, file: &str, text: &str) {
-        send(&self.files, &frame(file, text));
+        self.sink.send(job, &text);
     }
 }
 
@@ -57,7 +80,8 @@ fn send(queue: &NonBlocking, message: &[u8]) {
     let _ = queue.clone().write_all(message);
 }
 
-fn output(run: RunId, text: &str) -> String {
+/// What a container wrote, as a job's log has it.
+pub(super) fn output(run: RunId, text: &str) -> String {
     let mut lines = String::new();
     for line in text.split('\n') {
         // Writing to a `String` cannot fail.
@@ -169,7 +193,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             fields: said.fields,
         };
         if target == MARKER {
-            line.message = marker(&line, self.file_form);
+            line.message = marker(&line, self.sink.form);
             line.fields.clear();
         }
         self.write(target, &line);

@@ -4,12 +4,16 @@
 //! the job it names, in a field `job` of itself or of an enclosing span; `run` is found the same way.
 //! Nothing that goes wrong here reaches a caller: lines are lost, counted, and said later.
 
+mod backlog;
 mod files;
 mod layer;
 mod line;
+mod mask;
 mod output;
 mod read;
 mod rotate;
+mod runs;
+mod text;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -26,11 +30,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::logs::files::Files;
-use crate::logs::layer::Lines;
+use crate::logs::layer::{Lines, Sink};
 use crate::logs::line::Form;
+pub use crate::logs::mask::secrets_of;
 pub use crate::logs::output::Output;
 pub use crate::logs::read::{Since, follow, run_lines, tail};
 use crate::logs::rotate::Limits;
+pub use crate::logs::runs::{RunFile, RunLine, Swept, outdated, run_log_path, run_tail, sweep};
 use crate::run::RunId;
 use crate::settings::{LogFormat, LogSettings};
 
@@ -104,6 +110,18 @@ pub fn output_line(job: &str, run: RunId, stream: &str, line: &str) {
     tracing::info!(target: OUTPUT, job, run, stream, "{line}");
 }
 
+/// Waits until what was logged so far is in its files, for a second at most: for who reads them next.
+///
+/// # Cancel safety
+/// May be dropped at any time.
+pub async fn settled() {
+    let Some(sink) = Sink::current() else { return };
+    let number = sink.backlog.sent();
+    let wait = move || sink.backlog.wait_for(number, Duration::from_secs(1));
+    // One that died in there has nothing to tell.
+    let _ = tokio::task::spawn_blocking(wait).await;
+}
+
 fn mark(job: &str, text: &str, at: DateTime<Utc>) {
     tracing::info!(target: MARKER, job, at = at.timestamp_millis(), "{text}");
 }
@@ -127,10 +145,9 @@ fn prepare(
     let file_form = Form { timezone, format: settings.format, color: false };
     let mut writer = Files::new(settings.dir.clone(), limits, file_form);
     writer.probe();
-    let (errors, dropped) = (writer.errors(), writer.dropped());
+    let (errors, backlog) = (writer.errors(), writer.backlog());
     let (files, files_guard) = queue(writer);
-    // The counter exists only now; nobody else sets it.
-    let _ = dropped.set(files.error_counter());
+    backlog.count_drops_with(files.error_counter());
     let (console, console_guard) = if console {
         let (queue, guard) = queue(io::stderr());
         let color = settings.format == LogFormat::Text && wants_color();
@@ -138,7 +155,7 @@ fn prepare(
     } else {
         (None, None)
     };
-    let lines = Lines { files, file_form, console };
+    let lines = Lines { sink: Sink { files, form: file_form, backlog }, console };
     let subscriber = Registry::default().with(filter(&settings.level)).with(lines);
     (subscriber, Guard { _files: files_guard, _console: console_guard, errors })
 }

@@ -1,60 +1,523 @@
-//! What one run's processes write: chunks of bytes in, lines in the job's log out.
+//! What one run's processes write: chunks of bytes in; out come lines in the job's log and in a file of
+//! the run.
+//!
+//! Lines pass through the queue of the logs, whose worker writes both files. A process that writes
+//! faster than the disk waits for it; nothing that goes wrong here ends a run: what cannot be written
+//! is counted, and said.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tracing::Level;
+
+use crate::logs::layer::{Sink, output};
+use crate::logs::line::{Line, Named};
+use crate::logs::mask::Secrets;
+use crate::logs::runs::{self, NOTE};
+use crate::logs::text::{Part, Splitter, readable};
+use crate::logs::{is_file_name, now};
 use crate::run::RunId;
-use crate::settings::LogSettings;
+use crate::settings::{LogFormat, LogSettings};
 
-/// Bytes of the end of the output that messages and pings quote.
+/// Bytes of the end of the output that messages quote.
 const TAIL_BYTES: usize = 4096;
+
+/// Bytes taken at once, so that a large chunk makes no large memory.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Bytes of text that may wait for the disk before who writes more waits, too.
+const WAITING_BYTES: usize = 2 * 1024 * 1024;
+
+/// Frames that may wait; the queue has room for those of many runs.
+const WAITING_FRAMES: usize = 1024;
+
+/// How long the disk is waited for. One that hangs longer loses lines, which are counted.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How the note begins that there is more than is kept.
+const FULL: &str = "the rest of the output is counted and left out: ";
 
 /// The output of one run.
 #[derive(Debug)]
 pub struct Output {
-    job: String,
-    run: RunId,
-    /// What a stream wrote since its last line end.
-    partial: Vec<(&'static str, Vec<u8>)>,
-    tail: String,
+    /// What each stream wrote since its last line end.
+    streams: Vec<(&'static str, Splitter)>,
+    secrets: Secrets,
+    pages: Pages,
 }
 
 impl Output {
-    /// Opens the output of a run.
+    /// Opens the output of a run; the settings are those that logging was started with.
     pub fn open(_settings: &LogSettings, job: &str, run: RunId) -> Self {
-        Self { job: job.to_owned(), run, partial: Vec::new(), tail: String::new() }
+        let pages = Pages {
+            job: job.to_owned(),
+            run,
+            sink: Sink::current().filter(|_| is_file_name(job)),
+            limit_bytes: None,
+            size_bytes: 0,
+            left_out: Count::default(),
+            skip: BTreeMap::new(),
+            run_text: String::new(),
+            job_text: String::new(),
+            lines: 0,
+            waiting: Waiting::default(),
+            lost_lines: 0,
+            tail: String::new(),
+        };
+        Self { streams: Vec::new(), secrets: Secrets::default(), pages }
+    }
+
+    /// Opens the output of a run that goes on since before a restart of ours: what its processes wrote
+    /// comes again from its start, and what the file of the run has already is written to neither file.
+    ///
+    /// Blocks for the disk as long as it takes to read that file once.
+    pub fn open_again(settings: &LogSettings, job: &str, run: RunId) -> Self {
+        let mut output = Self::open(settings, job, run);
+        if output.pages.sink.is_some() {
+            match runs::look(&runs::run_log_path(&settings.dir, job, run), FULL) {
+                Ok(found) => {
+                    output.pages.skip = found.lines;
+                    output.pages.left_out.is_told = found.is_full;
+                }
+                Err(error) => tracing::warn!(
+                    job,
+                    run,
+                    "what the run wrote before the restart cannot be read and is written again: {error}"
+                ),
+            }
+        }
+        output
+    }
+
+    /// Puts `***` in place of these values, wherever they are written; see [`super::secrets_of`].
+    #[must_use]
+    pub fn masking(mut self, secrets: Arc<[String]>) -> Self {
+        self.secrets = Secrets::new(secrets.iter().cloned());
+        self
+    }
+
+    /// Writes at most so many bytes ([`crate::job::Keep::run_bytes`]); what comes after is counted.
+    #[must_use]
+    pub fn limited_to(mut self, limit_bytes: Option<u64>) -> Self {
+        self.pages.limit_bytes = limit_bytes;
+        self
     }
 
     /// Takes what a stream (`out`, `err`, `remote`) wrote, cut anywhere.
+    ///
+    /// Waits for the disk where the lines before wait for it, ten seconds at most.
     pub fn write(&mut self, stream: &'static str, bytes: &[u8]) {
-        let position = self.partial.iter().position(|(name, _)| *name == stream);
+        let position = self.streams.iter().position(|(name, _)| *name == stream);
         let index = position.unwrap_or_else(|| {
-            self.partial.push((stream, Vec::new()));
-            self.partial.len() - 1
+            self.streams.push((stream, Splitter::default()));
+            self.streams.len() - 1
         });
-        let mut lines = std::mem::take(&mut self.partial[index].1);
-        lines.extend_from_slice(bytes);
-        let end = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let rest = lines.split_off(end);
-        self.partial[index].1 = rest;
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            self.line(stream, line);
+        let Self { streams, secrets, pages } = self;
+        let splitter = &mut streams[index].1;
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            let now = now();
+            splitter.take(chunk, now, secrets, &mut |part, raw| {
+                pages.line(now, stream, part, &readable(raw, secrets));
+            });
+            pages.send();
         }
     }
 
-    /// Ends the output and returns its tail.
+    /// Ends the output and returns its last lines, at most four kilobytes.
     pub fn finish(mut self) -> String {
-        for (stream, rest) in std::mem::take(&mut self.partial) {
-            if !rest.is_empty() {
-                self.line(stream, &rest);
-            }
+        let (now, secrets) = (now(), &self.secrets);
+        for (stream, splitter) in &mut self.streams {
+            splitter.finish(&mut |part, raw| {
+                self.pages.line(now, stream, part, &readable(raw, secrets));
+            });
         }
-        self.tail
+        self.pages.finish(now);
+        self.pages.tail
+    }
+}
+
+/// Where the lines of one run go.
+#[derive(Debug)]
+struct Pages {
+    job: String,
+    run: RunId,
+    sink: Option<Sink>,
+    limit_bytes: Option<u64>,
+    /// Bytes of the text written so far, also before a restart.
+    size_bytes: u64,
+    left_out: Count,
+    /// How many of the next lines of a stream are in the files already.
+    skip: BTreeMap<String, u64>,
+    /// Lines for the file of the run, and for the log of the job, that were not sent yet.
+    run_text: String,
+    job_text: String,
+    lines: u64,
+    waiting: Waiting,
+    /// Lines that were not sent because the disk hangs.
+    lost_lines: u64,
+    tail: String,
+}
+
+/// What is left out of a run's output because it is too much.
+#[derive(Debug, Default)]
+struct Count {
+    lines: u64,
+    bytes: u64,
+    is_told: bool,
+}
+
+/// What was sent and may not be written yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: usize,
+    frames: usize,
+    last_frame: u64,
+    /// The disk was waited for in vain.
+    hangs: bool,
+}
+
+impl Pages {
+    fn line(&mut self, now: DateTime<Utc>, stream: &str, part: Part, text: &str) {
+        if part != Part::State {
+            self.keep_tail(part, text);
+        }
+        let size_bytes = text.len() as u64 + 1;
+        if part != Part::State
+            && let Some(skip) = self.skip.get_mut(stream).filter(|skip| **skip > 0)
+        {
+            *skip -= 1;
+            self.size_bytes += size_bytes;
+            return;
+        }
+        // A state is not written a second time after a restart, so the limit must not count it.
+        let counted_bytes = if part == Part::State { 0 } else { size_bytes };
+        let grown_bytes = self.size_bytes + counted_bytes;
+        if let Some(limit) = self.limit_bytes
+            && (self.left_out.is_told || grown_bytes > limit)
+        {
+            if !self.left_out.is_told {
+                self.left_out.is_told = true;
+                self.note(now, &format!("{FULL}the job keeps {limit} bytes of a run"));
+            }
+            self.left_out.lines += 1;
+            self.left_out.bytes += size_bytes;
+            return;
+        }
+        self.size_bytes = grown_bytes;
+        self.put(now, stream, part, text);
     }
 
-    fn line(&mut self, stream: &'static str, line: &[u8]) {
-        let text = String::from_utf8_lossy(line);
-        super::output_line(&self.job, self.run, stream, &text);
-        self.tail.push_str(&text);
+    fn put(&mut self, now: DateTime<Utc>, stream: &str, part: Part, text: &str) {
+        let Some(sink) = &self.sink else { return };
+        self.run_text.push_str(&runs::line(now, stream, part, text));
+        let goes_on = if part == Part::Begun { "…" } else { "" };
+        let of_job = match sink.form.format {
+            LogFormat::Text => output(self.run, &format!("{text}{goes_on}")),
+            LogFormat::Json => {
+                let line = Line {
+                    time: now,
+                    level: Level::INFO,
+                    job: Some(self.job.clone()),
+                    run: Some(self.run),
+                    message: format!("{text}{goes_on}"),
+                    fields: vec![("stream", json!(stream))],
+                };
+                sink.form.render(&line, Named::No)
+            }
+        };
+        self.job_text.push_str(&of_job);
+        self.lines += 1;
+    }
+
+    /// Says something about the output, in both files.
+    fn note(&mut self, now: DateTime<Utc>, text: &str) {
+        let Some(sink) = &self.sink else { return };
+        self.run_text.push_str(&runs::line(now, NOTE, Part::Whole, text));
+        let line = Line {
+            time: now,
+            level: Level::WARN,
+            job: Some(self.job.clone()),
+            run: Some(self.run),
+            message: text.to_owned(),
+            fields: Vec::new(),
+        };
+        self.job_text.push_str(&sink.form.render(&line, Named::No));
+    }
+
+    fn keep_tail(&mut self, part: Part, text: &str) {
+        self.tail.push_str(text);
+        if part == Part::Whole {
+            self.tail.push('\n');
+        }
         let excess = self.tail.len().saturating_sub(TAIL_BYTES);
         let cut = (excess..=self.tail.len()).find(|at| self.tail.is_char_boundary(*at));
         self.tail.drain(..cut.unwrap_or_default());
+    }
+
+    /// Sends what there is, once there is room for it.
+    fn send(&mut self) {
+        if self.run_text.is_empty() {
+            return;
+        }
+        let Some(sink) = self.sink.clone() else { return };
+        if !self.has_room(&sink) {
+            self.lost_lines += std::mem::take(&mut self.lines);
+            self.run_text.clear();
+            self.job_text.clear();
+            return;
+        }
+        if self.lost_lines > 0 {
+            let lost = std::mem::take(&mut self.lost_lines);
+            let (run_text, job_text) =
+                (std::mem::take(&mut self.run_text), std::mem::take(&mut self.job_text));
+            self.note(now(), &format!("lost {lost} lines: the disk did not take them in time"));
+            self.run_text.push_str(&run_text);
+            self.job_text.push_str(&job_text);
+        }
+        self.waiting.bytes += self.run_text.len() + self.job_text.len();
+        self.waiting.frames += 2;
+        sink.send(&runs::name(&self.job, self.run), &self.run_text);
+        self.waiting.last_frame = sink.send(&self.job, &self.job_text);
+        self.lines = 0;
+        self.run_text.clear();
+        self.job_text.clear();
+    }
+
+    fn has_room(&mut self, sink: &Sink) -> bool {
+        let is_little = self.waiting.bytes < WAITING_BYTES && self.waiting.frames < WAITING_FRAMES;
+        if is_little && !self.waiting.hangs {
+            return true;
+        }
+        let last_frame = self.waiting.last_frame;
+        let patience = if self.waiting.hangs { Duration::ZERO } else { PATIENCE };
+        let wait = || sink.backlog.wait_for(last_frame, patience);
+        let is_written = match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+            // Others run on while this thread waits.
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+            // A command with one run; the worker is a thread of its own.
+            _ => wait(),
+        };
+        self.waiting.hangs = !is_written;
+        if is_written {
+            (self.waiting.bytes, self.waiting.frames) = (0, 0);
+        }
+        is_written
+    }
+
+    fn finish(&mut self, now: DateTime<Utc>) {
+        if self.left_out.lines > 0 {
+            let Count { lines, bytes, .. } = self.left_out;
+            self.note(now, &format!("left out {lines} lines of {bytes} bytes"));
+        }
+        self.send();
+        if self.lost_lines > 0 {
+            let (job, run, lost) = (&self.job, self.run, self.lost_lines);
+            tracing::warn!(job, run, "lost {lost} lines of output: the disk did not take them");
+        }
+        if let Some(sink) = &self.sink {
+            sink.send(&runs::name(&self.job, self.run), "");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::logs::run_log_path;
+    use crate::logs::tests::{Mount, logged, messages, settings, text, wait_until};
+
+    /// The lines of a run's file without their times.
+    fn run_lines(dir: &Path, job: &str, run: RunId) -> Vec<String> {
+        let text = fs::read_to_string(run_log_path(dir, job, run)).unwrap_or_default();
+        // Without a blank in it, a line is torn.
+        text.lines().map(|it| it.split_once(' ').map_or(it, |(_, it)| it).to_owned()).collect()
+    }
+
+    #[test]
+    fn both_streams_are_in_both_files_in_the_order_they_came() {
+        let dir = TempDir::new().unwrap();
+        let settings = settings(dir.path());
+        logged(&settings, |_| {
+            tracing::info!(job = "web", run = 7, "before");
+            let mut output = Output::open(&settings, "web", 7);
+            output.write("out", b"one\ntw");
+            output.write("err", b"\x1b[31mthree\x1b[0m\n");
+            output.write("out", b"o\n\xff\nfour");
+            assert_eq!(output.finish(), "one\nthree\ntwo\n\\xff\nfour\n");
+            tracing::info!(job = "web", run = 7, "after");
+        });
+        let wanted = ["out one", "err three", "out two", "out \\xff", "out four"];
+        assert_eq!(run_lines(dir.path(), "web", 7), wanted);
+        let mut job_lines: Vec<String> =
+            wanted.iter().map(|line| format!("run 7 | {}", &line[4..])).collect();
+        let whole = text(dir.path(), "web");
+        let found: Vec<_> = whole.lines().collect();
+        assert!(found[0].ends_with("run 7: before") && found[6].ends_with("run 7: after"));
+        job_lines.retain(|line| !found.contains(&line.as_str()));
+        assert_eq!(job_lines, Vec::<String>::new());
+        assert_eq!(found.len(), 7);
+        assert_eq!(
+            crate::logs::run_tail(dir.path(), "web", 7, 100).unwrap(),
+            "one\nthree\ntwo\n\\xff\nfour\n"
+        );
+        assert_eq!(crate::logs::run_tail(dir.path(), "web", 7, 12).unwrap(), "\\xff\nfour\n");
+        assert_eq!(crate::logs::run_tail(dir.path(), "web", 7, 3).unwrap(), "ur\n");
+        assert_eq!(crate::logs::run_tail(dir.path(), "web", 8, 100).unwrap(), "");
+    }
+
+    #[test]
+    fn a_secret_is_in_no_file_however_it_is_cut() {
+        let dir = TempDir::new().unwrap();
+        let settings = LogSettings { max_size_bytes: 1_000_000, ..settings(dir.path()) };
+        logged(&settings, |_| {
+            let secrets: Arc<[String]> = Arc::from(["hunter2".to_owned()]);
+            let mut output = Output::open(&settings, "web", 1).masking(secrets);
+            for byte in b"password=hunter2 ok\n" {
+                output.write("out", std::slice::from_ref(byte));
+            }
+            let long = format!("{}hunter2{}", "x".repeat(64 * 1024 - 3), "y".repeat(1000));
+            output.write("err", long.as_bytes());
+            assert!(!output.finish().contains("hunter"));
+        });
+        let job = text(dir.path(), "web");
+        let run = run_lines(dir.path(), "web", 1).join("\n");
+        for text in [job, run] {
+            assert!(text.contains("password=*** ok") && text.contains("y"), "{text}");
+            assert!(!text.contains("hunt") && !text.contains("ter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn beyond_its_limit_output_is_counted() {
+        let dir = TempDir::new().unwrap();
+        let settings = settings(dir.path());
+        logged(&settings, |_| {
+            let mut output = Output::open(&settings, "web", 1).limited_to(Some(30));
+            (0..10).for_each(|it| output.write("out", format!("line {it}\n").as_bytes()));
+            assert!(output.finish().ends_with("line 9\n"));
+        });
+        let run = run_lines(dir.path(), "web", 1);
+        let wanted = [
+            "out line 0",
+            "out line 1",
+            "out line 2",
+            "out line 3",
+            "note the rest of the output is counted and left out: the job keeps 30 bytes of a run",
+            "note left out 6 lines of 42 bytes",
+        ];
+        assert_eq!(run, wanted);
+        assert_eq!(messages(dir.path(), "web").len(), 6);
+    }
+
+    /// What a process writes: its streams as they come.
+    const STORY: [(&str, &[u8]); 7] = [
+        ("out", b"one\n"),
+        ("err", b"two\nthr"),
+        ("out", b"10%\r20%\rdone\n"),
+        ("err", b"ee\n\n"),
+        ("out", b"caf\xe9\r\n"),
+        ("out", b"\n"),
+        ("err", b"last"),
+    ];
+
+    #[test]
+    fn a_run_taken_up_again_has_no_line_twice() {
+        for (limit_bytes, expected_lines) in [(None, 8), (Some(12), 5)] {
+            for written_before_the_crash in 0..=STORY.len() {
+                for torn in ["", "2026-11-21T05:07:00.000Z out do"] {
+                    let dir = TempDir::new().unwrap();
+                    let settings = settings(dir.path());
+                    logged(&settings, |_| {
+                        let mut output = Output::open(&settings, "web", 1).limited_to(limit_bytes);
+                        for (stream, bytes) in &STORY[..written_before_the_crash] {
+                            output.write(stream, bytes);
+                        }
+                    });
+                    let path = run_log_path(dir.path(), "web", 1);
+                    if let Ok(mut text) = fs::read_to_string(&path) {
+                        text.push_str(torn);
+                        fs::write(&path, text).unwrap();
+                    }
+                    logged(&settings, |_| {
+                        let mut output =
+                            Output::open_again(&settings, "web", 1).limited_to(limit_bytes);
+                        for (stream, bytes) in &STORY {
+                            output.write(stream, bytes);
+                        }
+                        let tail = "one\ntwo\ndone\nthree\n\ncaf\\xe9\n\nlast\n";
+                        assert_eq!(output.finish(), tail);
+                    });
+                    let lines = run_lines(dir.path(), "web", 1);
+                    let what = format!("{written_before_the_crash} {limit_bytes:?} {lines:#?}");
+                    let output = lines.iter().filter(|line| !line.starts_with("note")).count();
+                    let notes =
+                        lines.iter().filter(|line| line.starts_with("note the rest")).count();
+                    assert_eq!(notes, usize::from(limit_bytes.is_some()), "{what}");
+                    if limit_bytes.is_none() {
+                        assert_eq!(output, expected_lines, "{what}");
+                        let whole = text(dir.path(), "web");
+                        assert_eq!(whole.lines().count(), expected_lines, "{what}");
+                    } else {
+                        assert!(output <= expected_lines, "{what}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn output_that_comes_faster_than_the_disk_takes_it_loses_nothing() {
+        let dir = TempDir::new().unwrap();
+        let settings =
+            LogSettings { compress: false, max_size_bytes: 100_000_000, ..settings(dir.path()) };
+        let errors = logged(&settings, |_| {
+            let mut output = Output::open(&settings, "web", 1);
+            for number in 0..40_000 {
+                output.write("out", format!("line {number:06}\n").as_bytes());
+            }
+            output.finish();
+        });
+        assert_eq!(errors, 0);
+        let run = run_lines(dir.path(), "web", 1);
+        assert_eq!(run.len(), 40_000);
+        assert!(run.iter().zip(0..).all(|(line, at)| *line == format!("out line {at:06}")));
+        assert_eq!(text(dir.path(), "web").lines().count(), 40_000);
+    }
+
+    #[test]
+    fn a_full_disk_is_counted_and_said_later() {
+        let dir = TempDir::new().unwrap();
+        let disk = Mount::small(dir.path());
+        let settings = LogSettings { max_size_bytes: 10_000_000, ..settings(disk.0) };
+        let filler = disk.0.join("filler");
+        fs::write(&filler, vec![0; 40_000]).unwrap();
+        logged(&settings, |errors| {
+            let mut output = Output::open(&settings, "web", 1);
+            (0..2_000).for_each(|it| output.write("out", format!("line {it:05}\n").as_bytes()));
+            wait_until(|| errors.load(std::sync::atomic::Ordering::Relaxed) > 1);
+            fs::remove_file(&filler).unwrap();
+            wait_until(|| {
+                output.write("out", b"again\n");
+                run_lines(disk.0, "web", 1).last().is_some_and(|line| line == "out again")
+            });
+            output.finish();
+        });
+        let run = run_lines(disk.0, "web", 1);
+        let whole = |line: &&String| line.starts_with("out line ") && line.len() == 14;
+        let whole = run.iter().filter(whole).count();
+        let again = run.iter().filter(|line| *line == "out again").count();
+        let lost = run.iter().find_map(|line| line.strip_prefix("note lost ")).unwrap();
+        let (lost, why) = lost.split_once(' ').unwrap();
+        assert_eq!(why, "lines: disk full");
+        assert!(whole < 2_000 && again > 0 && lost.parse::<usize>().unwrap() >= 2_000 - whole);
     }
 }

@@ -62,28 +62,40 @@ impl RotatingFile {
         Self { path, limits, open: None, lost, retry_at: None, rotate_at: None, trouble: None }
     }
 
-    /// Writes one line; before it, what `notice` says of lines lost.
+    /// Writes lines; before them, what `notice` says of lines lost.
     ///
-    /// A line that cannot be written is counted. The error is for stderr.
-    pub(super) fn write_line(
+    /// Lines that cannot be written are counted. The error is for stderr.
+    pub(super) fn write_lines(
         &mut self,
-        line: &[u8],
+        lines: &[u8],
         notice: impl Fn(&Lost) -> String,
     ) -> io::Result<()> {
         let now = Instant::now();
         if self.retry_at.is_some_and(|at| now < at) {
-            self.lost.lines += 1;
+            self.lost.lines += count(lines);
             return Ok(());
         }
-        let written = self.try_write(line, now, notice);
+        let written = self.try_write(lines, now, notice);
         if let Err(error) = &written {
+            // A disk takes the first lines of many, and fills with one of them.
+            let taken = self.open.as_ref().map_or(0, |open| open.grown_to(&self.path));
+            let taken = if self.lost.lines > 0 { 0 } else { taken.min(lines.len()) };
             // What is open may be half a line ahead of what we know: look again.
             self.open = None;
             self.retry_at = Some(now + self.limits.look_every);
-            self.lost.lines += 1;
+            self.lost.lines += count(&lines[taken..]);
             self.lost.why = describe(error);
         }
         written.and(self.trouble.take().map_or(Ok(()), Err))
+    }
+
+    /// Says what was lost, where something was: there will be no more lines.
+    pub(super) fn finish(&mut self, notice: impl Fn(&Lost) -> String) -> io::Result<()> {
+        if self.lost.lines > 0 {
+            let text = notice(&self.lost);
+            self.opened(Instant::now())?.append(text.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Makes sure that the file can be written.
@@ -175,12 +187,24 @@ impl Open {
         fs::metadata(path).is_ok_and(|found| identity(&found) == self.identity)
     }
 
+    /// Bytes that are in the file beyond those we know of.
+    fn grown_to(&self, path: &Path) -> usize {
+        let found = fs::metadata(path).ok().filter(|found| identity(found) == self.identity);
+        let grown = found.map_or(0, |found| found.len().saturating_sub(self.size_bytes));
+        usize::try_from(grown).unwrap_or_default()
+    }
+
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
         let file = &mut self.file;
         guarded(|| file.write_all(text))??;
         self.size_bytes += text.len() as u64;
         Ok(())
     }
+}
+
+/// Lines in a text of whole ones.
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// True when the file ends within a line: the disk was full, or the power went.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-fn settings(dir: &Path) -> LogSettings {
+pub(super) fn settings(dir: &Path) -> LogSettings {
     LogSettings {
         dir: dir.to_path_buf(),
         max_size_bytes: 10_000,
@@ -20,7 +20,7 @@ fn settings(dir: &Path) -> LogSettings {
 }
 
 /// Logs what `work` says, with files looked at before every line.
-fn logged(settings: &LogSettings, work: impl FnOnce(&AtomicU64)) -> u64 {
+pub(super) fn logged(settings: &LogSettings, work: impl FnOnce(&AtomicU64)) -> u64 {
     let impatient = Limits {
         look_every: Duration::ZERO,
         rotate_again_after: Duration::ZERO,
@@ -33,12 +33,12 @@ fn logged(settings: &LogSettings, work: impl FnOnce(&AtomicU64)) -> u64 {
     errors.load(Ordering::Relaxed)
 }
 
-fn text(dir: &Path, job: &str) -> String {
+pub(super) fn text(dir: &Path, job: &str) -> String {
     fs::read_to_string(log_path(dir, job)).unwrap_or_default()
 }
 
 /// The messages of a job's log, without time and level.
-fn messages(dir: &Path, job: &str) -> Vec<String> {
+pub(super) fn messages(dir: &Path, job: &str) -> Vec<String> {
     let after_level = |line: &str| line.get(32..).unwrap_or(line).to_owned();
     text(dir, job).lines().map(after_level).collect()
 }
@@ -48,7 +48,7 @@ fn wait_for(dir: &Path, job: &str, wanted: &str) {
     wait_until(|| text(dir, job).contains(wanted));
 }
 
-fn wait_until(done: impl Fn() -> bool) {
+pub(super) fn wait_until(mut done: impl FnMut() -> bool) {
     for _ in 0..1_000 {
         if done() {
             return;
@@ -313,11 +313,40 @@ fn a_log_that_is_not_there_is_said() {
     assert_eq!(error.to_string(), wanted);
 }
 
+#[test]
+fn a_sweep_leaves_what_is_kept_and_what_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let settings = settings(dir.path());
+    logged(&settings, |_| {
+        for run in 1..=6 {
+            for job in ["web", "api"] {
+                let mut output = Output::open(&settings, job, run);
+                output.write("out", &[b'x'; 9_000]);
+                output.finish();
+            }
+        }
+    });
+    fs::write(dir.path().join("runs/web/readme"), "").unwrap();
+    let keep = crate::job::Keep { runs: 2, ..crate::job::Keep::default() };
+    let keeps = std::collections::BTreeMap::from([("web".to_owned(), keep)]);
+    let going_on = std::collections::BTreeSet::from([1]);
+    let swept = sweep(&settings, &keeps, &going_on, now()).unwrap();
+    // Of `api`, which is gone, as much stays as a log may take: 4 files of 10,000 bytes.
+    assert_eq!((swept.files, swept.size_bytes), (3 + 1, 4 * 9_030));
+    let left = |job| {
+        let runs = 1..=6;
+        runs.filter(|run| run_log_path(dir.path(), job, *run).exists()).collect::<Vec<_>>()
+    };
+    assert_eq!((left("web"), left("api")), (vec![1, 5, 6], vec![1, 3, 4, 5, 6]));
+    let later = now() + chrono::TimeDelta::days(1);
+    assert_eq!(sweep(&settings, &keeps, &going_on, later).unwrap(), Swept::default());
+}
+
 /// Something mounted for a test, until dropped.
-struct Mount<'a>(&'a Path);
+pub(super) struct Mount<'a>(pub(super) &'a Path);
 
 impl<'a> Mount<'a> {
-    fn small(path: &'a Path) -> Self {
+    pub(super) fn small(path: &'a Path) -> Self {
         run("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs", path.to_str().unwrap()]);
         Self(path)
     }

@@ -9,7 +9,7 @@ mod recover;
 
 use self::checkouts::{advance, go_back};
 use self::images::Images;
-pub use self::prospect::{Prospect, Stopped, prospect};
+pub use self::prospect::{Model, Prospect, Stopped, deploy_of_directory, model, prospect};
 pub use self::recover::{directories, recover};
 
 use std::collections::BTreeMap;

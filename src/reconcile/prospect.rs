@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tracing::{info, warn};
@@ -14,12 +15,13 @@ use crate::compose::model::Project;
 use crate::compose::{self, Conflicts, Files, Request};
 use crate::git::{Look, View};
 use crate::job::{Deploy, Job, Reader};
+use crate::plan::host_paths::HostPaths;
 use crate::plan::observed::{Container, Health, Observed, State};
 use crate::plan::pull::builds_due;
 use crate::plan::{self, Desired, Hashes, Options, Plan};
 use crate::registry::ClientConfig;
 use crate::run::{Ending, Outcome, Reason, Trigger};
-use crate::settings::Settings;
+use crate::settings::{HealthGate, Settings};
 use crate::source::{CheckoutState, Commit, Revision, Source, SourceRevision, Verdict};
 use crate::store::{Applied, Quarantine, Store};
 
@@ -247,6 +249,44 @@ async fn load(
     let project = host_paths.translate(project);
     let hashes = Hashes { contents: materials.contents(), ..Hashes::of(&project, to_write) };
     Ok((project, hashes, materials))
+}
+
+/// A project as it lies on the disk, with what was read for it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The project as the host sees it.
+    pub project: Project,
+    /// Its hashes.
+    pub hashes: Hashes,
+    /// Secrets, configs, profiles.
+    pub materials: Materials,
+    /// Where our paths lie on the host.
+    pub host_paths: HostPaths,
+}
+
+/// Loads the project of a deploy as its directory has it now; looks at no source and changes nothing.
+///
+/// # Errors
+///
+/// How a run ends that needs it, where it cannot be loaded.
+pub async fn model(world: &World, deploy: &Deploy) -> Result<Model, Ending> {
+    let (project, hashes, materials) = load(world, deploy, &Revision(Vec::new())).await?;
+    let host_paths = world.host_paths().await.map_err(|error| engine_ending(&error))?.clone();
+    Ok(Model { project, hashes, materials, host_paths })
+}
+
+/// The deploy that a project's directory alone would be.
+pub fn deploy_of_directory(directory: &Path) -> Deploy {
+    Deploy {
+        sources: Vec::new(),
+        directory: directory.to_owned(),
+        files: Vec::new(),
+        profiles: Vec::new(),
+        env_files: Vec::new(),
+        project_name: None,
+        remove_orphans: false,
+        health: HealthGate { within: Duration::ZERO, stable_for: Duration::ZERO },
+    }
 }
 
 /// Secrets, configs and profiles as they are at the revision.

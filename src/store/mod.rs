@@ -3,18 +3,25 @@
 //! One connection behind a lock, used under `spawn_blocking` by readers as well. Only the daemon opens
 //! it for writing; everyone else uses [`Store::open_read_only`]. It holds no clock and decides nothing.
 
+mod commit;
+mod ledger;
+mod pauses;
 mod rows;
 mod schema;
+
+pub use self::ledger::Change;
+pub use self::pauses::Pause;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use crate::run::{Details, Ending, Outcome, Reason, Run, RunId, StepRecord, Trigger};
+use self::commit::Pending;
+use crate::run::{Details, Outcome, Reason, Run, RunId, StepRecord, Trigger};
 use crate::source::Revision;
 pub use crate::store::schema::FILE;
 
@@ -22,7 +29,9 @@ pub use crate::store::schema::FILE;
 #[derive(Clone, Debug)]
 pub struct Store {
     connection: Arc<Mutex<Connection>>,
+    pending: Pending,
     path: Arc<PathBuf>,
+    first_step: usize,
 }
 
 /// What is known of a run when it starts.
@@ -30,11 +39,13 @@ pub struct Store {
 pub struct NewRun {
     /// Name of the job.
     pub job: String,
+    /// Kind of its work.
+    pub kind: &'static str,
     /// What said "look now".
     pub trigger: Trigger,
     /// The scheduled time it stands for; one run for each.
     pub slot: Option<DateTime<Utc>>,
-    /// When it starts.
+    /// When it starts; when it was entered, as long as it waits.
     pub started: DateTime<Utc>,
 }
 
@@ -45,6 +56,14 @@ pub struct RunFilter {
     pub job: Option<String>,
     /// With one of these outcomes; empty is all.
     pub outcomes: Vec<Outcome>,
+    /// With one of these triggers; empty is all.
+    pub triggers: Vec<Trigger>,
+    /// Of jobs of one of these kinds; empty is all.
+    pub kinds: Vec<String>,
+    /// Started at or after this time.
+    pub since: Option<DateTime<Utc>>,
+    /// Started before this time.
+    pub until: Option<DateTime<Utc>>,
     /// At most so many.
     pub limit: usize,
 }
@@ -92,21 +111,6 @@ impl Store {
         Ok(connection.map(|connection| Self::new(connection, state_dir)))
     }
 
-    /// Records that a run starts; `None` when this slot of the job was already run.
-    pub async fn start_run(&self, run: NewRun) -> Result<Option<RunId>> {
-        const SQL: &str = "INSERT INTO runs (job, trigger, slot, started, outcome) \
-                           VALUES (?1, ?2, ?3, ?4, ?5) \
-                           ON CONFLICT (job, slot) DO NOTHING RETURNING id";
-        self.with(move |connection| {
-            let slot = run.slot.map(|slot| slot.timestamp_millis());
-            let trigger = run.trigger.as_str();
-            let started = run.started.timestamp_millis();
-            let values = params![run.job, trigger, slot, started, Outcome::Running.as_str()];
-            connection.prepare_cached(SQL)?.query_row(values, |row| row.get(0)).optional()
-        })
-        .await
-    }
-
     /// Records the revision a run is made from.
     pub async fn set_revision(&self, run: RunId, revision: &Revision) -> Result<()> {
         const SQL: &str = "UPDATE runs SET revision = ?2 WHERE id = ?1";
@@ -128,9 +132,9 @@ impl Store {
         const SQL: &str = "INSERT INTO steps (run, position, name, started) VALUES (?1, ?2, ?3, ?4) \
                            ON CONFLICT (run, position) DO UPDATE SET name = excluded.name, \
                            started = excluded.started, ended = NULL, error = NULL";
-        let name = name.to_owned();
-        self.with(move |connection| {
-            let values = params![run, position(index), name, at.timestamp_millis()];
+        let (name, index) = (name.to_owned(), self.position(index));
+        self.write(move |connection| {
+            let values = params![run, index, name, at.timestamp_millis()];
             connection.prepare_cached(SQL)?.execute(values).map(drop)
         })
         .await
@@ -147,28 +151,28 @@ impl Store {
         const SQL: &str =
             "UPDATE steps SET ended = ?3, error = ?4 WHERE run = ?1 AND position = ?2";
         let error = error.map(str::to_owned);
+        let index = self.position(index);
         self.change_one(format!("step {index} of run {run} in the store"), move |connection| {
-            let values = params![run, position(index), at.timestamp_millis(), error];
+            let values = params![run, index, at.timestamp_millis(), error];
             connection.prepare_cached(SQL)?.execute(values)
         })
         .await
     }
 
-    /// Records how a run ended; the first ending counts.
-    pub async fn finish_run(&self, run: RunId, at: DateTime<Utc>, ending: &Ending) -> Result<()> {
-        let ending = ending.clone();
-        self.change_one(format!("run {run} in the store, still running,"), move |connection| {
-            end_run(connection, run, at, &ending)
-        })
-        .await
-    }
-
-    /// Records what a run was made of.
+    /// Records what a run was made of. One whose container is there is running from now on.
     pub async fn set_details(&self, run: RunId, details: &Details) -> Result<()> {
         let text = serde_json::to_string(details).context("write details of a run")?;
+        let is_there = details.container.is_some();
         self.change_one(format!("run {run} in the store"), move |connection| {
             let sql = "UPDATE runs SET details = ?2 WHERE id = ?1";
-            connection.prepare_cached(sql)?.execute(params![run, text])
+            let changed = connection.prepare_cached(sql)?.execute(params![run, text])?;
+            if is_there {
+                // The caller has no clock at hand; SQLite's is the same one.
+                let sql = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+                let at = connection.prepare_cached(sql)?.query_row([], |row| rows::time(row, 0))?;
+                ledger::change(connection, at, &Change::Running(run))?;
+            }
+            Ok(changed)
         })
         .await
     }
@@ -196,7 +200,7 @@ impl Store {
     /// Runs, newest first.
     pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
         let filter = filter.clone();
-        self.with(move |connection| select_runs(connection, &filter)).await
+        self.with(move |connection| ledger::select_runs(connection, &filter)).await
     }
 
     /// The steps of a run, in order.
@@ -231,7 +235,7 @@ impl Store {
         const SQL: &str = "INSERT OR REPLACE INTO applied (job, project, revision, run, at) \
                            VALUES (?1, ?2, ?3, ?4, ?5)";
         let (job, applied) = (job.to_owned(), applied.clone());
-        self.with(move |connection| {
+        self.write(move |connection| {
             let revision = rows::revision_text(&applied.revision)?;
             let at = applied.at.timestamp_millis();
             let values = params![job, applied.project, revision, applied.run, at];
@@ -256,7 +260,7 @@ impl Store {
                            (job, revision, run, reason, message, since) \
                            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let (job, quarantine) = (job.to_owned(), quarantine.clone());
-        self.with(move |connection| {
+        self.write(move |connection| {
             let revision = rows::revision_text(&quarantine.revision)?;
             let since = quarantine.since.timestamp_millis();
             let reason = quarantine.reason.as_str();
@@ -279,60 +283,27 @@ impl Store {
     /// Forgets the quarantined revision of a job.
     pub async fn lift_quarantine(&self, job: &str) -> Result<()> {
         let job = job.to_owned();
-        self.with(move |connection| {
+        self.write(move |connection| {
             let sql = "DELETE FROM quarantines WHERE job = ?1";
             connection.prepare_cached(sql)?.execute([job]).map(drop)
         })
         .await
     }
 
-    /// Ends every run still open as lost, and returns them, oldest first. For the daemon's start.
-    pub async fn lose_open_runs(&self, at: DateTime<Utc>) -> Result<Vec<Run>> {
-        const MESSAGE: &str = "roadstead died during this run; the next run of the job repairs";
-        self.with(move |connection| {
-            let behaviour = TransactionBehavior::Immediate;
-            let transaction = connection.transaction_with_behavior(behaviour)?;
-            let outcomes = vec![Outcome::Running];
-            let filter = RunFilter { outcomes, limit: usize::MAX, ..RunFilter::default() };
-            let ending = Ending::new(Outcome::Lost, Reason::Crashed, MESSAGE);
-            let mut lost = select_runs(&transaction, &filter)?;
-            lost.reverse();
-            for run in &mut lost {
-                end_run(&transaction, run.id, at, &ending)?;
-                run.ended = Some(at);
-                run.outcome = ending.outcome;
-                run.reason = Some(ending.reason);
-                run.message.clone_from(&ending.message);
-            }
-            transaction.commit()?;
-            Ok(lost)
-        })
-        .await
-    }
-
-    /// Deletes all but the newest runs of each job, with their steps.
-    ///
-    /// Kept besides: open runs, the run of a job's newest slot, and runs named by an applied or a
-    /// quarantined revision, because decisions still rest on them.
-    pub async fn prune_runs(&self, keep_per_job: usize) -> Result<()> {
-        const SQL: &str = "DELETE FROM runs WHERE outcome <> 'running' AND id IN (
-                SELECT id FROM (
-                    SELECT id, row_number() OVER (PARTITION BY job ORDER BY id DESC) AS age FROM runs
-                ) WHERE age > ?1
-            )
-            AND id NOT IN (SELECT run FROM applied)
-            AND id NOT IN (SELECT run FROM quarantines)
-            AND (slot IS NULL OR slot < (SELECT max(slot) FROM runs newer WHERE newer.job = runs.job))";
-        self.with(move |connection| {
-            let keep = i64::try_from(keep_per_job).unwrap_or(i64::MAX);
-            connection.execute(SQL, [keep]).map(drop)
-        })
-        .await
+    /// The same store for a part of a run whose steps come after so many others.
+    #[must_use]
+    pub fn with_steps_from(&self, first: usize) -> Self {
+        Self { first_step: first, ..self.clone() }
     }
 
     fn new(connection: Connection, state_dir: &Path) -> Self {
         let path = Arc::new(state_dir.join(FILE));
-        Self { connection: Arc::new(Mutex::new(connection)), path }
+        let pending = Pending::default();
+        Self { connection: Arc::new(Mutex::new(connection)), pending, path, first_step: 0 }
+    }
+
+    fn position(&self, index: usize) -> i64 {
+        i64::try_from(self.first_step + index).unwrap_or(i64::MAX)
     }
 
     /// Works with the connection on a thread that may block.
@@ -349,13 +320,13 @@ impl Store {
         .await
     }
 
-    /// As [`Self::with`], for a statement that must find its row.
+    /// As [`Self::write`], for a statement that must find its row.
     async fn change_one(
         &self,
         row: String,
-        work: impl FnOnce(&mut Connection) -> rusqlite::Result<usize> + Send + 'static,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<usize> + Send + 'static,
     ) -> Result<()> {
-        match self.with(work).await? {
+        match self.write(work).await? {
             0 => bail!("there is no {row} to change"),
             _ => Ok(()),
         }
@@ -366,44 +337,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.context("use the store")?
-}
-
-fn position(index: usize) -> i64 {
-    i64::try_from(index).unwrap_or(i64::MAX)
-}
-
-fn end_run(
-    connection: &Connection,
-    run: RunId,
-    at: DateTime<Utc>,
-    ending: &Ending,
-) -> rusqlite::Result<usize> {
-    const SQL: &str = "UPDATE runs SET ended = ?2, outcome = ?3, reason = ?4, message = ?5, \
-                       exit_code = ?6 WHERE id = ?1 AND outcome = 'running'";
-    let (outcome, reason) = (ending.outcome.as_str(), ending.reason.as_str());
-    let at = at.timestamp_millis();
-    let values = params![run, at, outcome, reason, ending.message, ending.exit_code];
-    connection.prepare_cached(SQL)?.execute(values)
-}
-
-fn select_runs(connection: &Connection, filter: &RunFilter) -> rusqlite::Result<Vec<Run>> {
-    let mut conditions = Vec::new();
-    let mut values: Vec<&str> = Vec::new();
-    if let Some(job) = &filter.job {
-        conditions.push("job = ?".to_owned());
-        values.push(job);
-    }
-    if !filter.outcomes.is_empty() {
-        let marks = vec!["?"; filter.outcomes.len()].join(", ");
-        conditions.push(format!("outcome IN ({marks})"));
-        values.extend(filter.outcomes.iter().map(|outcome| outcome.as_str()));
-    }
-    let condition = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") };
-    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-    let columns = rows::RUN;
-    let sql =
-        format!("SELECT {columns} FROM runs WHERE {condition} ORDER BY id DESC LIMIT {limit}");
-    connection.prepare(&sql)?.query_map(params_from_iter(values), rows::run)?.collect()
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ fn optional_revision(row: &Row<'_>, column: usize) -> Result<Option<Revision>> {
 }
 
 /// A value of one of our closed lists, by the word it is stored as.
-fn word<T: for<'de> Deserialize<'de>>(row: &Row<'_>, column: usize) -> Result<T> {
+pub(super) fn word<T: for<'de> Deserialize<'de>>(row: &Row<'_>, column: usize) -> Result<T> {
     let text: String = row.get(column)?;
     let word: StrDeserializer<'_, WordError> = text.as_str().into_deserializer();
     T::deserialize(word)

@@ -64,6 +64,19 @@ const MIGRATIONS: &[&str] = &[
 ",
     "
     ALTER TABLE runs ADD COLUMN details TEXT;
+    ALTER TABLE runs ADD COLUMN kind TEXT;
+    CREATE TABLE transitions (
+        id    INTEGER PRIMARY KEY,
+        run   INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        state TEXT    NOT NULL,
+        at    INTEGER NOT NULL
+    );
+    CREATE INDEX transitions_by_run ON transitions (run, id);
+    CREATE TABLE pauses (
+        job    TEXT    PRIMARY KEY,
+        since  INTEGER NOT NULL,
+        reason TEXT    NOT NULL
+    ) WITHOUT ROWID;
 ",
 ];
 

@@ -5,6 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::*;
+use crate::run::Ending;
 use crate::source::{Commit, SourceRevision};
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -12,7 +13,13 @@ fn at(second: i64) -> DateTime<Utc> {
 }
 
 fn new_run(job: &str, slot: Option<i64>) -> NewRun {
-    NewRun { job: job.to_owned(), trigger: Trigger::Schedule, slot: slot.map(at), started: at(0) }
+    NewRun {
+        job: job.to_owned(),
+        kind: "run",
+        trigger: Trigger::Schedule,
+        slot: slot.map(at),
+        started: at(0),
+    }
 }
 
 fn revision(commit: &str) -> Revision {
@@ -77,7 +84,7 @@ async fn a_run_is_read_back_as_it_was_written() {
 async fn every_trigger_and_reason_is_read_back() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory).await;
-    for trigger in [Trigger::Schedule, Trigger::Startup, Trigger::Manual, Trigger::Retry] {
+    for trigger in Trigger::ALL {
         let run = NewRun { trigger, ..new_run("web", None) };
         let id = store.start_run(run).await.unwrap().unwrap();
         assert_eq!(store.run(id).await.unwrap().unwrap().trigger, trigger);
@@ -126,7 +133,7 @@ async fn two_processes_cannot_both_run_a_slot() {
 }
 
 #[tokio::test]
-async fn a_run_cut_off_by_a_crash_is_lost_after_reopening() {
+async fn a_run_cut_off_by_a_crash_is_open_after_reopening() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory).await;
     ended(&store, new_run("web", Some(0)), Outcome::Succeeded).await;
@@ -135,14 +142,172 @@ async fn a_run_cut_off_by_a_crash_is_lost_after_reopening() {
     drop(store);
 
     let store = open(&directory).await;
-    let lost = store.lose_open_runs(at(90)).await.unwrap();
-    assert_eq!(lost.iter().map(|run| run.id).collect::<Vec<_>>(), [cut_off]);
-    let run = store.run(cut_off).await.unwrap().unwrap();
-    assert_eq!(lost.first(), Some(&run));
-    assert_eq!((run.outcome, run.reason), (Outcome::Lost, Some(Reason::Crashed)));
-    assert_eq!(run.ended, Some(at(90)));
+    let open_runs = store.open_runs().await.unwrap();
+    assert_eq!(open_runs.iter().map(|run| run.id).collect::<Vec<_>>(), [cut_off]);
+    assert_eq!(open_runs[0].outcome, Outcome::Running);
     assert_eq!(store.steps(cut_off).await.unwrap().first().unwrap().ended, None);
-    assert_eq!(store.lose_open_runs(at(91)).await.unwrap(), []);
+    let lost = Ending::new(Outcome::Lost, Reason::Crashed, "");
+    store.finish_run(cut_off, at(90), &lost).await.unwrap();
+    assert_eq!(store.open_runs().await.unwrap(), []);
+}
+
+fn entered(job: &str, slot: Option<i64>) -> Change {
+    Change::Entered { run: new_run(job, slot), ending: None }
+}
+
+#[tokio::test]
+async fn each_change_of_state_is_kept_with_its_time() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let end = || Ending::new(Outcome::Succeeded, Reason::ExitedZero, "");
+    // (second, change, whether it is allowed)
+    let rows = [
+        (0, entered("web", Some(0)), true),
+        (1, entered("web", Some(0)), false),
+        (2, Change::Requeued(1), false),
+        (3, Change::Starting(1), true),
+        (4, Change::Starting(1), false),
+        (5, Change::Requeued(1), true),
+        (6, Change::Starting(1), true),
+        (7, Change::Running(1), true),
+        (8, Change::Ended(1, end()), true),
+        (9, Change::Ended(1, end()), false),
+        (9, Change::Running(1), false),
+        (9, Change::Requeued(1), false),
+        (9, Change::Ended(99, end()), false),
+    ];
+    for (second, change, allowed) in rows {
+        let told = format!("{change:?}");
+        let changed = store.record(at(second), vec![change]).await.unwrap();
+        assert_eq!(changed, [allowed.then_some(1)], "{told}");
+    }
+    let found = store.transitions(1).await.unwrap();
+    let found: Vec<_> = found.iter().map(|it| (it.state.as_str(), it.at)).collect();
+    let wanted = [
+        ("queued", at(0)),
+        ("starting", at(3)),
+        ("queued", at(5)),
+        ("starting", at(6)),
+        ("running", at(7)),
+        ("succeeded", at(8)),
+    ];
+    assert_eq!(found, wanted);
+    let run = store.run(1).await.unwrap().unwrap();
+    assert_eq!((run.started, run.ended), (at(6), Some(at(8))));
+}
+
+#[tokio::test]
+async fn a_slot_that_never_began_is_entered_with_its_end() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let missed = Ending::new(Outcome::Missed, Reason::NotServing, "nobody was there");
+    let skipped = Ending::new(Outcome::Skipped, Reason::Paused, "the job is paused");
+    let rows = [(0, missed), (60, skipped)];
+    let changes = rows.iter().map(|(slot, ending)| {
+        let run = new_run("web", Some(*slot));
+        Change::Entered { run, ending: Some(ending.clone()) }
+    });
+    let ids = store.record(at(90), changes.collect()).await.unwrap();
+    for (id, (slot, ending)) in ids.into_iter().zip(rows) {
+        let run = store.run(id.unwrap()).await.unwrap().unwrap();
+        assert_eq!(run.slot, Some(at(slot)));
+        assert_eq!((run.outcome, run.reason), (ending.outcome, Some(ending.reason)));
+        assert_eq!((run.message, run.ended), (ending.message, Some(at(90))));
+    }
+    assert_eq!(store.open_runs().await.unwrap(), []);
+    assert_eq!(store.last_slots().await.unwrap(), [("web".to_owned(), at(60))].into());
+}
+
+#[tokio::test]
+async fn what_many_write_at_once_is_all_there() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let writes = (0..500).map(|slot| store.record(at(0), vec![entered("web", Some(slot))]));
+    let ids = futures_util::future::join_all(writes).await;
+    let ids: std::collections::BTreeSet<_> =
+        ids.into_iter().filter_map(|ids| ids.unwrap().pop().flatten()).collect();
+    assert_eq!(ids.len(), 500);
+    // One that fails takes back its own part only.
+    let broken = store.write(|connection| {
+        connection.execute("UPDATE runs SET job = 'gone'", [])?;
+        connection.execute("UPDATE nothing SET job = 'gone'", [])
+    });
+    let (broken, fine) = tokio::join!(broken, store.record(at(0), vec![entered("api", None)]));
+    assert!(broken.unwrap_err().to_string().contains(FILE));
+    assert!(fine.unwrap()[0].is_some());
+    let web = RunFilter { job: Some("web".to_owned()), limit: 1_000, ..RunFilter::default() };
+    assert_eq!(store.runs(&web).await.unwrap().len(), 500);
+}
+
+#[tokio::test]
+async fn pauses_outlive_the_store_that_made_them() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let pause = |second, reason: &str| Pause { since: at(second), reason: reason.to_owned() };
+    let names = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    store.pause(&names(&["web", "api"]), &pause(1, "disk is being changed")).await.unwrap();
+    // The first reason stays.
+    store.pause(&names(&["web"]), &pause(2, "again")).await.unwrap();
+    store.resume(&names(&["api", "none"])).await.unwrap();
+    drop(store);
+    let store = open(&directory).await;
+    let wanted = [("web".to_owned(), pause(1, "disk is being changed"))].into();
+    assert_eq!(store.pauses().await.unwrap(), wanted);
+}
+
+#[tokio::test]
+async fn a_run_whose_container_is_there_is_running() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    store.record(at(0), vec![entered("web", None), Change::Starting(1)]).await.unwrap();
+    let details = Details { image: Some("app:1".to_owned()), ..Details::default() };
+    store.set_details(1, &details).await.unwrap();
+    assert_eq!(store.run(1).await.unwrap().unwrap().outcome, Outcome::Starting);
+    let details = Details { container: Some("c0ffee".to_owned()), ..details };
+    store.set_details(1, &details).await.unwrap();
+    store.set_details(1, &details).await.unwrap();
+    assert_eq!(store.run(1).await.unwrap().unwrap().outcome, Outcome::Running);
+    assert_eq!(store.details(1).await.unwrap(), Some(details));
+    assert_eq!(store.transitions(1).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn steps_of_a_later_try_come_after_those_before() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    let id = store.start_run(new_run("web", None)).await.unwrap().unwrap();
+    store.begin_step(id, 0, "one", at(1)).await.unwrap();
+    let later = store.with_steps_from(1);
+    later.begin_step(id, 0, "two", at(2)).await.unwrap();
+    later.end_step(id, 0, at(3), None).await.unwrap();
+    let steps = store.steps(id).await.unwrap();
+    let names: Vec<_> = steps.iter().map(|step| (step.index, step.name.as_str())).collect();
+    assert_eq!(names, [(0, "one"), (1, "two")]);
+}
+
+#[tokio::test]
+async fn jobs_keep_as_many_runs_as_they_say_and_as_long() {
+    use crate::job::Keep;
+    use std::time::Duration;
+
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    for job in ["few", "young", "other"] {
+        for slot in 0..5 {
+            let run = NewRun { started: at(slot), ..new_run(job, Some(slot)) };
+            let id = store.start_run(run).await.unwrap().unwrap();
+            let ending = Ending::new(Outcome::Succeeded, Reason::ExitedZero, "");
+            store.finish_run(id, at(slot), &ending).await.unwrap();
+        }
+    }
+    let few = Keep { runs: 2, ..Keep::default() };
+    let young = Keep { age: Some(Duration::from_secs(3)), ..Keep::default() };
+    let keeps = vec![("few".to_owned(), few), ("young".to_owned(), young)];
+    store.prune_jobs(at(6), keeps).await.unwrap();
+    for (job, left) in [("few", 2), ("young", 2), ("other", 5)] {
+        let of_job = RunFilter { job: Some(job.to_owned()), limit: 9, ..RunFilter::default() };
+        assert_eq!(store.runs(&of_job).await.unwrap().len(), left, "{job}");
+    }
 }
 
 #[tokio::test]
@@ -174,7 +339,8 @@ async fn runs_are_filtered_and_listed_newest_first() {
         (Some("web"), &[Outcome::Failed, Outcome::Succeeded], 10, &[3, 1]),
     ];
     for (job, outcomes, limit, wanted) in rows {
-        let filter = RunFilter { job: job.map(str::to_owned), outcomes: outcomes.to_vec(), limit };
+        let (job, outcomes) = (job.map(str::to_owned), outcomes.to_vec());
+        let filter = RunFilter { job, outcomes, limit, ..RunFilter::default() };
         let runs = store.runs(&filter).await.unwrap();
         let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
         assert_eq!(ids, wanted, "{filter:?}");

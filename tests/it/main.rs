@@ -3,6 +3,8 @@
 //! One binary, so that one private engine serves all tests. Each area has its module; `support` is
 //! the rig they stand on and `rig` proves that it works.
 
+mod accounting;
+mod accounting_crash;
 mod adoption;
 mod bad_days;
 mod bad_input;
@@ -10,6 +12,7 @@ mod build;
 mod buildkit;
 mod cli;
 mod cli_compose;
+mod clock_commands;
 mod compose_attached;
 mod compose_flags;
 mod compose_up;
@@ -29,6 +32,9 @@ mod deploy_builds;
 mod git_world;
 mod image;
 mod interop;
+mod job_kinds;
+mod job_kinds_adopt;
+mod job_kinds_calls;
 mod jobs;
 mod registry;
 mod rig;
@@ -36,3 +42,4 @@ mod rollback;
 mod support;
 mod transfer;
 mod unchanged;
+mod web;

@@ -37,7 +37,11 @@ pub(in crate::job) fn settings() -> Settings {
         },
         docker_host: None,
         health: HealthGate { within: Duration::from_mins(2), stable_for: Duration::from_secs(10) },
+        listen: None,
+        tokens_file: None,
         shutdown_grace: Duration::from_secs(30),
+        limits: crate::settings::RunLimits::default(),
+        allow_commands: false,
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     }
 }

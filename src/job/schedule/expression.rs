@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
-use super::Dialect;
 use super::fields::{self, Fields};
+use super::{Dialect, Schedule};
 
 /// A cron expression. A copy shares its memory.
 #[derive(Clone)]
@@ -167,13 +167,15 @@ impl fmt::Debug for Expression {
 pub struct Shared(HashSet<Expression>);
 
 impl Shared {
-    /// The expression to use in place of `expression`.
-    pub fn share(&mut self, expression: &Expression) -> Expression {
-        if let Some(known) = self.0.get(expression) {
-            return known.clone();
+    /// Puts the known expression in the place of an equal one.
+    pub fn share(&mut self, schedule: &mut Schedule) {
+        let Schedule::Cron(expression) = schedule else { return };
+        match self.0.get(expression) {
+            Some(known) => *expression = known.clone(),
+            None => {
+                self.0.insert(expression.clone());
+            }
         }
-        self.0.insert(expression.clone());
-        expression.clone()
     }
 
     /// Forgets those that nobody uses any more.

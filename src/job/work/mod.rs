@@ -38,6 +38,19 @@ pub enum Work {
 }
 
 impl Work {
+    /// All kinds, by their words.
+    pub const KINDS: [&'static str; 9] = [
+        "deploy",
+        "run",
+        "exec",
+        "compose_run",
+        "container",
+        "command",
+        "http",
+        "ogc_process",
+        "group",
+    ];
+
     /// The key in job files, and the word in lists.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures_util::FutureExt;
 
-use self::oneoff::OneOffContainer;
+use self::oneoff::one_off;
 use super::Session;
 use super::attach::with_signals;
 use super::build::build_missing;
@@ -61,14 +61,14 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
     if session.dry_run {
         bail!("interactive run is not supported in dry-run mode");
     }
-    let new = OneOffContainer::new(session, arguments, (service, command), &found, tty).await?;
-    let one_off = OneOff {
+    let new = one_off(session, arguments, (service, command), &found, tty).await?;
+    let manner = OneOff {
         stdin: arguments.interactive,
         // Attached we remove it ourselves: the Engine would before we have asked how it ended.
         auto_remove: arguments.rm && arguments.detach,
         aliases: arguments.use_aliases,
     };
-    let id = session.engine.create_one_off(&new.as_new(), one_off).await?;
+    let id = session.engine.create_one_off(&new.as_new(), manner).await?;
     let uploads = found.materials.uploads.get(service).map_or(&[][..], Vec::as_slice);
     session.engine.upload_secrets(&id, uploads).await?;
     if arguments.detach {

@@ -182,9 +182,18 @@ pub(super) async fn call(
         .body(())?;
     let (answer, body) = client.clone().ready().await?.send_request(request, false)?;
     let mut outgoing = Outgoing(body);
-    outgoing.send(message).await?;
-    outgoing.close()?;
-    let (head, body) = answer.await?.into_parts();
+    let sent = async {
+        outgoing.send(message).await?;
+        outgoing.close()
+    };
+    let sent = sent.await;
+    // Who refuses a call need not hear it out: what it answers tells more than that it hung up.
+    let answer = match (answer.await, sent) {
+        (Ok(answer), _) => answer,
+        (Err(_), Err(error)) => return Err(error),
+        (Err(error), Ok(())) => return Err(error.into()),
+    };
+    let (head, body) = answer.into_parts();
     Ok(Incoming { early: Status::read(&head.headers), ..Incoming::new(body) })
 }
 

@@ -1,0 +1,196 @@
+//! One run from its start to its end, with all its tries; a fault of ours ends this run alone.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::Event;
+use super::runs::{Adopted, outlives_us};
+use crate::execute::{Execution, adopt, execute};
+use crate::job::{Job, Retry};
+use crate::notify::Notifier;
+use crate::reconcile::World;
+use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::settings::LogSettings;
+use crate::store::{Change, Store};
+
+/// What a run needs.
+pub(super) struct Attempt {
+    pub world: World,
+    pub store: Store,
+    pub log: LogSettings,
+    pub job: Job,
+    pub run: RunId,
+    pub trigger: Trigger,
+    pub cancel: CancellationToken,
+    pub needs_recovery: Arc<AtomicBool>,
+    /// The other jobs that its work names.
+    pub jobs: Vec<Job>,
+    /// Whether jobs may run programs in our own container.
+    pub allow_commands: bool,
+    /// When the run started.
+    pub started: DateTime<Utc>,
+    /// Who tells others that it started.
+    pub notifier: Option<Notifier>,
+    /// The container to take over, where the run started before us.
+    pub adopted: Option<Adopted>,
+}
+
+/// Carries a run out.
+pub(super) async fn attempt(attempt: Attempt) -> Event {
+    Event::Finished { run: attempt.run, ending: attempt.to_its_end().await }
+}
+
+impl Attempt {
+    /// Carries it out. A fault of ours ends this run, not the daemon's knowledge of it.
+    pub(super) async fn to_its_end(&self) -> Ending {
+        let ended = AssertUnwindSafe(self.carry_out()).catch_unwind().await;
+        let ending = ended.unwrap_or_else(|_| {
+            self.needs_recovery.store(true, Ordering::Relaxed);
+            let message = "roadstead has a fault: the run panicked, see stderr; please report it";
+            Ending::new(Outcome::Failed, Reason::Internal, message)
+        });
+        match (ending.outcome, ending.reason) {
+            (Outcome::Failed, Reason::TimedOut) => Ending { outcome: Outcome::TimedOut, ..ending },
+            _ => ending,
+        }
+    }
+
+    async fn carry_out(&self) -> Ending {
+        // What has a container of its own is running once that is there: before, nothing has begun.
+        if (!outlives_us(&self.job) || self.adopted.is_some())
+            && let Err(error) = self.say_running().await
+        {
+            let message = format!("it was not begun, because that cannot be recorded: {error:#}");
+            return Ending::new(Outcome::Failed, Reason::Internal, message);
+        }
+        if let Some(notifier) = self.notifier.as_ref().filter(|_| self.adopted.is_none()) {
+            notifier.started(&self.job, self.run, self.started).await;
+        }
+        let retry = self.job.policy.retry;
+        let before = self.adopted.as_ref().map_or(Duration::ZERO, |adopted| {
+            ((self.world.now)() - adopted.started).to_std().unwrap_or_default()
+        });
+        let begun = Instant::now();
+        let left = || self.job.timeout.saturating_sub(before + begun.elapsed());
+        let mut number = self.tries_before().await.max(1);
+        let mut adopted = self.adopted.as_ref();
+        loop {
+            let ending = self.one_try(number, left(), adopted.take()).await;
+            let is_last = number > retry.max
+                || ending.outcome != Outcome::Failed
+                || ending.reason == Reason::TimedOut
+                || self.cancel.is_cancelled();
+            if is_last {
+                return ending;
+            }
+            let pause = pause_after(&retry, number, RandomState::new().build_hasher().finish());
+            if pause >= left() {
+                warn!("no time is left for another try");
+                return ending;
+            }
+            info!("trying again in {:.1} s: {}", pause.as_secs_f64(), ending.message);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => number += 1,
+                () = self.cancel.cancelled() => return ending,
+            }
+        }
+    }
+
+    async fn say_running(&self) -> anyhow::Result<()> {
+        let changes = vec![Change::Running(self.run)];
+        self.store.record((self.world.now)(), changes).await.map(drop)
+    }
+
+    /// How many tries there were before we died.
+    async fn tries_before(&self) -> u32 {
+        if self.adopted.is_none() {
+            return 0;
+        }
+        let steps = self.store.steps(self.run).await.unwrap_or_default();
+        let tries = steps.iter().filter(|step| step.name.starts_with("try ")).count();
+        u32::try_from(tries).unwrap_or(u32::MAX)
+    }
+
+    /// One try, as a step of its own where there may be several.
+    async fn one_try(&self, number: u32, left: Duration, adopted: Option<&Adopted>) -> Ending {
+        let now = || (self.world.now)();
+        let most = self.job.policy.retry.max + 1;
+        // Steps of this try come after those before it.
+        let mut first = match number {
+            1 if adopted.is_none() => 0,
+            _ => self.store.steps(self.run).await.map_or(0, |steps| steps.len()),
+        };
+        let step = (most > 1 && adopted.is_none()).then_some(first);
+        if let Some(step) = step {
+            first += 1;
+            let name = format!("try {number} of {most}");
+            if let Err(error) = self.store.begin_step(self.run, step, &name, now()).await {
+                warn!("the journal could not be written: {error:#}");
+            }
+        }
+        let store = self.store.with_steps_from(first);
+        // What is taken over knows itself how much of its time is spent.
+        let timeout = if adopted.is_some() { self.job.timeout } else { left };
+        let job = Job { timeout, ..self.job.clone() };
+        let execution = Execution {
+            job: &job,
+            run: self.run,
+            trigger: self.trigger,
+            store: &store,
+            log: &self.log,
+            cancel: self.cancel.clone(),
+            needs_recovery: &self.needs_recovery,
+            jobs: &self.jobs,
+            allow_commands: self.allow_commands,
+        };
+        let ending = match adopted {
+            Some(adopted) => Box::pin(adopt(&self.world, &execution, &adopted.container)).await,
+            None => Box::pin(execute(&self.world, &execution)).await,
+        };
+        if let Some(step) = step {
+            let failure = (ending.outcome == Outcome::Failed).then_some(ending.message.as_str());
+            if let Err(error) = self.store.end_step(self.run, step, now(), failure).await {
+                error!("the journal could not be written: {error:#}");
+            }
+        }
+        ending
+    }
+}
+
+/// The pause after a failed try: a part, drawn evenly, of the backoff doubled for each try before it.
+fn pause_after(retry: &Retry, tries: u32, drawn: u64) -> Duration {
+    let doubled = retry.backoff.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
+    let longest = u64::try_from(doubled.min(retry.cap).as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(drawn % longest.saturating_add(1).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_cap_and_are_drawn_from_zero() {
+        let seconds = Duration::from_secs;
+        let retry = Retry { max: 9, backoff: seconds(10), cap: seconds(60) };
+        // (tries so far, longest pause in seconds)
+        for (tries, longest) in [(1, 10), (2, 20), (3, 40), (4, 60), (5, 60), (64, 60), (1000, 60)]
+        {
+            let longest = seconds(longest);
+            let all = longest.as_millis() as u64;
+            assert_eq!(pause_after(&retry, tries, 0), Duration::ZERO, "{tries}");
+            assert_eq!(pause_after(&retry, tries, all), longest, "{tries}");
+            assert_eq!(pause_after(&retry, tries, all + 1), Duration::ZERO, "{tries}");
+        }
+        let none = Retry { max: 1, backoff: Duration::ZERO, cap: Duration::ZERO };
+        assert_eq!(pause_after(&none, 1, u64::MAX), Duration::ZERO);
+    }
+}

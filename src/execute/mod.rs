@@ -1,0 +1,289 @@
+//! One run of one job, within its time: one file a kind of work.
+//!
+//! How a run ended is always an answer, never an error; what its processes write goes out while they
+//! write it, and nothing of it is collected.
+
+mod adopt;
+mod command;
+mod compose_run;
+mod container;
+mod exec;
+mod follow;
+mod group;
+mod http;
+mod kill;
+mod ogc;
+mod record;
+mod run;
+mod sink;
+mod stop;
+mod target;
+
+pub use self::adopt::adopt;
+pub use self::group::related;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use self::record::Record;
+use self::sink::Sink;
+use crate::apply::Journal;
+use crate::docker::is_unreachable;
+use crate::job::{Job, Work};
+use crate::logs::{Output, secrets_of};
+use crate::reconcile::{self, DeployRun, World};
+use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::settings::LogSettings;
+use crate::store::Store;
+
+/// How long a run may take to put things back once its time is over, beyond its own grace.
+const TIME_TO_PUT_BACK: Duration = Duration::from_mins(5);
+
+/// One run of a job.
+pub struct Execution<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// Number of the run.
+    pub run: RunId,
+    /// What said "look now".
+    pub trigger: Trigger,
+    /// History.
+    pub store: &'a Store,
+    /// How output is written.
+    pub log: &'a LogSettings,
+    /// Asks to stop at the next step boundary.
+    pub cancel: CancellationToken,
+    /// Set where something could not be put back.
+    pub needs_recovery: &'a AtomicBool,
+    /// The other jobs that its work names, as [`related`] finds them.
+    pub jobs: &'a [Job],
+    /// Whether jobs may run programs in our own container.
+    pub allow_commands: bool,
+}
+
+/// Everything that a kind of work is carried out with.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    world: &'a World,
+    execution: &'a Execution<'a>,
+    /// The job whose work it is: the run's own, or one of its group.
+    job: &'a Job,
+    journal: &'a Journal,
+    output: &'a Mutex<Output>,
+    sink: &'a Sink<'a>,
+    record: &'a Record<'a>,
+    /// Asks to stop: somebody wants it, or the time is over.
+    cancel: &'a CancellationToken,
+    timed_out: &'a AtomicBool,
+    /// Tells apart what belongs to works of one run: empty for the first, else e.g. `-2`.
+    suffix: &'a str,
+    /// How many groups it is in.
+    depth: usize,
+}
+
+/// Runs a job. Never fails: how it ended is the answer.
+pub async fn execute(world: &World, execution: &Execution<'_>) -> Ending {
+    let output = prepared(
+        Output::open(execution.log, &execution.job.name, execution.run),
+        world,
+        execution.job,
+    );
+    within_time(world, execution, (output, execution.job.timeout), None).await
+}
+
+/// The output without what is secret, and within its bound.
+fn prepared(output: Output, world: &World, job: &Job) -> Output {
+    let mut variables = BTreeMap::clone(&world.variables);
+    let own: Vec<(&String, Option<&String>)> = match &job.work {
+        Work::Run(run) => {
+            run.service.environment.iter().map(|(name, it)| (name, it.as_ref())).collect()
+        }
+        Work::Exec(exec) => exec.environment.iter().map(|(name, it)| (name, Some(it))).collect(),
+        Work::Command(it) => it.environment.iter().map(|(name, it)| (name, Some(it))).collect(),
+        Work::ComposeRun(it) => it.environment.iter().map(|(name, it)| (name, Some(it))).collect(),
+        Work::Deploy(_)
+        | Work::Container(_)
+        | Work::Http(_)
+        | Work::OgcProcess(_)
+        | Work::Group(_) => Vec::new(),
+    };
+    let mut secrets = secrets_of(&variables).to_vec();
+    let own = own.into_iter().filter_map(|(name, value)| Some((name.clone(), value?.clone())));
+    variables = own.collect();
+    secrets.extend(secrets_of(&variables).iter().cloned());
+    output.masking(secrets.into()).limited_to(job.keep.run_bytes)
+}
+
+/// Carries out or takes over the work of a run, with a limit on its time.
+async fn within_time(
+    world: &World,
+    execution: &Execution<'_>,
+    (output, limit): (Output, Duration),
+    adopted: Option<&str>,
+) -> Ending {
+    let job = execution.job;
+    let cancel = execution.cancel.child_token();
+    let timed_out = AtomicBool::new(false);
+    let output = Mutex::new(output);
+    let sink = Sink::new(&output, None);
+    let journal = Journal::of_run(execution.store.clone(), execution.run, world.now);
+    let record = Record::open(execution.store, execution.run).await;
+    let context = Context {
+        world,
+        execution,
+        job,
+        journal: &journal,
+        output: &output,
+        sink: &sink,
+        record: &record,
+        cancel: &cancel,
+        timed_out: &timed_out,
+        suffix: "",
+        depth: 0,
+    };
+    let work = async {
+        match adopted {
+            Some(container) => adopt::take_over(context, container).await,
+            None => carry_out(context, &job.work).await,
+        }
+    };
+    // Boxed: what a run keeps across its waits is large.
+    let ending = limited(execution, (job, limit), (&cancel, &timed_out), Box::pin(work)).await;
+    drop(sink);
+    // The tail is quoted by whoever tells of this run, from the run's own file.
+    output.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    ending
+}
+
+/// Waits for work, and has it stop when its time is over.
+async fn limited(
+    execution: &Execution<'_>,
+    (job, limit): (&Job, Duration),
+    (cancel, timed_out): (&CancellationToken, &AtomicBool),
+    mut work: impl Future<Output = Ending> + Unpin,
+) -> Ending {
+    if let Ok(ending) = tokio::time::timeout(limit, &mut work).await {
+        return ending;
+    }
+    timed_out.store(true, Ordering::Relaxed);
+    cancel.cancel();
+    let seconds = job.timeout.as_secs_f64();
+    let limit = format!("the run took longer than its timeout of {seconds} s");
+    let grace = job.policy.stop.grace.unwrap_or_default();
+    match tokio::time::timeout(TIME_TO_PUT_BACK + grace, &mut work).await {
+        Ok(ending) if ending.outcome == Outcome::Cancelled || ending.reason == Reason::TimedOut => {
+            let message = format!("{limit}: {}", ending.message);
+            Ending { outcome: Outcome::Failed, reason: Reason::TimedOut, message, ..ending }
+        }
+        // It ended by itself in the last moment.
+        Ok(ending) => ending,
+        Err(_) => {
+            execution.needs_recovery.store(true, Ordering::Relaxed);
+            let message = format!(
+                "{limit} and could not be brought to a step boundary; what is half done is repaired \
+                 before anything else runs"
+            );
+            Ending::new(Outcome::Failed, Reason::TimedOut, message)
+        }
+    }
+}
+
+/// Carries out one work. Boxed, because works may hold others.
+fn carry_out<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
+    Box::pin(async move {
+        // Each boxed: otherwise every run would be as large as the largest kind.
+        let ended = match work {
+            Work::Deploy(deploy) => {
+                let run = DeployRun {
+                    job: context.job,
+                    deploy,
+                    run: context.execution.run,
+                    trigger: context.execution.trigger,
+                    cancel: context.cancel,
+                    timed_out: context.timed_out,
+                    store: context.execution.store,
+                    needs_recovery: context.execution.needs_recovery,
+                };
+                Ok(Box::pin(reconcile::deploy(context.world, &run)).await)
+            }
+            Work::Run(run) => Box::pin(run::run(context, run)).await,
+            Work::Exec(exec) => Box::pin(exec::exec(context, exec)).await,
+            Work::ComposeRun(run) => Box::pin(compose_run::compose_run(context, run)).await,
+            Work::Container(action) => Box::pin(container::act(context, action)).await,
+            Work::Command(command) => Box::pin(command::command(context, command)).await,
+            Work::Http(work) => Box::pin(http::http(context, work)).await,
+            Work::OgcProcess(process) => Box::pin(ogc::process(context, process)).await,
+            Work::Group(group) => Box::pin(group::group(context, group)).await,
+        };
+        ended.unwrap_or_else(|error| engine_ending(&error))
+    })
+}
+
+/// Runs what comes after a work that succeeded, in order, up to the first failure; `ending` is the
+/// work's own.
+async fn and_then(context: Context<'_>, ending: Ending, works: &[Work]) -> Ending {
+    if ending.outcome != Outcome::Succeeded {
+        return ending;
+    }
+    for (index, work) in works.iter().enumerate() {
+        let (number, count) = (index + 1, works.len());
+        if context.cancel.is_cancelled() {
+            let message = format!("stopped before what follows it, {number} of {count}");
+            return Ending::new(Outcome::Cancelled, Reason::Shutdown, message);
+        }
+        info!("{}; then {number} of {count} ({})", ending.message, work.kind());
+        let suffix = format!("{}-{}", context.suffix, number + 1);
+        let next = carry_out(Context { suffix: &suffix, ..context }, work).await;
+        if next.outcome != Outcome::Succeeded {
+            let message = format!("then {number} of {count} ({}): {}", work.kind(), next.message);
+            return Ending { message, ..next };
+        }
+    }
+    match works.len() {
+        0 => ending,
+        count => {
+            let message = format!("{}, and what follows it ({count}) succeeded", ending.message);
+            Ending { message, ..ending }
+        }
+    }
+}
+
+/// The ending of a work that met an error of the Engine, or one that nobody foresaw.
+fn engine_ending(error: &anyhow::Error) -> Ending {
+    let reason = if is_unreachable(error) { Reason::EngineUnreachable } else { Reason::Internal };
+    failed(reason, format!("{error:#}"))
+}
+
+fn failed(reason: Reason, message: impl Into<String>) -> Ending {
+    Ending::new(Outcome::Failed, reason, message)
+}
+
+/// The ending of a work that was asked to stop, and how it did.
+fn stopped(how: impl Into<String>) -> Ending {
+    Ending::new(Outcome::Cancelled, Reason::Shutdown, how)
+}
+
+/// The ending of a process that ended by itself; `who` is what it was, where it is one of several.
+fn exited(code: i64, who: &str, took: &str) -> Ending {
+    let (outcome, reason) = match code {
+        0 => (Outcome::Succeeded, Reason::ExitedZero),
+        _ => (Outcome::Failed, Reason::ExitedNonZero),
+    };
+    let hint = match code {
+        126 => " (it cannot be executed)",
+        127 => " (no such program)",
+        _ => "",
+    };
+    let message = format!("{who}exited with {code}{hint} after {took}");
+    Ending { exit_code: Some(code), ..Ending::new(outcome, reason, message) }
+}
+
+/// What a work answers: an ending, or an error that is one of the Engine's.
+type Answer = Result<Ending>;

@@ -1,0 +1,61 @@
+//! What a run was made of, written down as soon as it is known.
+
+use tracing::warn;
+
+use crate::run::{Details, RunId};
+use crate::store::Store;
+
+/// The key of a group's members in the results of its run.
+const MEMBERS: &str = "members";
+
+/// The details of one run, kept in the store as they grow.
+pub(super) struct Record<'a> {
+    store: &'a Store,
+    run: RunId,
+    details: tokio::sync::Mutex<Details>,
+}
+
+impl<'a> Record<'a> {
+    /// Goes on with what is known of the run already.
+    pub(super) async fn open(store: &'a Store, run: RunId) -> Self {
+        let known = store.details(run).await.ok().flatten().unwrap_or_default();
+        Self { store, run, details: tokio::sync::Mutex::new(known) }
+    }
+
+    /// Changes what is known; of one job of a group where `member` names it. A store that fails costs
+    /// the record, not the run.
+    pub(super) async fn change(&self, member: Option<&str>, change: impl FnOnce(&mut Details)) {
+        let mut details = self.details.lock().await;
+        match member {
+            None => change(&mut details),
+            Some(member) => change_member(&mut details, member, change),
+        }
+        if let Err(error) = self.store.set_details(self.run, &details).await {
+            warn!("what the run is made of could not be recorded: {error:#}");
+        }
+    }
+}
+
+fn change_member(details: &mut Details, member: &str, change: impl FnOnce(&mut Details)) {
+    let results = details.results.get_or_insert_with(|| serde_json::json!({ MEMBERS: {} }));
+    let of_member = &mut results[MEMBERS][member];
+    let mut inner = serde_json::from_value(of_member.take()).unwrap_or_default();
+    change(&mut inner);
+    *of_member = serde_json::to_value(&inner).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_a_group_are_recorded_side_by_side() {
+        let mut details = Details::default();
+        for (member, image) in [("a", "one"), ("b", "two"), ("a", "three")] {
+            change_member(&mut details, member, |it| it.image = Some(image.to_owned()));
+        }
+        let expected =
+            serde_json::json!({"members": {"a": {"image": "three"}, "b": {"image": "two"}}});
+        assert_eq!(details.results, Some(expected));
+    }
+}

@@ -8,8 +8,7 @@ use std::time::Duration;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::compose::hash::Dialect;
-use crate::job::Work;
-use crate::job::ofelia;
+use crate::job::{Work, ofelia};
 use crate::problem::nearest;
 use crate::settings::{LogFormat, ManagedRepository};
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-pub use self::labels::{LabelledContainer, jobs_of_labels};
+pub use self::labels::{LabelledContainer, is_of_label, jobs_of_labels};
 use super::foreign::{Imported, Names, TIMEOUT, literal, literals};
 use super::native::Context;
 use crate::compose::yaml::Span;

@@ -1,11 +1,7 @@
 //! Jobs in labels of containers, followed while they come and go.
 
-use std::time::Duration;
-
+use crate::support::scene::PATIENCE;
 use crate::support::{Engine, Roadstead, unique, wait_for};
-
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_container_brings_its_jobs_and_takes_them_with_it() {
@@ -37,7 +33,6 @@ fn a_container_brings_its_jobs_and_takes_them_with_it() {
     }));
     engine.try_docker(&["rm", "--force", &name]);
     if let Err(panic) = found {
-        println!("{}\n{}", daemon.console(), roadstead.log(&job));
         std::panic::resume_unwind(panic);
     }
 }

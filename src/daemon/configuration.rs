@@ -91,6 +91,7 @@ impl Daemon {
             self.tell_once(configuration.problems.to_string());
         }
         self.keep_jobs_of_broken_files(&mut configuration);
+        self.keep_jobs_of_labels(&mut configuration);
         let changed = configuration.jobs != self.configuration.jobs;
         let before = std::mem::replace(&mut self.configuration, configuration);
         self.queue.set_limits(limits(&self.configuration.settings));
@@ -100,6 +101,7 @@ impl Daemon {
             self.listen_to_containers();
             self.look_at_files();
         }
+        self.look_at_labels();
         format!(
             "{} jobs, {}{}",
             self.configuration.jobs.len(),
@@ -110,8 +112,8 @@ impl Daemon {
 
     /// A file that is broken now leaves its jobs as they were.
     fn keep_jobs_of_broken_files(&self, configuration: &mut Configuration) {
-        let broken: Vec<String> =
-            configuration.problems.0.iter().map(|problem| format!("{}:", problem.file)).collect();
+        let problems = configuration.problems.0.iter().filter(|problem| !problem.is_warning());
+        let broken: Vec<String> = problems.map(|problem| format!("{}:", problem.file)).collect();
         if broken.is_empty() {
             return;
         }
@@ -126,7 +128,7 @@ impl Daemon {
     }
 
     /// Enters new and changed jobs into the agenda and takes out those that are gone.
-    fn replan(&mut self, before: &[Job]) {
+    pub(super) fn replan(&mut self, before: &[Job]) {
         let now = (self.world.now)();
         for job in before {
             if self.job(&job.name).is_none() {
@@ -152,5 +154,5 @@ impl Daemon {
 
 /// Directories that job files are read from.
 fn directories(settings: &Settings) -> BTreeSet<PathBuf> {
-    [settings.jobs_dir.clone()].into()
+    [settings.jobs_dir.clone(), settings.schedulers.jobs_dir.clone()].into()
 }

@@ -148,11 +148,13 @@ pub(super) enum Command {
                             States: queued, starting, running, succeeded, unchanged, skipped, missed, \
                             blocked, failed, timed_out, cancelled, lost.")]
     Runs(Runs),
-    /// Prints a job's log, or the lines of one run
+    /// Prints logs of jobs, or the story of a run with all its output
     #[command(
         after_help = "Examples:\n  roadstead logs -f autodeploy\n  roadstead logs web -n 1000\n  \
-                            roadstead logs 42\n\n\
-                            With --json each line is one object; lines that are text are {\"line\": …}."
+                            roadstead logs web backup --since 2h\n  roadstead logs 42\n  \
+                            roadstead logs -f 42\n  roadstead logs --output 42 > report.txt\n\n\
+                            With --json each line is one object; lines that are text are {\"line\": …}. \
+                            Of a run, `err` is in color on a terminal."
     )]
     Logs(Logs),
     /// Says whether the daemon lives and reaches the Engine; for HEALTHCHECK
@@ -285,14 +287,20 @@ pub(super) struct Runs {
 /// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub(super) struct Logs {
-    /// A job, or the number of a run [default: roadstead's own log]
-    pub what: Option<String>,
-    /// Follows what is written
+    /// Jobs, or numbers of runs [default: roadstead's own log]
+    pub what: Vec<String>,
+    /// Follows what is written; of a run, to its end
     #[arg(short, long)]
     pub follow: bool,
-    /// How many lines
-    #[arg(short = 'n', long, default_value_t = 100)]
-    pub lines: usize,
+    /// How many lines [default: 100; of a run, or with --since, all]
+    #[arg(short = 'n', long, visible_alias = "tail")]
+    pub lines: Option<usize>,
+    /// Only lines since a time, or since so long ago, as `2h`
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only what processes wrote; of a run, as they wrote it
+    #[arg(long)]
+    pub output: bool,
 }
 
 pub(super) fn time_zone(text: &str) -> Result<chrono_tz::Tz, String> {

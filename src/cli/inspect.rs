@@ -1,35 +1,26 @@
 //! Commands that only look: at what was written, at history, at logs, at the clock.
 
-use std::borrow::Cow;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::arguments::{Logs, Next, Runs};
+use super::arguments::{Next, Runs};
 use super::output::{Output, Page, print};
 use super::runs::RunDetails;
 use super::setup::{configuration, now, read_disk};
 use super::views::{self, JobRow, Slot, StatusRow};
 use super::{USAGE, Usage, known_job};
-use crate::clock::Timetable;
+use crate::clock::{Timetable, words};
 use crate::daemon::unknown_job;
-use crate::job::{Configuration, Work};
-use crate::logs;
+use crate::job::schedule::Schedule;
+use crate::job::{Configuration, Job, Work};
 use crate::problem::{Problem, Problems, nearest};
 use crate::run::{Outcome, RunId, Trigger};
 use crate::settings::Settings;
 use crate::store::{RunFilter, Store};
-
-/// The log that belongs to no job.
-const MAIN_LOG: &str = logs::MAIN;
-/// How often `logs -f` looks whether somebody still reads.
-const READER_LOOK: Duration = Duration::from_millis(500);
 
 /// `check`.
 pub(super) fn check(env_file: Option<&Path>, output: Output) -> Result<u8> {
@@ -46,9 +37,22 @@ pub(super) fn check(env_file: Option<&Path>, output: Output) -> Result<u8> {
     };
     let errors = everything.unknown.0.into_iter().chain(everything.broken_jobs.0).collect();
     let errors = Problems(errors).in_order().0;
-    let jobs = everything.configuration.jobs.len();
-    print(|to| tell_problems(to, output, &errors, &everything.warnings.0, jobs))?;
+    let jobs = &everything.configuration.jobs;
+    let mut warnings = everything.warnings.0;
+    warnings.extend(jobs.iter().filter_map(never_runs));
+    print(|to| tell_problems(to, output, &errors, &warnings, jobs.len()))?;
     Ok(if errors.is_empty() { 0 } else { USAGE })
+}
+
+/// A job whose schedule has no slot any more. Of dates that do not exist its reader has warned.
+fn never_runs(job: &Job) -> Option<Problem> {
+    if matches!(&job.schedule, Schedule::Cron(expression) if expression.never_comes()) {
+        return None;
+    }
+    let warning = words::warning(&Timetable::of(job), now())?;
+    let (file, line) = job.origin.rsplit_once(':').unwrap_or((&job.origin, ""));
+    let message = format!("job `{}`: {warning}", job.name);
+    Some(Problem { line: line.parse().ok(), ..Problem::in_file(file, message) })
 }
 
 fn tell_problems(
@@ -256,7 +260,7 @@ fn words<T: Copy>(
 }
 
 /// A time, or how long ago it was.
-fn time_or_ago(option: &str, text: &str) -> Result<DateTime<Utc>> {
+pub(super) fn time_or_ago(option: &str, text: &str) -> Result<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
@@ -271,79 +275,18 @@ fn time_or_ago(option: &str, text: &str) -> Result<DateTime<Utc>> {
     })?)
 }
 
-async fn find_run(store: Option<Store>, id: RunId) -> Result<Option<(Store, crate::run::Run)>> {
+pub(super) async fn find_run(
+    store: Option<Store>,
+    id: RunId,
+) -> Result<Option<(Store, crate::run::Run)>> {
     let Some(store) = store else { return Ok(None) };
     Ok(store.run(id).await?.map(|run| (store, run)))
 }
 
-fn run_number(text: &str) -> Option<RunId> {
+pub(super) fn run_number(text: &str) -> Option<RunId> {
     text.parse().ok()
 }
 
-fn no_run(id: RunId) -> Usage {
+pub(super) fn no_run(id: RunId) -> Usage {
     Usage(format!("there is no run {id}; `roadstead runs` lists them"))
-}
-
-/// `logs`.
-pub(super) async fn logs(env_file: Option<&Path>, output: Output, arguments: &Logs) -> Result<u8> {
-    let configuration = configuration(env_file)?;
-    let settings = &configuration.settings;
-    let dir = &settings.log.dir;
-    let what = arguments.what.as_deref().unwrap_or(MAIN_LOG);
-    if let Some(id) = run_number(what) {
-        let store = Store::open_read_only(&settings.state_dir).await?;
-        let Some((_, run)) = find_run(store, id).await? else { bail!(no_run(id)) };
-        if arguments.follow {
-            let job = &run.job;
-            bail!(Usage(format!("a run is not followed, its job is: `roadstead logs -f {job}`")));
-        }
-        return print_lines(output, &logs::run_lines(dir, &run.job, id)?);
-    }
-    let is_known = what == MAIN_LOG || configuration.jobs.iter().any(|job| job.name == what);
-    if !is_known && !logs::log_path(dir, what).exists() {
-        bail!(Usage(unknown_job(what, &configuration.jobs)));
-    }
-    if !arguments.follow {
-        return print_lines(output, &logs::tail(dir, what, arguments.lines)?);
-    }
-    let from = logs::Since::Last(arguments.lines);
-    let follow = logs::follow(dir, what, from, |line| {
-        match std::io::stdout().write_all(format!("{}\n", shape(output, &line)).as_bytes()) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    });
-    tokio::select! {
-        followed = follow => followed?,
-        () = reader_gone() => {}
-    }
-    Ok(0)
-}
-
-fn print_lines(output: Output, lines: &[String]) -> Result<u8> {
-    print(|to| lines.iter().try_for_each(|line| writeln!(to, "{}", shape(output, line))))?;
-    Ok(0)
-}
-
-/// A line as it is printed: in JSON one object, also where the log is text.
-fn shape(output: Output, line: &str) -> Cow<'_, str> {
-    let is_object = || serde_json::from_str::<serde_json::Map<String, Value>>(line).is_ok();
-    if !output.json || is_object() {
-        return Cow::Borrowed(line);
-    }
-    Cow::Owned(json!({ "line": line }).to_string())
-}
-
-/// Waits until nobody reads stdout any more; a log may be silent for days before a write says so.
-async fn reader_gone() {
-    let stdout = std::io::stdout();
-    let at_once = Timespec::default();
-    loop {
-        tokio::time::sleep(READER_LOOK).await;
-        let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
-        let answer = poll(&mut asked, Some(&at_once));
-        if answer.is_ok() && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
-            return;
-        }
-    }
 }

@@ -6,6 +6,7 @@ mod ask;
 mod compose;
 mod explain;
 mod inspect;
+mod logs;
 pub mod output;
 pub mod runs;
 mod setup;
@@ -76,7 +77,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Explain(explain) => explain::explain(env_file, output, &explain),
         Command::Simulate(simulate) => simulate::simulate(env_file, output, &simulate),
         Command::Runs(runs) => inspect::runs(env_file, output, &runs).await,
-        Command::Logs(logs) => inspect::logs(env_file, output, &logs).await,
+        Command::Logs(logs) => logs::logs(env_file, output, &logs).await,
         Command::Health => act::health(env_file, output).await,
         Command::Compose(compose) => compose::run(&env_files, output, *compose).await,
         Command::Import(import) => transfer::import(env_file, output, &import),

@@ -84,6 +84,7 @@ pub async fn run_once(
     }
     if Notifier::concerns(job) {
         let (directory, name) = (configuration.settings.log.dir.clone(), job.name.clone());
+        logs::settled().await;
         let tail = move || logs::run_tail(&directory, &name, run, TAIL_BYTES);
         let tail = tokio::task::spawn_blocking(tail).await.ok().and_then(std::io::Result::ok);
         let tail = tail.unwrap_or_default();

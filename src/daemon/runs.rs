@@ -215,9 +215,12 @@ impl Daemon {
         if is_deploy {
             logs::marker_start(&job.name, started);
         }
-        span.in_scope(|| match &adopted {
-            None => info!(target: logs::RUN, "started by {}", request.trigger),
-            Some(_) => info!(target: logs::RUN, "roadstead is back and takes its container over"),
+        span.in_scope(|| {
+            if adopted.is_some() {
+                info!(target: logs::RUN, "roadstead is back and takes its container over");
+            } else {
+                info!(target: logs::RUN, "started by {}", request.trigger);
+            }
         });
         let mut askers = self.waiting.remove(&run).unwrap_or_default();
         for asker in &mut askers {

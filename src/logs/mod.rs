@@ -34,9 +34,11 @@ use crate::logs::layer::{Lines, Sink};
 use crate::logs::line::Form;
 pub use crate::logs::mask::secrets_of;
 pub use crate::logs::output::Output;
-pub use crate::logs::read::{Since, follow, run_lines, tail};
+pub use crate::logs::read::{JobLine, Since, follow, run_lines, tail};
 use crate::logs::rotate::Limits;
-pub use crate::logs::runs::{RunFile, RunLine, Swept, outdated, run_log_path, run_tail, sweep};
+pub use crate::logs::runs::{
+    RunFile, RunLine, RunReader, Swept, outdated, run_log_path, run_tail, sweep,
+};
 use crate::run::RunId;
 use crate::settings::{LogFormat, LogSettings};
 

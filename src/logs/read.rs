@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
@@ -48,7 +49,7 @@ pub fn run_lines(dir: &Path, job: &str, run: RunId) -> io::Result<Vec<String>> {
     for path in existing(&log_path(dir, job))? {
         for line in text_of(&path)?.lines() {
             // Further lines of a message are indented.
-            within = is_of_run(line, run) || (within && line.starts_with("    "));
+            within = JobLine::of(line).run == Some(run) || (within && line.starts_with("    "));
             if within {
                 found.push(line.to_owned());
             }
@@ -141,18 +142,39 @@ fn text_of(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn is_of_run(line: &str, run: RunId) -> bool {
-    if line.starts_with('{') {
-        let object = serde_json::from_str::<Value>(line).unwrap_or_default();
-        return object.get("run").and_then(Value::as_i64) == Some(run);
+/// What can be told of a line of a job's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobLine {
+    /// When it was written; what processes wrote has no time in a log of text.
+    pub time: Option<DateTime<Utc>>,
+    /// A process wrote it.
+    pub is_output: bool,
+    /// The run it is of.
+    pub run: Option<RunId>,
+}
+
+impl JobLine {
+    /// Looks at a line of a job's log.
+    pub fn of(line: &str) -> Self {
+        if line.starts_with('{') {
+            let object = serde_json::from_str::<Value>(line).unwrap_or_default();
+            let text = |key| object.get(key).and_then(Value::as_str);
+            let time = text("time").and_then(|it| DateTime::parse_from_rfc3339(it).ok());
+            let run = object.get("run").and_then(Value::as_i64);
+            let is_output = run.is_some() && text("stream").is_some();
+            return Self { time: time.map(|time| time.to_utc()), is_output, run };
+        }
+        let number = |line: &str, end| {
+            line.strip_prefix("run ")?.split_once(end).and_then(|(run, _)| run.parse().ok())
+        };
+        if let Some(run) = number(line, " | ") {
+            return Self { time: None, is_output: true, run: Some(run) };
+        }
+        let time = line.get(..25).map(|it| DateTime::parse_from_str(it, "%Y-%m-%d %H:%M:%S%:z"));
+        let time = time.and_then(Result::ok).map(|time| time.to_utc());
+        let run = line.get(32..).filter(|_| time.is_some()).and_then(|rest| number(rest, ": "));
+        Self { time, is_output: false, run }
     }
-    if let Some(rest) = line.strip_prefix("run ") {
-        return rest.split_once(" | ").is_some_and(|(id, _)| id == run.to_string());
-    }
-    // `2026-11-21 05:07:00+00:00 INFO  run 42: message`
-    let mut words = line.split_ascii_whitespace().skip(3);
-    words.next() == Some("run")
-        && words.next().and_then(|word| word.strip_suffix(':')) == Some(&run.to_string())
 }
 
 struct Follower {

@@ -75,6 +75,43 @@ impl<'a> RunLine<'a> {
     }
 }
 
+/// Reads the file of a run's output from its start on, also while it grows.
+#[derive(Debug)]
+pub struct RunReader {
+    path: PathBuf,
+    file: Option<BufReader<File>>,
+    /// The part of a line that is there so far.
+    begun: Vec<u8>,
+}
+
+impl RunReader {
+    /// A reader of a run's file; `None` where there is none.
+    pub fn open(dir: &Path, job: &str, run: RunId) -> Option<Self> {
+        let path = run_log_path(dir, job, run);
+        path.exists().then(|| Self { path, file: None, begun: Vec::new() })
+    }
+
+    /// Hands the lines that came since the last call to `sink`, one by one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file and of `sink`. A file that is gone has no more lines.
+    pub fn read(&mut self, sink: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => match File::open(&self.path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                opened => self.file.insert(BufReader::new(opened?)),
+            },
+        };
+        while file.read_until(b'\n', &mut self.begun)? > 0 && self.begun.ends_with(b"\n") {
+            sink(String::from_utf8_lossy(&self.begun).trim_end_matches('\n'))?;
+            self.begun.clear();
+        }
+        Ok(())
+    }
+}
+
 /// What a run's file held when its run was taken up again.
 #[derive(Debug, Default)]
 pub(super) struct Found {

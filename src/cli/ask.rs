@@ -76,13 +76,11 @@ pub(super) async fn event(env_file: Option<&Path>, output: Output, name: String)
 
 async fn ask(env_file: Option<&Path>, output: Output, request: &Request) -> Result<u8> {
     let configuration = configuration(env_file)?;
-    match asked(&configuration, request).await? {
-        Some(said) => tell(output, &said),
-        None => {
-            let state_dir = configuration.settings.state_dir.display();
-            bail!("no `roadstead serve` is at work in `{state_dir}`: there is nobody to ask")
-        }
-    }
+    let Some(said) = asked(&configuration, request).await? else {
+        let state_dir = configuration.settings.state_dir.display();
+        bail!("no `roadstead serve` is at work in `{state_dir}`: there is nobody to ask")
+    };
+    tell(output, &said)
 }
 
 /// What the daemon says; `None` where none serves.

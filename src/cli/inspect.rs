@@ -13,9 +13,10 @@ use super::runs::RunDetails;
 use super::setup::{configuration, now, read_disk};
 use super::views::{self, JobRow, Slot, StatusRow};
 use super::{USAGE, Usage, known_job};
-use crate::clock::Timetable;
+use crate::clock::{Timetable, words};
 use crate::daemon::unknown_job;
-use crate::job::{Configuration, Work};
+use crate::job::schedule::Schedule;
+use crate::job::{Configuration, Job, Work};
 use crate::problem::{Problem, Problems, nearest};
 use crate::run::{Outcome, RunId, Trigger};
 use crate::settings::Settings;
@@ -36,9 +37,22 @@ pub(super) fn check(env_file: Option<&Path>, output: Output) -> Result<u8> {
     };
     let errors = everything.unknown.0.into_iter().chain(everything.broken_jobs.0).collect();
     let errors = Problems(errors).in_order().0;
-    let jobs = everything.configuration.jobs.len();
-    print(|to| tell_problems(to, output, &errors, &everything.warnings.0, jobs))?;
+    let jobs = &everything.configuration.jobs;
+    let mut warnings = everything.warnings.0;
+    warnings.extend(jobs.iter().filter_map(never_runs));
+    print(|to| tell_problems(to, output, &errors, &warnings, jobs.len()))?;
     Ok(if errors.is_empty() { 0 } else { USAGE })
+}
+
+/// A job whose schedule has no slot any more. Of dates that do not exist its reader has warned.
+fn never_runs(job: &Job) -> Option<Problem> {
+    if matches!(&job.schedule, Schedule::Cron(expression) if expression.never_comes()) {
+        return None;
+    }
+    let warning = words::warning(&Timetable::of(job), now())?;
+    let (file, line) = job.origin.rsplit_once(':').unwrap_or((&job.origin, ""));
+    let message = format!("job `{}`: {warning}", job.name);
+    Some(Problem { line: line.parse().ok(), ..Problem::in_file(file, message) })
 }
 
 fn tell_problems(

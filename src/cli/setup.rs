@@ -57,7 +57,9 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     warnings.0.extend(oddities.0);
     // Of many jobs most share a few schedules.
     let mut shared = Shared::default();
-    jobs.iter_mut().for_each(|job| shared.share(&mut job.schedule));
+    for job in &mut jobs {
+        shared.share(&mut job.schedule);
+    }
     let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());
     let problems = Problems(all.collect());
     let configuration = Configuration { settings, jobs, problems };

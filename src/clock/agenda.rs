@@ -143,24 +143,31 @@ impl Agenda {
         DateTime::from_timestamp_millis(wake.at)
     }
 
-    /// Takes what is to start at `now`, earliest slot first, then by name.
-    pub fn due(&mut self, now: DateTime<Utc>) -> Vec<Due> {
+    /// Whether something is to start at `now`. Ask or take what is due whenever the loop wakes: this is how
+    /// a clock that was set back is noticed.
+    pub fn is_due(&mut self, now: DateTime<Utc>) -> bool {
         let before = self.latest_now.replace(now).unwrap_or(now);
         if before - now > LONGEST_WAIT_AFTER_STEP_BACK {
             self.start_again_from(now);
         } else {
             self.latest_now = Some(before.max(now));
         }
+        self.next_due().is_some_and(|due| due <= now)
+    }
+
+    /// Takes what is to start at `now`, earliest slot first, then by name.
+    pub fn due(&mut self, now: DateTime<Utc>) -> Vec<Due> {
+        if !self.is_due(now) {
+            return Vec::new();
+        }
         let mut due = Vec::new();
         while let Some(wake) = self.pop_until(now.timestamp_millis()) {
             let Some(entry) = &mut self.entries[wake.entry as usize] else { continue };
             let Some(first) = entry.next else { continue };
             let done = entry.done;
-            // Nothing to start is possible only where `now` has a part of a millisecond.
-            if let Some(latest) = entry.timetable.latest_to_start(done, now) {
-                entry.done = latest;
-                due.push(Due { timetable: entry.timetable.clone(), done, first, latest });
-            }
+            let latest = entry.timetable.latest_to_start(done, now).unwrap_or(first);
+            entry.done = latest;
+            due.push(Due { timetable: entry.timetable.clone(), done, first, latest });
             self.wake(wake.entry);
         }
         self.settle();
@@ -315,6 +322,25 @@ mod tests {
                 ("01T00:05:00", &["a 01T00:05:00 0"], "01T00:10:00"),
             ],
         );
+    }
+
+    #[test]
+    fn a_long_step_back_is_noticed_also_by_who_only_asks() {
+        let mut agenda = agenda(&[("a", "*/5 * * * *")], "01T00:00:00");
+        let rows = [
+            ("09T00:00:00", true, "01T00:05:00"),
+            ("08T23:00:00", true, "01T00:05:00"),
+            ("01T00:01:00", false, "01T00:05:00"),
+            ("01T00:00:30", false, "01T00:05:00"),
+            ("01T00:05:00", true, "01T00:05:00"),
+        ];
+        for (now, is_due, next) in rows {
+            assert_eq!(
+                (agenda.is_due(at(now)), agenda.next_due()),
+                (is_due, Some(at(next))),
+                "{now}"
+            );
+        }
     }
 
     #[test]

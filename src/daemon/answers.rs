@@ -109,12 +109,11 @@ impl Daemon {
     }
 
     async fn cancel(&mut self, what: &str) -> Result<Reply, String> {
-        let runs: BTreeSet<RunId> = match what.parse::<RunId>() {
-            Ok(run) => [run].into(),
-            Err(_) => {
-                let waiting = self.queue.waiting_of(what).map(|(_, request)| request.run);
-                self.queue.running_of(what).chain(waiting).collect()
-            }
+        let runs: BTreeSet<RunId> = if let Ok(run) = what.parse::<RunId>() {
+            [run].into()
+        } else {
+            let waiting = self.queue.waiting_of(what).map(|(_, request)| request.run);
+            self.queue.running_of(what).chain(waiting).collect()
         };
         let mut told = Vec::new();
         let mut ended = Vec::new();

@@ -138,8 +138,9 @@ impl Attempt {
             }
         }
         let store = self.store.with_steps_from(first);
-        // What is taken over knows itself how much of its time is spent.
-        let timeout = if adopted.is_some() { self.job.timeout } else { left };
+        // The first try has all of the time; what is taken over knows itself how much of it is spent.
+        let is_first = number == 1 || adopted.is_some();
+        let timeout = if is_first { self.job.timeout } else { left };
         let job = Job { timeout, ..self.job.clone() };
         let execution = Execution {
             job: &job,
@@ -185,7 +186,7 @@ mod tests {
         for (tries, longest) in [(1, 10), (2, 20), (3, 40), (4, 60), (5, 60), (64, 60), (1000, 60)]
         {
             let longest = seconds(longest);
-            let all = longest.as_millis() as u64;
+            let all = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
             assert_eq!(pause_after(&retry, tries, 0), Duration::ZERO, "{tries}");
             assert_eq!(pause_after(&retry, tries, all), longest, "{tries}");
             assert_eq!(pause_after(&retry, tries, all + 1), Duration::ZERO, "{tries}");

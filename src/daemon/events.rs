@@ -10,6 +10,7 @@ use tracing::warn;
 
 use super::runs::Wish;
 use super::{Daemon, ENGINE_RETRY, Event};
+use crate::compose::load::normalise_name;
 use crate::docker::{NamedEvent, What};
 use crate::job::{ContainerEvent, Deploy, Job, On, When, Work};
 use crate::run::{Ending, Outcome, RunId, Trigger};
@@ -130,9 +131,7 @@ fn fits(when: When, outcome: Outcome) -> bool {
 /// What a deploy may be called by those who wait for it.
 fn names_of(job: &str, deploy: &Deploy) -> BTreeSet<String> {
     let base = deploy.directory.file_name().unwrap_or_default().to_string_lossy();
-    let project = deploy.project_name.clone();
-    let project =
-        project.unwrap_or_else(|| crate::compose::load::normalise_name(&base).to_string());
+    let project = deploy.project_name.clone().unwrap_or_else(|| normalise_name(&base));
     [job.to_owned(), project].into()
 }
 

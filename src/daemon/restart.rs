@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::Daemon;
-use super::runs::{Adopted, Wish, outlives_us, request};
+use super::runs::{Adopted, Wish, outlives_us};
 use crate::docker::Container;
 use crate::job::{Job, Work};
 use crate::plan::labels;
@@ -86,7 +86,7 @@ impl Daemon {
                 continue;
             };
             let wish = Wish { is_promised: true, ..Wish::new(&run.job, run.trigger, run.slot) };
-            let request = request(job, run.id, &wish);
+            let request = self.request(job, run.id, &wish);
             self.queue.adopt(request.clone());
             let adopted = Adopted { container, started: run.started };
             self.launch_one(&request, Some(adopted)).await;
@@ -97,8 +97,8 @@ impl Daemon {
 
     /// Id of the container that a run is or was in.
     async fn container_of(&self, run: &Run, containers: &[Container]) -> Option<String> {
-        let number = run.id.to_string();
-        let own = containers.iter().filter(|it| it.labels.get(labels::RUN) == Some(&number));
+        let job = self.job(&run.job);
+        let own = containers.iter().filter(|it| is_of(it, run, job));
         // Of several the one that goes on, else the newest that was started.
         let best = own
             .max_by_key(|it| (it.state == State::Running, it.state != State::Created, it.created));
@@ -114,7 +114,7 @@ impl Daemon {
         for run in runs {
             let Some(job) = self.job(&run.job) else { continue };
             let wish = Wish { is_promised: true, ..Wish::new(&run.job, run.trigger, run.slot) };
-            let request = request(job, run.id, &wish);
+            let request = self.request(job, run.id, &wish);
             self.queue.request(request);
         }
     }
@@ -136,15 +136,24 @@ pub(super) async fn lose_what_is_cut_off(
         return Ok(Vec::new());
     }
     let containers = engine.containers_with(labels::RUN).await?;
-    let has_container = |run: &Run| {
-        let number = run.id.to_string();
-        containers.iter().any(|it| it.labels.get(labels::RUN) == Some(&number))
-    };
+    let has_container = |run: &Run| containers.iter().any(|it| is_of(it, run, None));
     let cut_off = open.into_iter().filter(|run| run.outcome == Outcome::Running);
     let cut_off: Vec<RunId> = cut_off.filter(|run| !has_container(run)).map(|run| run.id).collect();
     let changes = cut_off.iter().map(|run| Change::Ended(*run, lost())).collect();
     store.record(now, changes).await?;
     Ok(cut_off)
+}
+
+/// Whether a container was made for a run. Another Roadstead on the same Engine numbers its runs, too.
+fn is_of(container: &Container, run: &Run, job: Option<&Job>) -> bool {
+    let of_number = container.label(labels::RUN) == run.id.to_string();
+    let label = container.label(labels::JOB);
+    let of_member = match job.map(|job| &job.work) {
+        Some(Work::Group(group)) => group.jobs.iter().any(|member| member == label),
+        _ => false,
+    };
+    let of_job = label == run.job || of_member;
+    of_number && of_job && container.created >= run.started.timestamp()
 }
 
 /// Whether a run of it may have left a container behind; a group's members have some of their own.

@@ -11,7 +11,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::attempt::{Attempt, attempt};
 use super::{Daemon, Running};
 use crate::control::{Conversation, Reply};
-use crate::execute::related;
+use crate::execute::{locks, related};
 use crate::job::{Job, Work};
 use crate::logs;
 use crate::queue::{Refusal, Request};
@@ -118,10 +118,16 @@ impl Daemon {
         Some(Ending::new(Outcome::Skipped, Reason::Paused, message))
     }
 
+    /// What the queue is asked for a run.
+    pub(super) fn request(&self, job: &Job, run: RunId, wish: &Wish) -> Request {
+        let locks = locks(job, &self.configuration.jobs);
+        Request { locks, ..request(job, run, wish) }
+    }
+
     /// Lets the queue decide about an entered run.
     fn admit(&mut self, wish: Wish, run: RunId, decided: &mut Decided) {
         let Some(job) = self.job(&wish.job) else { return };
-        let request = request(job, run, &wish);
+        let request = self.request(job, run, &wish);
         let admission = self.queue.request(request);
         if let Some(refusal) = admission.refused {
             let ending = match refusal {
@@ -209,9 +215,12 @@ impl Daemon {
         if is_deploy {
             logs::marker_start(&job.name, started);
         }
-        span.in_scope(|| match &adopted {
-            None => info!(target: logs::RUN, "started by {}", request.trigger),
-            Some(_) => info!(target: logs::RUN, "roadstead is back and takes its container over"),
+        span.in_scope(|| {
+            if adopted.is_some() {
+                info!(target: logs::RUN, "roadstead is back and takes its container over");
+            } else {
+                info!(target: logs::RUN, "started by {}", request.trigger);
+            }
         });
         let mut askers = self.waiting.remove(&run).unwrap_or_default();
         for asker in &mut askers {

@@ -44,7 +44,7 @@ impl Daemon {
                 );
             }
         }
-        if self.agenda.next_due().is_some_and(|due| due <= now) {
+        if self.agenda.is_due(now) {
             self.reload_if_changed().await;
             self.enter_slots(now).await;
         }

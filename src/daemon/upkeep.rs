@@ -63,9 +63,8 @@ impl Daemon {
         let (settings, now) = (self.configuration.settings.log.clone(), (self.world.now)());
         self.tasks.spawn(async move {
             let sweep = move || logs::sweep(&settings, &keeps, &going_on, now);
-            match tokio::task::spawn_blocking(sweep).await {
-                Ok(Err(error)) => warn!("old output could not be removed: {error}"),
-                Ok(Ok(_)) | Err(_) => {}
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(sweep).await {
+                warn!("old output could not be removed: {error}");
             }
             Event::Mumbled
         });

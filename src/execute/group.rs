@@ -50,6 +50,15 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
     related
 }
 
+/// What a job must have to itself while it runs: its own, and for a group that of all its jobs.
+pub fn locks(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
+    let mut locks = job.locks();
+    if matches!(job.work, Work::Group(_)) {
+        locks.extend(related(job, jobs).iter().flat_map(Job::locks));
+    }
+    locks
+}
+
 /// Groups inside groups beyond which they are taken for a circle.
 const DEEPEST: usize = 16;
 
@@ -169,7 +178,50 @@ fn summary(ended: &[(&str, Option<Ending>)], is_cancelled: bool, took: &str) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::job::schedule::Schedule;
+    use crate::job::work::Command;
+    use crate::job::{Keep, Notify, Policy, Window};
+
+    fn job(name: &str, lock: &str, work: Work) -> Job {
+        Job {
+            name: name.to_owned(),
+            description: None,
+            origin: String::new(),
+            schedule: Schedule::Manual,
+            timezone: chrono_tz::UTC,
+            window: Window::default(),
+            on: Vec::new(),
+            policy: Policy { locks: [lock.to_owned()].into(), ..Policy::default() },
+            keep: Keep::default(),
+            notify: Notify::default(),
+            timeout: Duration::from_mins(1),
+            work,
+        }
+    }
+
+    #[test]
+    fn a_group_has_to_itself_what_its_jobs_have() {
+        let group = |jobs: &[&str]| {
+            let jobs = jobs.iter().map(|it| (*it).to_owned()).collect();
+            Work::Group(Group { jobs, parallel: 1, keep_going: false })
+        };
+        let command = || Work::Command(Command::default());
+        let jobs = [
+            job("outer", "a", group(&["inner", "x"])),
+            job("inner", "e", group(&["x", "y"])),
+            job("x", "b", command()),
+            job("y", "c", command()),
+            job("z", "d", command()),
+        ];
+        let names: Vec<String> = related(&jobs[0], &jobs).into_iter().map(|it| it.name).collect();
+        assert_eq!(names, ["inner", "x", "y"]);
+        let locks = |index: usize| locks(&jobs[index], &jobs).into_iter().collect::<Vec<_>>();
+        assert_eq!(locks(0), ["name:a", "name:b", "name:c", "name:e"]);
+        assert_eq!(locks(2), ["name:b"]);
+    }
 
     #[test]
     fn a_group_says_who_failed_and_who_was_not_run() {

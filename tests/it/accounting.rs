@@ -303,7 +303,7 @@ fn one_run_follows_from_another_unless_it_is_paused() {
          - {name: after-good, after: good, command: ['true']}\n\
          - {name: after-bad, after: {job: bad, on: failure}, command: ['true']}\n\
          - {name: not-after-bad, after: bad, command: ['true']}\n\
-         - {name: after-all, after: [{job: after-good, on: finish}, {job: bad, on: finish}], command: ['true']}\n\
+         - {name: after-all, overlap: allow, after: [{job: after-good, on: finish}, {job: bad, on: finish}], command: ['true']}\n\
          - {name: paused, after: good, command: ['true']}\n",
     );
     roadstead.run(&["pause", "paused"]).ok();

@@ -35,8 +35,8 @@ const DEATHS: [Death; 6] = [
     death("POST", "/start", Hold::Request, "failed exited_non_zero"),
     death("POST", "/start", Hold::Answer, "failed exited_non_zero"),
     death("DELETE", "/containers/", Hold::Request, "failed exited_non_zero"),
-    // The container is gone, and with it what it ended with.
-    death("DELETE", "/containers/", Hold::Answer, "lost container_gone"),
+    // Where the container is gone, so is what it ended with.
+    death("DELETE", "/containers/", Hold::Answer, "failed exited_non_zero or lost container_gone"),
 ];
 
 /// A schedule with one slot half an hour ago, and the slot before that in milliseconds.
@@ -91,14 +91,17 @@ fn check(death: Death) {
     });
     let found = of_slot();
     assert_eq!(found.len(), 1, "{death:?}: {found:?}");
-    assert_eq!(end_of(&found[0]), death.end, "{death:?}: {found:?}");
-    if death.end.starts_with("failed") {
+    let end = end_of(&found[0]);
+    assert!(death.end.split(" or ").any(|wanted| wanted == end), "{death:?}: {found:?}");
+    if end.starts_with("failed") {
         assert_eq!(found[0]["exit_code"], 7, "{death:?}");
     }
     let output = roadstead.run(&["logs", &found[0]["id"].to_string()]).stdout;
     assert_eq!(output.matches("it ran").count(), 1, "{death:?}:\n{output}");
     let filter = format!("label=dev.roadstead.job={name}");
-    assert_eq!(engine.docker(&["ps", "--all", "--quiet", "--filter", &filter]), "", "{death:?}");
+    let log = roadstead.log(&name);
+    let left = ["ps", "--all", "--quiet", "--filter", &filter];
+    assert_eq!(engine.docker(&left), "", "{death:?}\n{log}");
     assert_eq!(daemon.stop(PATIENCE), Some(0));
 }
 
@@ -123,7 +126,7 @@ fn a_container_that_goes_on_is_taken_over_with_all_it_says() {
         "job.yml",
         &format!(
             "name: {name}\noverlap: queue\nrun:\n  image: rs-test/app:1\n  \
-             command: [sh, -c, 'echo before; while ! test -e /tmp/go; do sleep 0.1; done; echo after; exit 3']\n"
+             command: [sh, -c, 'echo before; while ! test -e /go; do sleep 0.1; done; echo after; exit 3']\n"
         ),
     );
     let daemon = roadstead.serve();
@@ -143,12 +146,12 @@ fn a_container_that_goes_on_is_taken_over_with_all_it_says() {
     let job = format!("label=dev.roadstead.job={name}");
     let list = ["ps", "--quiet", "--filter", &filter, "--filter", &job];
     let container = engine.docker(&list);
-    engine.docker(&["exec", &container, "touch", "/tmp/go"]);
+    engine.docker(&["exec", &container, "touch", "/go"]);
     wait_for("its end", PATIENCE, || runs(&roadstead, &["--state", "failed"]).len() == 1);
     let run = &runs(&roadstead, &["--state", "failed"])[0];
     assert_eq!((&run["id"], &run["exit_code"]), (&1.into(), &3.into()));
     let output = roadstead.run(&["logs", "1"]).stdout;
-    for part in ["before", "after"] {
+    for part in ["| before", "| after"] {
         assert_eq!(output.matches(part).count(), 1, "{part} in\n{output}");
     }
     wait_for("the second", PATIENCE, || runs(&roadstead, &["--state", "running"]).len() == 1);
@@ -194,11 +197,8 @@ fn ten_thousand_jobs_on_one_slot_each_have_one_run_though_we_die_in_the_middle()
     const JOBS: i64 = 10_000;
     let (schedule, before) = one_slot_owed();
     let roadstead = installed_with("AUTODEPLOY_MAX_RUNS=32\nAUTODEPLOY_LOG_LEVEL=warn", "");
-    // To a port where nobody listens: the cheapest run that is one.
     let jobs: String = (0..JOBS)
-        .map(|job| {
-            format!("- {{name: job{job}, schedule: '{schedule}', http: 'http://127.0.0.1:1/'}}\n")
-        })
+        .map(|job| format!("- {{name: job{job}, schedule: '{schedule}', command: ['true']}}\n"))
         .collect();
     roadstead.run(&["pause", "--all"]).ok();
     roadstead.write_job("jobs.yml", &jobs);
@@ -221,13 +221,13 @@ fn ten_thousand_jobs_on_one_slot_each_have_one_run_though_we_die_in_the_middle()
     };
     let begun = std::time::Instant::now();
     let daemon = roadstead.serve();
-    wait_for("a third of the runs", PATIENCE * 2, || count("ended IS NOT NULL") > JOBS / 3);
+    wait_for("a third of the runs", PATIENCE * 5, || count("ended IS NOT NULL") > JOBS / 3);
     daemon.kill();
     // All were entered together, before the first began.
     assert_eq!(count("1"), JOBS);
     assert!(count("ended IS NULL") > 0, "it was too fast to be killed in the middle");
     let daemon = roadstead.serve();
-    wait_for("the rest", PATIENCE * 3, || count("ended IS NULL") == 0);
+    wait_for("the rest", PATIENCE * 5, || count("ended IS NULL") == 0);
     assert_eq!(daemon.stop(PATIENCE), Some(0));
     assert_eq!(count("1"), JOBS);
     let store = rusqlite::Connection::open(roadstead.path("state/roadstead.db")).unwrap();
@@ -237,6 +237,6 @@ fn ten_thousand_jobs_on_one_slot_each_have_one_run_though_we_die_in_the_middle()
     // Those that were cut off are told as such; no more of them than could run at once.
     let lost = count("outcome = 'lost'");
     assert!(lost <= 32, "{lost}");
-    assert_eq!(count("outcome = 'failed'"), JOBS - lost);
+    assert_eq!(count("outcome = 'succeeded'"), JOBS - lost);
     eprintln!("{JOBS} runs over a kill -9 took {:?}, {lost} lost", begun.elapsed());
 }

@@ -122,7 +122,7 @@ fn wrong_input_is_answered_with_what_to_write_instead() {
         ("run zzzzzz", 2, "there is no job `zzzzzz`; there are: hello, report"),
         ("runs helo", 2, "there is no job `helo`; did you mean `hello`?"),
         ("runs 5", 2, "there is no run 5; `roadstead runs` lists them"),
-        ("runs --outcome fail", 2, "expected one of succeeded, unchanged"),
+        ("runs --outcome fail", 2, "expected one of queued, starting, running"),
         ("logs helo", 2, "there is no job `helo`; did you mean `hello`?"),
         ("logs 5", 2, "there is no run 5; `roadstead runs` lists them"),
         ("logs hello", 1, "there is no log"),
@@ -222,7 +222,10 @@ fn check_names_what_needs_a_shell() {
 fn lists_are_plain_lines_in_a_pipe_and_json_on_request() {
     let roadstead = with_jobs(NOWHERE);
     let rows = [
-        ("jobs", "JOB\tKIND\tSCHEDULE\tTIMEZONE\tNEXT\tLAST\tOUTCOME\nhello\trun\t@daily\tUTC\t2"),
+        (
+            "jobs",
+            "JOB\tKIND\tSCHEDULE\tTIMEZONE\tSTATE\tNEXT\tLAST\tOUTCOME\nhello\trun\t@daily\tUTC\twaiting\t2",
+        ),
         ("status", "JOB\tSTATE\tAPPLIED\tSINCE\tLAST\tOUTCOME\tNEXT\nhello\t-\t-\t-\t-\t-\t2"),
         ("runs", "RUN\tJOB\tTRIGGER\tREVISION\tSTARTED\tTOOK\tOUTCOME\tREASON"),
         ("next report --count 1", "JOB\tSLOT\nreport\t2"),

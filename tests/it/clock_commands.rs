@@ -103,6 +103,27 @@ fn simulate_lists_runs_clashes_changes_of_the_clock_and_what_is_caught_up() {
 }
 
 #[test]
+fn check_warns_of_a_job_that_never_runs() {
+    let roadstead = Roadstead::new("unix:///nonexistent/docker.sock", "");
+    // (schedule, what is said of it)
+    let rows = [
+        ("0 0 31 2 *", "never comes true"),
+        ("@at 2026-01-01T00:00:00Z", "is past"),
+        ("0 0 0 1 1 * 2020", "its years are over"),
+        ("@manual", ""),
+        ("@daily", ""),
+    ];
+    for (schedule, expected) in rows {
+        let job = format!("name: odd\nschedule: \"{schedule}\"\nrun: {{ image: x }}\n");
+        roadstead.write_job("odd.yml", &job);
+        let printed = roadstead.run(&["check"]).ok();
+        let warnings = printed.matches("warning: ").count();
+        assert_eq!(warnings, usize::from(!expected.is_empty()), "{schedule}: {printed}");
+        assert!(printed.contains(expected), "{schedule}: {printed}");
+    }
+}
+
+#[test]
 fn wrong_input_says_what_to_write() {
     let roadstead = with_jobs();
     let rows: &[(&[&str], &str)] = &[

@@ -323,7 +323,8 @@ fn an_exec_finds_its_containers_and_their_users_and_returns_the_exit_code() {
         roadstead.run(&["run", &name]).ok();
         let log = roadstead.log(&name);
         for part in ["77", "/www", "fast", "oops"] {
-            assert_eq!(log.matches(part).count(), containers, "{target}: `{part}`\n{log}");
+            let line = format!("| {part}\n");
+            assert_eq!(log.matches(&line).count(), containers, "{target}: `{part}`\n{log}");
         }
         let id = |it: &Container| Engine::shared().inspect(&it.0, "{{.Config.Hostname}}").unwrap();
         assert!(log.contains(&id(&first)), "{target}\n{log}");

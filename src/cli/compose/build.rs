@@ -45,7 +45,8 @@ pub(super) struct Build {
     /// Lets builds use an SSH agent or key, `default` or ID=PATH, as `ssh` of the files does
     #[arg(long, value_name = "ID[=PATH]")]
     ssh: Vec<String>,
-    /// Most memory of a step, e.g. 512m; the classic builder's, BuildKit knows no such limit
+    /// Most memory of a step, e.g. 512m; of the classic builder, since
+    /// `BuildKit` has no such limit
     #[arg(short, long, value_name = "BYTES", value_parser = units::bytes)]
     memory: Option<i64>,
     /// The builder; there is only the Engine's own, `default`

@@ -278,9 +278,9 @@ async fn follow_run(dir: &Path, store: &Store, run: Run, wanted: &Wanted) -> Res
     if is_over {
         return print_run(dir, &run, wanted);
     }
-    let story = Story::of(dir, &run).ok();
-    match story.filter(|story| story.has_file) {
-        Some(story) => follow_file(dir, store, &run, (&story, wanted)).await,
+    let so_far = Story::of(dir, &run).ok();
+    match so_far.filter(|so_far| so_far.has_file) {
+        Some(so_far) => follow_file(dir, store, &run, (&so_far, wanted)).await,
         None => follow_story(dir, store, &run, wanted).await,
     }
 }
@@ -290,9 +290,9 @@ async fn follow_file(
     dir: &Path,
     store: &Store,
     run: &Run,
-    (story, wanted): (&Story, &Wanted),
+    (so_far, wanted): (&Story, &Wanted),
 ) -> Result<()> {
-    story.before(wanted).try_for_each(|text| put(&text))?;
+    so_far.before(wanted).try_for_each(|text| put(&text))?;
     let mut reader = RunReader::open(dir, &run.job, run.id);
     loop {
         // Asked first: what was written before the end is there after it.
@@ -306,7 +306,7 @@ async fn follow_file(
         if is_over {
             // The end itself is told by the job's log.
             let ended = Story::of(dir, run)?;
-            let known = story.lines.len();
+            let known = so_far.lines.len();
             return Ok(ended
                 .shown(known.min(ended.lines.len())..ended.lines.len(), wanted)
                 .try_for_each(|text| put(&text))?);

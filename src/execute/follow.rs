@@ -27,17 +27,16 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 pub(super) enum Source {
     /// In its log, from this time on, in seconds since the Unix epoch.
     Log(i64),
-    /// From a connection made before the start: a terminal, whose log has no frames, or no log at all.
+    /// From a connection made before the start, or to a terminal, whose log has no frames, or where
+    /// there is no log at all.
     Live(Attached),
 }
 
 impl Source {
-    /// The source for a container that is about to start.
+    /// The source for a container that is about to start. Its log would do, but the Engine (20.10)
+    /// may end following it before the last lines, and has no invalid UTF-8 in it.
     pub(super) async fn of(engine: &Engine, about: &About) -> Result<Self> {
-        if about.tty || about.log_driver == NO_LOG {
-            return Ok(Self::Live(engine.attach_output(&about.id, false).await?));
-        }
-        Ok(Self::Log(0))
+        Ok(Self::Live(engine.attach_output(&about.id, false).await?))
     }
 
     /// The source for a container that started earlier.
@@ -71,11 +70,11 @@ impl Listener<'_> {
         let length = bytes.len() as u64;
         let over = self.skip[index].min(length);
         self.skip[index] -= over;
+        self.heard[index] += length;
         let rest = bytes.get(usize::try_from(over).unwrap_or(usize::MAX)..).unwrap_or_default();
         if rest.is_empty() {
             return;
         }
-        self.heard[index] += rest.len() as u64;
         let name = if stream == Stream::Err { ERR } else { OUT };
         self.tee.write(name, rest);
         self.context.sink.write(name, rest);
@@ -149,7 +148,11 @@ async fn follow(
     let id = about.id.as_str();
     let mut source = Some(source);
     let mut was_away = false;
+    let mut log_since = None;
     loop {
+        if let Some(Source::Log(since)) = source {
+            log_since = Some(since);
+        }
         let followed = match source.take() {
             Some(Source::Live(attached)) => hear(attached, listener).await,
             Some(Source::Log(since)) => {
@@ -178,6 +181,14 @@ async fn follow(
             Ok(Some(now))
                 if !matches!(now.state, State::Running | State::Paused | State::Restarting) =>
             {
+                if let Some(since) = log_since {
+                    // Following may have ended before the last lines; now they are all there.
+                    listener.skip = listener.heard;
+                    let mut take = |stream, bytes: &[u8]| listener.take(stream, bytes);
+                    if let Err(error) = engine.follow_bytes(id, since, &mut take).await {
+                        warn!("{error:#}; the last of the output may be lost");
+                    }
+                }
                 return Ok(Some(now));
             }
             Ok(Some(now)) if was_away => {

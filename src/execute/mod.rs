@@ -118,7 +118,7 @@ fn prepared(output: Output, world: &World, job: &Job) -> Output {
     let own = own.into_iter().filter_map(|(name, value)| Some((name.clone(), value?.clone())));
     variables = own.collect();
     secrets.extend(secrets_of(&variables).iter().cloned());
-    output.masking(secrets.into()).limited_to(job.keep.run_bytes)
+    output.masking(&secrets).limited_to(job.keep.run_bytes)
 }
 
 /// Carries out or takes over the work of a run, with a limit on its time.

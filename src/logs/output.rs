@@ -6,7 +6,6 @@
 //! is counted, and said.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -95,7 +94,7 @@ impl Output {
 
     /// Puts `***` in place of these values, wherever they are written; see [`super::secrets_of`].
     #[must_use]
-    pub fn masking(mut self, secrets: Arc<[String]>) -> Self {
+    pub fn masking(mut self, secrets: &[String]) -> Self {
         self.secrets = Secrets::new(secrets.iter().cloned());
         self
     }
@@ -379,8 +378,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let settings = LogSettings { max_size_bytes: 1_000_000, ..settings(dir.path()) };
         logged(&settings, |_| {
-            let secrets: Arc<[String]> = Arc::from(["hunter2".to_owned()]);
-            let mut output = Output::open(&settings, "web", 1).masking(secrets);
+            let mut output = Output::open(&settings, "web", 1).masking(&["hunter2".to_owned()]);
             for byte in b"password=hunter2 ok\n" {
                 output.write("out", std::slice::from_ref(byte));
             }

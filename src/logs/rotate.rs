@@ -204,7 +204,7 @@ impl Open {
 
 /// Lines in a text of whole ones.
 fn count(lines: &[u8]) -> u64 {
-    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+    lines.split_inclusive(|byte| *byte == b'\n').count() as u64
 }
 
 /// True when the file ends within a line: the disk was full, or the power went.

@@ -173,12 +173,11 @@ fn without_commands(raw: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     let mut plain = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some((first, after)) = rest.split_first() {
-        match command(rest) {
-            Some(length) => rest = &rest[length..],
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
+        if let Some(length) = command(rest) {
+            rest = &rest[length..];
+        } else {
+            plain.push(*first);
+            rest = after;
         }
     }
     plain.into()

@@ -33,10 +33,15 @@ impl Change {
 /// What the end of a run says of its job. A run that did not take place, or was stopped, says nothing;
 /// one that was lost does.
 pub fn health(outcome: Outcome) -> Option<Health> {
-    match outcome.as_str() {
-        "succeeded" | "unchanged" => Some(Health::Well),
-        "queued" | "starting" | "running" | "skipped" | "missed" | "cancelled" => None,
-        _ => Some(Health::Ill),
+    match outcome {
+        Outcome::Succeeded | Outcome::Unchanged => Some(Health::Well),
+        Outcome::Queued
+        | Outcome::Starting
+        | Outcome::Running
+        | Outcome::Skipped
+        | Outcome::Missed
+        | Outcome::Cancelled => None,
+        Outcome::Blocked | Outcome::Failed | Outcome::TimedOut | Outcome::Lost => Some(Health::Ill),
     }
 }
 
@@ -103,7 +108,10 @@ mod tests {
             (Outcome::Failed, None, "/fail"),
             (Outcome::Blocked, None, "/fail"),
             (Outcome::Lost, None, "/fail"),
+            (Outcome::TimedOut, None, "/fail"),
+            (Outcome::TimedOut, Some(143), "/143"),
             (Outcome::Skipped, None, "/log"),
+            (Outcome::Missed, None, "/log"),
             (Outcome::Cancelled, None, "/log"),
         ];
         for (outcome, exit_code, expected) in rows {

@@ -79,14 +79,14 @@ fn output_of_a_run_is_readable_and_keeps_its_secrets() {
     // Several at once, each line with its job.
     let both = roadstead.run(&["logs", &name, "roadstead"]).ok();
     assert!(both.contains(&format!("{name} | run 1 | one")), "{both}");
-    assert!(both.contains(&format!("roadstead | ")), "{both}");
+    assert!(both.contains("roadstead | "), "{both}");
 }
 
 #[test]
 fn two_hundred_megabytes_pass_through_a_small_daemon() {
     let name = unique("flood");
-    let line = "0123456789".repeat(10);
-    let script = format!("yes {line} | head -n 2000000; echo the end");
+    let line = "0123456789".repeat(100);
+    let script = format!("yes {line} | head -n 200000; echo the end");
     let settings = "AUTODEPLOY_LOG_COMPRESS=false\nAUTODEPLOY_LOG_KEEP=1";
     let roadstead = installed(&name, settings, &script, "");
     let daemon = roadstead.serve();
@@ -99,10 +99,10 @@ fn two_hundred_megabytes_pass_through_a_small_daemon() {
     assert_eq!(daemon.stop(PATIENCE), Some(0));
     // Each line is there, in order, and nothing else.
     let text = std::fs::read(run_file(&roadstead, &name, 1)).unwrap();
-    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 2_000_001);
+    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 200_001);
     let expected = format!(" out {line}");
     let mut lines = text.split(|byte| *byte == b'\n');
-    assert!(lines.by_ref().take(2_000_000).all(|it| it.ends_with(expected.as_bytes())));
+    assert!(lines.by_ref().take(200_000).all(|it| it.ends_with(expected.as_bytes())));
     assert!(lines.next().unwrap().ends_with(b" out the end"));
 }
 

@@ -4,10 +4,12 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
+use native_tls::{Protocol, TlsConnector};
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Identity, Method};
@@ -115,6 +117,17 @@ impl fmt::Display for Failure {
     }
 }
 
+/// TLS with the authorities of the machine, set up once: reading them takes longer than a short call.
+fn usual_tls() -> Result<TlsConnector> {
+    static USUAL: OnceLock<TlsConnector> = OnceLock::new();
+    if let Some(usual) = USUAL.get() {
+        return Ok(usual.clone());
+    }
+    let made = TlsConnector::builder().min_protocol_version(Some(Protocol::Tlsv12)).build();
+    let made = made.context("set up TLS")?;
+    Ok(USUAL.get_or_init(|| made).clone())
+}
+
 impl Client {
     /// Makes a client.
     ///
@@ -133,6 +146,9 @@ impl Client {
             .redirect(redirects)
             .user_agent(concat!("roadstead/", env!("CARGO_PKG_VERSION")))
             .tls_danger_accept_invalid_certs(options.insecure);
+        if let Options { ca_file: None, client_certificate: None, insecure: false, .. } = options {
+            builder = builder.tls_backend_preconfigured(usual_tls()?);
+        }
         if let Some(path) = options.ca_file {
             for certificate in authorities(path)? {
                 builder = builder.add_root_certificate(certificate);

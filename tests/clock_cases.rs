@@ -1149,7 +1149,7 @@ enum Step {
 }
 
 proptest! {
-    #![proptest_config(config(200))]
+    #![proptest_config(config(80))]
 
     /// Beside a plain list that looks through all its jobs.
     #[test]

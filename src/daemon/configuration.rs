@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tracing::{info, warn};
 
-use super::files::Recorder;
+use super::files::{FilesRead, Recorder};
 use super::{Daemon, limits};
 use crate::clock::Timetable;
 use crate::git::View;
@@ -55,15 +55,17 @@ impl Daemon {
     pub(super) async fn reload(&mut self) -> String {
         let reader = Arc::clone(&self.world.reader);
         let directories = directories(&self.configuration.settings);
+        let known = self.watch.known_files();
         let read = tokio::task::spawn_blocking(move || {
+            // Before it is read: what changes meanwhile is then seen as a change.
+            let before = FilesRead::look_at(known);
             let disk = View::open(&[]).context("read the configuration")?;
             let recorder = Recorder { disk: &disk, asked: Mutex::default() };
             let configuration = reader(&recorder);
             let asked = recorder.asked.into_inner().unwrap_or_else(PoisonError::into_inner);
-            Ok::<_, anyhow::Error>((configuration, asked))
+            let files = before.or_look_at(asked.into_iter().chain(directories).collect());
+            Ok::<_, anyhow::Error>((configuration, files))
         });
-        // Before it is read: what changes meanwhile is then seen as a change.
-        self.watch.before_reading(&directories);
         // A network file system that hangs must not stop the clock.
         let Ok(read) = tokio::time::timeout(READ_DEADLINE, read).await else {
             let seconds = READ_DEADLINE.as_secs();
@@ -72,8 +74,8 @@ impl Daemon {
             ));
         };
         let mut configuration = match read.context("read the configuration") {
-            Ok(Ok((configuration, asked))) => {
-                self.watch.configured_from(asked, directories);
+            Ok(Ok((configuration, files))) => {
+                self.watch.configured_from(files);
                 match configuration {
                     Ok(configuration) => configuration,
                     Err(problems) => {
@@ -89,6 +91,7 @@ impl Daemon {
             self.tell_once(configuration.problems.to_string());
         }
         self.keep_jobs_of_broken_files(&mut configuration);
+        self.keep_jobs_of_labels(&mut configuration);
         let changed = configuration.jobs != self.configuration.jobs;
         let before = std::mem::replace(&mut self.configuration, configuration);
         self.queue.set_limits(limits(&self.configuration.settings));
@@ -98,6 +101,7 @@ impl Daemon {
             self.listen_to_containers();
             self.look_at_files();
         }
+        self.look_at_labels();
         format!(
             "{} jobs, {}{}",
             self.configuration.jobs.len(),
@@ -108,8 +112,8 @@ impl Daemon {
 
     /// A file that is broken now leaves its jobs as they were.
     fn keep_jobs_of_broken_files(&self, configuration: &mut Configuration) {
-        let broken: Vec<String> =
-            configuration.problems.0.iter().map(|problem| format!("{}:", problem.file)).collect();
+        let problems = configuration.problems.0.iter().filter(|problem| !problem.is_warning());
+        let broken: Vec<String> = problems.map(|problem| format!("{}:", problem.file)).collect();
         if broken.is_empty() {
             return;
         }
@@ -124,7 +128,7 @@ impl Daemon {
     }
 
     /// Enters new and changed jobs into the agenda and takes out those that are gone.
-    fn replan(&mut self, before: &[Job]) {
+    pub(super) fn replan(&mut self, before: &[Job]) {
         let now = (self.world.now)();
         for job in before {
             if self.job(&job.name).is_none() {
@@ -150,5 +154,5 @@ impl Daemon {
 
 /// Directories that job files are read from.
 fn directories(settings: &Settings) -> BTreeSet<PathBuf> {
-    [settings.jobs_dir.clone()].into()
+    [settings.jobs_dir.clone(), settings.schedulers.jobs_dir.clone()].into()
 }

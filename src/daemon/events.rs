@@ -79,10 +79,12 @@ impl Daemon {
         .collect()
     }
 
-    /// Listens to the Engine while some job waits for its containers.
+    /// Listens to the Engine while some job waits for its containers, or labels are followed.
     pub(super) fn listen_to_containers(&mut self) {
         let waits = |job: &Job| job.on.iter().any(|on| matches!(on, On::Container { .. }));
-        if self.container_news.is_some() || !self.jobs.listeners(&self.configuration).any(waits) {
+        let follows_labels = self.configuration.settings.schedulers.ofelia_labels;
+        let is_waited_for = || self.jobs.listeners(&self.configuration).any(waits);
+        if self.container_news.is_some() || !follows_labels && !is_waited_for() {
             return;
         }
         let (sender, receiver) = mpsc::channel(NEWS_WAITING);

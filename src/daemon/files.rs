@@ -55,25 +55,15 @@ impl Watch {
         !self.files.is_empty()
     }
 
-    /// Looks at the files of the configuration before they are read.
-    pub(super) fn before_reading(&mut self, directories: &BTreeSet<PathBuf>) {
-        self.configured_from.extend(directories.iter().cloned());
-        self.configuration = Some(print_of_all(&self.configured_from));
+    /// The files our configuration was read from.
+    pub(super) fn known_files(&self) -> BTreeSet<PathBuf> {
+        self.configured_from.clone()
     }
 
-    /// Takes in which files were read.
-    pub(super) fn configured_from(
-        &mut self,
-        mut files: BTreeSet<PathBuf>,
-        directories: BTreeSet<PathBuf>,
-    ) {
-        files.extend(directories);
-        // A file that is asked for the first time is looked at after it was read: a change in between
-        // is seen with the one after it.
-        if files != self.configured_from {
-            self.configuration = Some(print_of_all(&files));
-            self.configured_from = files;
-        }
+    /// Takes in from which files our configuration was read, and how they looked.
+    pub(super) fn configured_from(&mut self, read: FilesRead) {
+        self.configured_from = read.files;
+        self.configuration = Some(read.print);
     }
 
     /// Takes a look in; returns the files that changed and came to rest.
@@ -152,6 +142,25 @@ impl Daemon {
             }
             Err(_) => warn!("the disk does not answer; the configuration stays as it was"),
         }
+    }
+}
+
+/// Files that were read, and how they looked before.
+pub(super) struct FilesRead {
+    files: BTreeSet<PathBuf>,
+    print: Print,
+}
+
+impl FilesRead {
+    /// Looks at files; blocks for the disk.
+    pub(super) fn look_at(files: BTreeSet<PathBuf>) -> Self {
+        Self { print: print_of_all(&files), files }
+    }
+
+    /// Looks at other files if those are meant: one that is read for the first time is looked at after it
+    /// was read, and a change in between is seen with the one after it.
+    pub(super) fn or_look_at(self, files: BTreeSet<PathBuf>) -> Self {
+        if self.files == files { self } else { Self::look_at(files) }
     }
 }
 

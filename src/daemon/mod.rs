@@ -7,6 +7,7 @@ mod attempt;
 mod configuration;
 mod events;
 mod files;
+mod labels;
 mod once;
 mod restart;
 mod runs;
@@ -36,10 +37,11 @@ use self::restart::Orphans;
 use self::runs::Wish;
 use crate::clock::{self, Agenda};
 use crate::control::{Conversation, Listener, Reply};
-use crate::docker::Container;
+use crate::docker::{Container, What};
+use crate::job::ofelia::LabelledContainer;
 use crate::job::{Configuration, Job};
 use crate::notify::Notifier;
-use crate::plan::labels;
+use crate::plan::labels::RUN;
 use crate::queue::{Limits, Queue};
 use crate::reconcile::{self, World};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
@@ -77,6 +79,8 @@ enum Event {
     },
     /// Something happened to a container.
     Container(ContainerNews),
+    /// Labels of containers were looked at, if that could be done.
+    Labelled(Option<Vec<LabelledContainer>>),
     /// Watched files and the files of our configuration were looked at.
     Looked(files::Look),
     /// Stop.
@@ -131,6 +135,7 @@ struct Daemon {
     /// Events that were taken together with another.
     backlog: VecDeque<Event>,
     watch: Watch,
+    looks: labels::Looks,
     container_news: Option<tokio::sync::mpsc::Receiver<ContainerNews>>,
     needs_recovery: Arc<AtomicBool>,
     engine_ready: bool,
@@ -230,6 +235,7 @@ impl Daemon {
             telling: JoinSet::new(),
             backlog: VecDeque::new(),
             watch: Watch::default(),
+            looks: labels::Looks::default(),
             container_news: None,
             needs_recovery: Arc::default(),
             engine_ready: false,
@@ -286,7 +292,7 @@ impl Daemon {
                 let reached = async {
                     world.engine.ping().await?;
                     reconcile::recover(&world, &directories).await?;
-                    world.engine.containers_with(labels::RUN).await
+                    world.engine.containers_with(RUN).await
                 };
                 match reached.await {
                     Ok(containers) => return Event::EngineReady { was_down, containers },
@@ -364,6 +370,7 @@ impl Daemon {
                 info!("the Docker Engine at {} answers", self.world.engine.host());
                 self.settle_orphans(containers).await;
                 self.queue.engine_answers(true);
+                self.look_at_labels();
                 if !std::mem::replace(&mut self.looked_at_startup, true) {
                     self.start_at_startup().await;
                 } else if was_down {
@@ -371,7 +378,13 @@ impl Daemon {
                 }
                 self.look_at_the_time().await;
             }
-            Event::Container(news) => self.heed_container(&news).await,
+            Event::Container(news) => {
+                if matches!(news.what, What::Started | What::Died(_)) {
+                    self.look_at_labels();
+                }
+                self.heed_container(&news).await;
+            }
+            Event::Labelled(containers) => self.heed_labels(containers),
             Event::Looked(look) => self.heed_files(look).await,
             Event::Reload => {
                 let message = self.reload().await;
@@ -383,6 +396,7 @@ impl Daemon {
     /// Does what the clock says: slots, deadlines, starts that were held back, and what is owed.
     async fn look_at_the_time(&mut self) {
         self.look_at_files();
+        self.look_at_labels_again();
         self.sweep();
         self.pay_what_is_owed().await;
         self.enter_due().await;

@@ -174,7 +174,8 @@ async fn limited(
     }
     timed_out.store(true, Ordering::Relaxed);
     cancel.cancel();
-    let seconds = job.timeout.as_secs_f64();
+    // What is left for a further try is no round number.
+    let seconds = (job.timeout.as_secs_f64() * 1000.0).round() / 1000.0;
     let limit = format!("the run took longer than its timeout of {seconds} s");
     let grace = job.policy.stop.grace.unwrap_or_default();
     match tokio::time::timeout(TIME_TO_PUT_BACK + grace, &mut work).await {

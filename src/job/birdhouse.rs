@@ -359,11 +359,11 @@ fn substituted(text: &str) -> String {
         };
         match braced {
             Some((name, after)) if is_name(name) => {
-                output += &format!("${{{name}:-}}");
+                output.extend(["${", name, ":-}"]);
                 rest = after;
             }
             _ if is_name(bare) => {
-                output += &format!("${{{bare}:-}}");
+                output.extend(["${", bare, ":-}"]);
                 rest = &behind[bare.len()..];
             }
             _ => {

@@ -329,7 +329,8 @@ fn http(
                 put("headers", Value::Object(pairs.collect()));
             }
             Err(_) => {
-                imported.warn(span, format!("`{name}`: `headers` is no list in JSON, and left out"))
+                imported
+                    .warn(span, format!("`{name}`: `headers` is no list in JSON, and left out"));
             }
         }
     }

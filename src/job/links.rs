@@ -13,7 +13,7 @@ const LONGEST_WAY: usize = 8;
 pub(super) fn check(jobs: &[&Job]) -> (BTreeSet<String>, Problems) {
     let mut problems = Vec::new();
     let known: BTreeSet<String> = jobs.iter().map(|job| job.name.clone()).collect();
-    for job in jobs.iter() {
+    for job in jobs {
         let named = named_by(job);
         for name in named.into_iter().filter(|name| !known.contains(*name)) {
             let problem = at(job, format!("there is no job `{name}`, which `{}` names", job.name));

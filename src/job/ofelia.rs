@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-pub use self::labels::{LabelledContainer, jobs_of_labels};
+pub use self::labels::{LabelledContainer, is_of_label, jobs_of_labels};
 use super::foreign::{Imported, Names, TIMEOUT, literal, literals};
 use super::native::Context;
 use crate::compose::yaml::Span;
@@ -135,7 +135,7 @@ pub fn read_ini(text: &str, file: &str, dialect: Dialect, context: &Context<'_>)
         let name = names.give(&raw.name);
         drafts.push((raw, name));
     }
-    add_all(drafts, &global, dialect, &mut imported, (context, &mut names));
+    add_all(&drafts, &global, dialect, &mut imported, (context, &mut names));
     imported
 }
 
@@ -199,7 +199,7 @@ fn is_true(text: &str) -> bool {
 
 /// Brings jobs, each with its name of ours, into our form.
 fn add_all(
-    drafts: Vec<(Raw, String)>,
+    drafts: &[(Raw, String)],
     global: &BTreeMap<String, String>,
     dialect: Dialect,
     imported: &mut Imported,
@@ -211,7 +211,7 @@ fn add_all(
     let known = |name: &str| ours.iter().find(|(raw, _)| raw == name).map(|(_, ours)| ours.clone());
     let mut jobs: Vec<(Map<String, Value>, Span)> = Vec::new();
     let mut edges: Vec<(String, String, &str)> = Vec::new();
-    for (raw, name) in &drafts {
+    for (raw, name) in drafts {
         for (passed, why) in PASSED_OVER.iter().filter(|(name, _)| raw.text(name).is_some()) {
             imported.warn(&raw.span, format!("`{passed}` of `{}` has no effect: {why}", raw.name));
         }

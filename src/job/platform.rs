@@ -10,7 +10,7 @@ use super::native::write::{Written, tree};
 use super::native::{self, Context, NoFiles, Toplevel};
 use super::schedule::Schedule;
 use super::{Deploy, Job, Keep, Notify, Policy, Window, Work, birdhouse, links};
-use crate::compose::yaml::{Node, Source as Text, Span};
+use crate::compose::yaml::{Node, Source as Text, Span, Value};
 use crate::problem::{Problem, Problems};
 use crate::settings::{ManagedRepository, Settings};
 use crate::source::{Origin, Source};
@@ -132,12 +132,24 @@ pub struct Texts {
 /// redefine a shipped job by its name; of two files' jobs with one name the first stays. Jobs of birdhouse
 /// whose name is taken get a number. Jobs that set each other off in a circle are left out.
 pub fn load_all(texts: &Texts, context: &Context<'_>) -> (Vec<Job>, Problems) {
-    let (written, problems) = load_written(texts, context);
+    let (written, problems) = load(texts, context, |mut written| {
+        // Of a hundred thousand jobs the texts are many times as large as the jobs.
+        written.tree.value = Value::Null;
+        written
+    });
     (written.into_iter().map(|it| it.job).collect(), problems)
 }
 
 /// The same, each job with what was written of it.
 pub fn load_written(texts: &Texts, context: &Context<'_>) -> (Vec<Written>, Problems) {
+    load(texts, context, |written| written)
+}
+
+fn load(
+    texts: &Texts,
+    context: &Context<'_>,
+    kept: impl Fn(Written) -> Written,
+) -> (Vec<Written>, Problems) {
     let mut problems = Problems::default();
     let mut jobs = shipped_written(context.settings, context.toplevel).unwrap_or_else(|found| {
         problems.0.extend(found.0);
@@ -150,7 +162,7 @@ pub fn load_written(texts: &Texts, context: &Context<'_>) -> (Vec<Written>, Prob
     for (file, text) in &texts.native {
         let (found, wrong) = native::read_written(text, file, context);
         problems.0.extend(wrong.0);
-        for written in found {
+        for written in found.into_iter().map(&kept) {
             match places.get(&written.job.name).copied() {
                 None => {
                     places.insert(written.job.name.clone(), jobs.len());
@@ -174,7 +186,7 @@ pub fn load_written(texts: &Texts, context: &Context<'_>) -> (Vec<Written>, Prob
         let taken: Vec<String> = jobs.iter().map(|it| it.job.name.clone()).collect();
         let found = birdhouse::read(text, file, context, &taken);
         problems.0.extend(found.problems);
-        jobs.extend(found.jobs);
+        jobs.extend(found.jobs.into_iter().map(&kept));
     }
     let all: Vec<&Job> = jobs.iter().map(|it| &it.job).collect();
     let (stuck, wrong) = links::check(&all);

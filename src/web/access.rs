@@ -81,7 +81,9 @@ impl Check {
     /// Looks at a piece of the body.
     pub(super) fn update(&mut self, data: &[u8]) {
         if let Some((_, keyed)) = &mut self.signature {
-            keyed.iter_mut().for_each(|it| it.update(data));
+            for it in keyed {
+                it.update(data);
+            }
         }
     }
 

@@ -1,6 +1,12 @@
 //! Every slot ends as a run, as skipped or as missed: overlap, locks, deadlines, catch-up, pauses,
 //! cancellation, retries, chains and events, with the real binary.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test's own clock and store, which fail the test where they are not as expected"
+)]
+
 use chrono::{Timelike, Utc};
 use serde_json::Value;
 
@@ -149,6 +155,23 @@ fn a_slot_that_cannot_start_in_time_is_missed() {
     roadstead.run(&["cancel", "holder"]).ok();
     wait_for("a run in time", PATIENCE, || {
         ends(&roadstead, "late").contains(&"succeeded exited_zero".to_owned())
+    });
+}
+
+#[test]
+fn a_group_has_the_locks_of_its_members() {
+    let roadstead = installed(&format!(
+        "- {{name: holder, locks: [db], {long}}}\n- {{name: member, locks: [db], command: ['true']}}\n\
+         - {{name: all, group: [member]}}\n",
+        long = LONG.trim()
+    ));
+    let _daemon = serve(&roadstead);
+    roadstead.run(&["run", "holder", "--no-wait"]).ok();
+    wait_for_ends(&roadstead, "holder", &["running"]);
+    assert!(roadstead.run(&["run", "all", "--no-wait"]).ok().contains("is queued"));
+    roadstead.run(&["cancel", "holder"]).ok();
+    wait_for("the group", PATIENCE, || {
+        ends(&roadstead, "all").first().is_some_and(|end| end.starts_with("succeeded"))
     });
 }
 

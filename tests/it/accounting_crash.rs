@@ -1,5 +1,11 @@
 //! Kill -9 at every transition of a run: exactly one run a slot, and what lives is taken over.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test's own clock and store, which fail the test where they are not as expected"
+)]
+
 use std::process::{Child, Stdio};
 
 use chrono::{Timelike, Utc};
@@ -197,11 +203,11 @@ fn ten_thousand_jobs_on_one_slot_each_have_one_run_though_we_die_in_the_middle()
     const JOBS: i64 = 10_000;
     let (schedule, before) = one_slot_owed();
     let roadstead = installed_with("AUTODEPLOY_MAX_RUNS=32\nAUTODEPLOY_LOG_LEVEL=warn", "");
-    let jobs: String = (0..JOBS)
+    let jobs: Vec<String> = (0..JOBS)
         .map(|job| format!("- {{name: job{job}, schedule: '{schedule}', command: ['true']}}\n"))
         .collect();
     roadstead.run(&["pause", "--all"]).ok();
-    roadstead.write_job("jobs.yml", &jobs);
+    roadstead.write_job("jobs.yml", &jobs.concat());
     {
         let mut store = rusqlite::Connection::open(roadstead.path("state/roadstead.db")).unwrap();
         let transaction = store.transaction().unwrap();
@@ -219,7 +225,6 @@ fn ten_thousand_jobs_on_one_slot_each_have_one_run_though_we_die_in_the_middle()
         let sql = format!("SELECT count(*) FROM runs WHERE slot > {before} AND {condition}");
         store.query_row(&sql, [], |row| row.get(0)).unwrap()
     };
-    let begun = std::time::Instant::now();
     let daemon = roadstead.serve();
     wait_for("a third of the runs", PATIENCE * 5, || count("ended IS NOT NULL") > JOBS / 3);
     daemon.kill();
@@ -238,5 +243,4 @@ fn ten_thousand_jobs_on_one_slot_each_have_one_run_though_we_die_in_the_middle()
     let lost = count("outcome = 'lost'");
     assert!(lost <= 32, "{lost}");
     assert_eq!(count("outcome = 'succeeded'"), JOBS - lost);
-    eprintln!("{JOBS} runs over a kill -9 took {:?}, {lost} lost", begun.elapsed());
 }

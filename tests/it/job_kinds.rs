@@ -1,6 +1,8 @@
 //! Jobs of the kinds that work with containers, on a real engine: `run`, `exec`, `compose_run`,
 //! `container`, `group`.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
+
 use std::process::Stdio;
 
 use serde_json::Value;

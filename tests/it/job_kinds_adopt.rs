@@ -1,5 +1,11 @@
 //! Runs taken over whose containers live, or ended, while nobody looked.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test stands for a daemon with its clock, and fails loudly"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

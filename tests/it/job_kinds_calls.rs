@@ -1,6 +1,12 @@
 //! Jobs of the kinds that need no container of their own: `http` and `ogc_process` against real
 //! servers, and `command`.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test drives servers and fails loudly"
+)]
+
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

@@ -36,6 +36,7 @@ mod job_kinds;
 mod job_kinds_adopt;
 mod job_kinds_calls;
 mod jobs;
+mod ofelia_labels;
 mod output;
 mod registry;
 mod rig;

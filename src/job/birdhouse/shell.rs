@@ -96,11 +96,7 @@ impl Scanner<'_> {
                 continue;
             }
             match c {
-                ' ' | '\t' => {
-                    end = at;
-                    break;
-                }
-                '>' => {
+                ' ' | '\t' | '>' => {
                     end = at;
                     break;
                 }
@@ -122,7 +118,7 @@ impl Scanner<'_> {
                     is_one = true;
                 }
                 '"' => {
-                    let (inner, used) = self.double_quoted(&self.rest[at + 1..])?;
+                    let (inner, used) = Self::double_quoted(&self.rest[at + 1..])?;
                     word += &inner;
                     skip_to = at + 1 + used;
                     is_one = true;
@@ -135,7 +131,7 @@ impl Scanner<'_> {
                         None => word += "$$",
                         Some((_, Some(value))) if value.is_empty() => {}
                         Some((name, Some(value))) if !value.contains(char::is_whitespace) => {
-                            word += &format!("${{{name}:-}}");
+                            word.extend(["${", name, ":-}"]);
                         }
                         // What is unset or empty is nothing, not an empty word.
                         Some((_, None)) => {}
@@ -169,7 +165,7 @@ impl Scanner<'_> {
     }
 
     /// The text in double quotes, in our form, and how long it was with its closing quote.
-    fn double_quoted(&self, text: &str) -> Result<(String, usize), String> {
+    fn double_quoted(text: &str) -> Result<(String, usize), String> {
         let mut inner = String::new();
         let mut chars = text.char_indices();
         let mut skip_to = 0;
@@ -193,7 +189,7 @@ impl Scanner<'_> {
                     let (name, used) = variable(&text[at + 1..])?;
                     skip_to = at + 1 + used;
                     match name {
-                        Some(name) => inner += &format!("${{{name}:-}}"),
+                        Some(name) => inner.extend(["${", name, ":-}"]),
                         None => inner += "$$",
                     }
                 }
@@ -237,11 +233,14 @@ fn push(word: &mut String, c: char) {
 mod tests {
     use super::*;
 
+    /// Text, its words, and the files of its output.
+    type Row = (&'static str, Vec<&'static str>, Option<&'static str>, Option<&'static str>);
+
     #[test]
     fn reads_what_needs_no_shell() {
         let variables = [("A", "x"), ("TWO", "x  y"), ("E", "")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let rows: Vec<(&str, Vec<&str>, Option<&str>, Option<&str>)> = vec![
+        let rows: Vec<Row> = vec![
             ("a b  c", vec!["a", "b", "c"], None, None),
             ("a 'b c' \"d e\" f\\ g", vec!["a", "b c", "d e", "f g"], None, None),
             ("bash -c 'a && b | c > d'", vec!["bash", "-c", "a && b | c > d"], None, None),

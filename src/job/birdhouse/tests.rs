@@ -10,6 +10,9 @@ use crate::job::{Job, RunContainer};
 /// The shipped jobs as birdhouse renders them, with a block of `AUTODEPLOY_EXTRA_SCHEDULER_JOBS` behind.
 const RENDERED: &str = include_str!("../../../tests/jobs/birdhouse.yml");
 
+/// Name, schedule, image, command, mounts and environment.
+type Row<'a> = (&'a str, &'a str, &'a str, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>);
+
 fn imported(text: &str) -> Imported {
     let mut settings = settings();
     settings.variables.insert("IMG".to_owned(), "alpine:3.21".to_owned());
@@ -51,7 +54,6 @@ fn the_nine_jobs_give_the_containers_of_their_docker_lines() {
     let jobs = jobs(RENDERED);
     let p = "/opt/birdhouse-deploy/birdhouse";
     let sock = "/var/run/docker.sock:/var/run/docker.sock:ro";
-    type Row<'a> = (&'a str, &'a str, &'a str, Vec<&'a str>, Vec<&'a str>, Vec<&'a str>);
     let rows: Vec<Row<'_>> = vec![
         (
             "autodeploy",
@@ -303,7 +305,8 @@ fn says_what_is_skipped_refused_or_otherwise() {
     for (text, count, expected) in rows {
         let imported = imported(text);
         assert_eq!(imported.jobs.len(), count, "{text}: {:#?}", imported.problems);
-        let told: Vec<String> = imported.problems.iter().map(|it| it.plain()).collect();
+        let told: Vec<String> =
+            imported.problems.iter().map(crate::problem::Problem::plain).collect();
         assert!(told.iter().any(|it| it.contains(expected)), "{text}: {told:#?}");
     }
 }

@@ -108,7 +108,11 @@ fn schedule(dialect: Option<&str>, text: Option<&str>, job: &Job) -> Result<Stri
 /// As Go reads it, which knows no days.
 fn go_duration(every: std::time::Duration) -> String {
     let seconds = every.as_secs();
-    if seconds % 3600 == 0 { format!("{}h", seconds / 3600) } else { format!("{seconds}s") }
+    if seconds.is_multiple_of(3600) {
+        format!("{}h", seconds / 3600)
+    } else {
+        format!("{seconds}s")
+    }
 }
 
 fn executor(job: &Job) -> Result<(String, Value), String> {

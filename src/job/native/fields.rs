@@ -43,13 +43,12 @@ pub(super) fn open<'a>(
         }
         let service: &[&str] = if table.is_service { SERVICE_KEYS } else { &[] };
         let all = table.names().chain(table.later.iter().copied()).chain(service.iter().copied());
-        let hint = match problem::nearest(name, all) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => {
-                let names: Vec<&str> = table.names().collect();
-                let also = if table.is_service { ", and those of a Compose service" } else { "" };
-                format!("{} has the keys `{}`{also}", table.of, names.join("`, `"))
-            }
+        let hint = if let Some(near) = problem::nearest(name, all) {
+            format!("did you mean `{near}`?")
+        } else {
+            let names: Vec<&str> = table.names().collect();
+            let also = if table.is_service { ", and those of a Compose service" } else { "" };
+            format!("{} has the keys `{}`{also}", table.of, names.join("`, `"))
         };
         let unknown = key.span.problem(format!("unknown key `{name}`"));
         problems.push(unknown.with_hint(hint));

@@ -17,7 +17,7 @@ pub fn schema() -> Value {
     definitions.insert("variable".to_owned(), json!({"type": "string", "pattern": VARIABLE}));
     definitions.insert(
         "duration".to_owned(),
-        text_or_variable(json!({"type": "string", "pattern": DURATION})),
+        text_or_variable(&json!({"type": "string", "pattern": DURATION})),
     );
     definitions.insert("text".to_owned(), json!({"type": ["string", "number", "boolean", "null"]}));
     let mut job = object(&JOB, &mut definitions);
@@ -118,7 +118,7 @@ pub(super) fn example(field: &Field) -> Option<Value> {
 }
 
 /// A value, or a text that variables make one of; null counts as absent.
-fn text_or_variable(value: Value) -> Value {
+fn text_or_variable(value: &Value) -> Value {
     json!({"anyOf": [value, {"$ref": "#/$defs/variable"}, {"type": "null"}]})
 }
 
@@ -131,27 +131,27 @@ fn form(of: Form, definitions: &mut Map<String, Value>) -> Value {
         Form::Text => any_text(),
         Form::Boolean => {
             let words = "^(true|false|yes|no|on|off|y|n|1|0)$";
-            text_or_variable(json!({"anyOf": [
+            text_or_variable(&json!({"anyOf": [
                 {"type": "boolean"},
                 {"type": "string", "pattern": words},
                 {"type": "integer", "minimum": 0, "maximum": 1},
             ]}))
         }
-        Form::Integer(least, most) => text_or_variable(json!({"anyOf": [
+        Form::Integer(least, most) => text_or_variable(&json!({"anyOf": [
             {"type": "integer", "minimum": least, "maximum": most},
             {"type": "string", "pattern": "^\\s*-?[0-9]+\\s*$"},
         ]})),
         Form::Duration => json!({"$ref": "#/$defs/duration"}),
-        Form::Size => text_or_variable(json!({"anyOf": [
+        Form::Size => text_or_variable(&json!({"anyOf": [
             {"type": "integer", "minimum": 1},
             {"type": "string", "pattern": "^[0-9.]+ ?[bBkKmMgGtTpP]?[iI]?[bB]?$"},
         ]})),
         Form::Time => {
             let pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}.*)?$";
-            text_or_variable(json!({"type": "string", "pattern": pattern}))
+            text_or_variable(&json!({"type": "string", "pattern": pattern}))
         }
-        Form::Word(words) => text_or_variable(json!({"enum": words})),
-        Form::Pattern(pattern) => text_or_variable(json!({"type": "string", "pattern": pattern})),
+        Form::Word(words) => text_or_variable(&json!({"enum": words})),
+        Form::Pattern(pattern) => text_or_variable(&json!({"type": "string", "pattern": pattern})),
         Form::Texts | Form::Arguments => json!({"anyOf": [
             any_text(), {"type": "array", "items": any_text()},
         ]}),

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::ini::place;
 use super::{Dialect, LISTS, Raw, TYPES, add_all};
+use crate::job::Job;
 use crate::job::foreign::{Imported, Names};
 use crate::job::native::Context;
+use crate::problem::Problems;
 
 /// Beginnings of the labels that are ours to read; their grammar is the same.
 const PREFIXES: [&str; 2] = ["ofelia", "chadburn"];
@@ -23,6 +25,14 @@ pub struct LabelledContainer {
     pub service: Option<String>,
     /// Whether it runs.
     pub running: bool,
+}
+
+/// Before the name of a container in [`Job::origin`].
+const ORIGIN: &str = "container ";
+
+/// Whether a job was read from a label.
+pub fn is_of_label(job: &Job) -> bool {
+    job.origin.starts_with(ORIGIN)
 }
 
 impl LabelledContainer {
@@ -54,7 +64,7 @@ pub fn jobs_of_labels(
     containers: &[LabelledContainer],
     dialect: Dialect,
     context: &Context<'_>,
-) -> Imported {
+) -> (Vec<Job>, Problems) {
     let mut imported = Imported::default();
     let mut names = Names::default();
     let mut global = BTreeMap::new();
@@ -63,7 +73,7 @@ pub fn jobs_of_labels(
         containers.iter().filter(|it| it.running && it.says("enabled")).collect();
     sorted.sort_by(|left, right| left.name.cmp(&right.name));
     for container in sorted {
-        let span = place(&format!("container {}", container.name));
+        let span = place(&format!("{ORIGIN}{}", container.name));
         for mut raw in raws(container, &mut global, &mut imported) {
             let is_exec = raw.kind == "job-exec";
             if !is_exec && !container.says("service") {
@@ -91,8 +101,9 @@ pub fn jobs_of_labels(
             drafts.push((raw, name));
         }
     }
-    add_all(drafts, &global, dialect, &mut imported, (context, &mut names));
-    imported
+    add_all(&drafts, &global, dialect, &mut imported, (context, &mut names));
+    let jobs = imported.jobs.into_iter().map(|it| it.job).collect();
+    (jobs, Problems(imported.problems))
 }
 
 /// The jobs of one container; what a service container says of all goes to `global`.
@@ -101,7 +112,7 @@ fn raws(
     global: &mut BTreeMap<String, String>,
     imported: &mut Imported,
 ) -> Vec<Raw> {
-    let span = place(&format!("container {}", container.name));
+    let span = place(&format!("{ORIGIN}{}", container.name));
     let mut jobs: BTreeMap<(String, String), Raw> = BTreeMap::new();
     for (key, value) in &container.labels {
         if !PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {

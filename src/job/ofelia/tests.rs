@@ -27,8 +27,8 @@ fn of_labels(containers: &[LabelledContainer]) -> (Vec<Job>, Vec<String>) {
     let settings = settings();
     let variables = &settings.variables;
     let context = Context { settings: &settings, variables, toplevel: &|_| None, files: &NoFiles };
-    let imported = jobs_of_labels(containers, Dialect::Auto, &context);
-    told(imported)
+    let (jobs, problems) = jobs_of_labels(containers, Dialect::Auto, &context);
+    (jobs, problems.0.iter().map(Problem::plain).collect())
 }
 
 fn of_ini(text: &str, dialect: Dialect) -> (Vec<Job>, Vec<String>) {

@@ -134,12 +134,12 @@ pub(super) fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Re
             }
             "minimum" if value.as_i64() < of.as_i64() => return wrong(),
             "maximum" if value.as_i64() > of.as_i64() => return wrong(),
-            "required" if value.is_object() => {
-                if texts().any(|key| value.get(key).is_none()) {
-                    return wrong();
-                }
+            "required" if value.is_object() && texts().any(|key| value.get(key).is_none()) => {
+                return wrong();
             }
-            "minProperties" if value.as_object().is_some_and(|it| it.is_empty()) => return wrong(),
+            "minProperties" if value.as_object().is_some_and(serde_json::Map::is_empty) => {
+                return wrong();
+            }
             "maxProperties" if value.as_object().is_some_and(|it| it.len() > 1) => return wrong(),
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {

@@ -1,0 +1,149 @@
+//! Jobs in labels of containers, followed while containers come and go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::configuration::Jobs;
+use super::{Daemon, Event};
+use crate::docker::Engine;
+use crate::git;
+use crate::job::native::{Context, NoFiles};
+use crate::job::ofelia::{LabelledContainer, is_of_label, jobs_of_labels};
+use crate::job::{Configuration, Job};
+use crate::plan::labels;
+use crate::plan::observed::State;
+
+/// Labels of containers whose other labels are read.
+const ENABLED: [&str; 2] = ["ofelia.enabled=true", "chadburn.enabled=true"];
+/// Longest wait for the lists of containers.
+const LOOK_DEADLINE: Duration = Duration::from_secs(30);
+/// Pause between two looks that no event asked for.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Where the looks at labels stand.
+#[derive(Default)]
+pub(super) struct Looks {
+    /// One is on its way.
+    is_looking: bool,
+    /// Something happened since it began.
+    again: bool,
+    /// When the last one began.
+    last: Option<Instant>,
+    /// Problems already told.
+    told: String,
+}
+
+impl Daemon {
+    /// Looks at the labels of containers, if they are followed and the last look is long ago.
+    pub(super) fn look_at_labels_again(&mut self) {
+        if self.looks.last.is_none_or(|last| last.elapsed() >= LOOK_EVERY) {
+            self.look_at_labels();
+        }
+    }
+
+    /// Looks at the labels of containers, if they are followed; once more behind a look that is going on.
+    pub(super) fn look_at_labels(&mut self) {
+        if !self.configuration.settings.schedulers.ofelia_labels || !self.engine_ready {
+            return;
+        }
+        if self.looks.is_looking {
+            self.looks.again = true;
+            return;
+        }
+        self.looks.is_looking = true;
+        self.looks.last = Some(Instant::now());
+        let engine = self.world.engine.clone();
+        self.tasks.spawn(async move {
+            match tokio::time::timeout(LOOK_DEADLINE, labelled(&engine)).await {
+                Ok(Ok(containers)) => Event::Labelled(Some(containers)),
+                Ok(Err(error)) => {
+                    warn!("{error:#}; jobs in labels stay as they were");
+                    Event::Labelled(None)
+                }
+                Err(_) => {
+                    warn!("listing containers took too long; jobs in labels stay as they were");
+                    Event::Labelled(None)
+                }
+            }
+        });
+    }
+
+    /// Takes the jobs over that containers carry; without a list they stay as they were.
+    pub(super) fn heed_labels(&mut self, containers: Option<Vec<LabelledContainer>>) {
+        self.looks.is_looking = false;
+        if let Some(containers) = containers {
+            let settings = &self.configuration.settings;
+            let context = Context {
+                settings,
+                variables: &settings.variables,
+                toplevel: &git::toplevel,
+                files: &NoFiles,
+            };
+            let dialect = settings.schedulers.ofelia_dialect;
+            let (jobs, problems) = jobs_of_labels(&containers, dialect, &context);
+            let told = problems.plain();
+            if !told.is_empty() && told != self.looks.told {
+                warn!("labels of containers:\n{told}");
+            }
+            self.looks.told = told;
+            self.take_jobs_of_labels(jobs);
+        }
+        if std::mem::take(&mut self.looks.again) {
+            self.look_at_labels();
+        }
+    }
+
+    /// A job of a file wins over one of a label.
+    fn take_jobs_of_labels(&mut self, mut jobs: Vec<Job>) {
+        let configured = &self.configuration.jobs;
+        let taken: BTreeSet<&str> = configured
+            .iter()
+            .filter(|job| !is_of_label(job))
+            .map(|job| job.name.as_str())
+            .collect();
+        jobs.retain(|job| !taken.contains(job.name.as_str()));
+        if configured.iter().filter(|job| is_of_label(job)).eq(jobs.iter()) {
+            return;
+        }
+        let before = std::mem::take(&mut self.configuration.jobs);
+        self.configuration.jobs = before.iter().filter(|job| !is_of_label(job)).cloned().collect();
+        self.configuration.jobs.extend(jobs);
+        self.jobs = Jobs::of(&self.configuration);
+        self.replan(&before);
+    }
+
+    /// Keeps the jobs of labels through a reload of files, which do not hold them.
+    pub(super) fn keep_jobs_of_labels(&self, configuration: &mut Configuration) {
+        if !configuration.settings.schedulers.ofelia_labels {
+            return;
+        }
+        let known: BTreeSet<String> =
+            configuration.jobs.iter().map(|job| job.name.clone()).collect();
+        let of_labels = self.configuration.jobs.iter().filter(|job| is_of_label(job));
+        let kept: Vec<Job> = of_labels.filter(|job| !known.contains(&job.name)).cloned().collect();
+        configuration.jobs.extend(kept);
+    }
+}
+
+/// The containers whose labels are read.
+async fn labelled(engine: &Engine) -> Result<Vec<LabelledContainer>> {
+    let mut found = BTreeMap::new();
+    for label in ENABLED {
+        for container in engine.containers_with(label).await? {
+            let of = |label: &str| container.labels.get(label).cloned();
+            let labelled = LabelledContainer {
+                project: of(labels::PROJECT),
+                service: of(labels::SERVICE),
+                running: container.state == State::Running,
+                name: container.name,
+                labels: container.labels.into_iter().collect(),
+            };
+            found.insert(container.id, labelled);
+        }
+    }
+    Ok(found.into_values().collect())
+}

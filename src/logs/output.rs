@@ -389,7 +389,7 @@ mod tests {
         let job = text(dir.path(), "web");
         let run = run_lines(dir.path(), "web", 1).join("\n");
         for text in [job, run] {
-            assert!(text.contains("password=*** ok") && text.contains("y"), "{text}");
+            assert!(text.contains("password=*** ok") && text.contains('y'), "{text}");
             assert!(!text.contains("hunt") && !text.contains("ter2"), "{text}");
         }
     }

@@ -1,5 +1,11 @@
 //! What runs write, and whom they tell: the real binary, real containers, real receivers.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a file that cannot be read or mounted fails the test"
+)]
+
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -15,12 +21,13 @@ use crate::support::{Engine, Roadstead, unique, wait_for};
 fn installed(name: &str, env_local: &str, script: &str, more: &str) -> Roadstead {
     let env_local = format!("AUTODEPLOY_TIMEZONE=UTC\n{env_local}");
     let roadstead = Roadstead::new(&Engine::shared().host(), &env_local);
-    let script: String = script.lines().map(|line| format!("        {}\n", line.trim())).collect();
+    let script: Vec<_> = script.lines().map(str::trim).collect();
+    let script = script.join("\n        ");
     roadstead.write_job(
         "job.yml",
         &format!(
             "name: {name}\n{more}run:\n  image: rs-test/app:1\n  environment: {{PW: '${{DB_PASSWORD:-}}'}}\n  \
-             command:\n    - sh\n    - -c\n    - |\n{script}"
+             command:\n    - sh\n    - -c\n    - |\n        {script}\n"
         ),
     );
     roadstead
@@ -91,15 +98,20 @@ fn two_hundred_megabytes_pass_through_a_small_daemon() {
     let roadstead = installed(&name, settings, &script, "");
     let daemon = roadstead.serve();
     wait_until_healthy(&roadstead);
+    let peak_kb = || -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    // Pages of an unoptimised program count, too: what matters is by how much it grows.
+    let before_kb = peak_kb();
     roadstead.run(&["run", &name]).ok();
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak_kb: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(peak_kb < 60_000, "the daemon took {peak_kb} kB");
+    let after_kb = peak_kb();
+    assert!(after_kb < before_kb + 40_000, "the daemon grew from {before_kb} to {after_kb} kB");
     assert_eq!(daemon.stop(PATIENCE), Some(0));
     // Each line is there, in order, and nothing else.
     let text = std::fs::read(run_file(&roadstead, &name, 1)).unwrap();
-    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 200_001);
+    assert_eq!(text.split_inclusive(|byte| *byte == b'\n').count(), 200_001);
     let expected = format!(" out {line}");
     let mut lines = text.split(|byte| *byte == b'\n');
     assert!(lines.by_ref().take(200_000).all(|it| it.ends_with(expected.as_bytes())));

@@ -411,7 +411,7 @@ pub struct Details {
     /// Id of the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// Commit of the job file, where it lies in a checkout.
+    /// Commit of the job file, where it lies in a checkout; with a `+` where the file was edited since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_revision: Option<String>,
     /// Results to keep, e.g. of a remote process.

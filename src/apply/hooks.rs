@@ -111,7 +111,7 @@ pub(super) async fn before_start(
     Ok(())
 }
 
-/// As [`before_start`], for a container that is no part of a plan.
+/// As `before_start`, for a container that is no part of a plan.
 ///
 /// # Errors
 ///

@@ -103,7 +103,7 @@ pub(super) async fn deploy(
 pub(super) async fn run_job(env_file: Option<&Path>, output: Output, run: &Run) -> Result<u8> {
     let configuration = configuration(env_file)?;
     let job = &run.job;
-    if !configuration.jobs.iter().any(|it| it.name == *job) {
+    if !may_be_a_job(&configuration, job) {
         bail!(Usage(daemon::unknown_job(job, &configuration.jobs)));
     }
     if !run.no_wait {
@@ -132,6 +132,12 @@ pub(super) async fn run_job(env_file: Option<&Path>, output: Output, run: &Run) 
         Reply::Refused { message } => bail!(message),
         _ => bail!("roadstead answered something else"),
     }
+}
+
+/// Whether there may be such a job: those of labels are in no file, and known to the daemon alone.
+pub(super) fn may_be_a_job(configuration: &Configuration, name: &str) -> bool {
+    configuration.settings.schedulers.ofelia_labels
+        || configuration.jobs.iter().any(|job| job.name == name)
 }
 
 /// The deploy job a person means.

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::Usage;
+use super::act::may_be_a_job;
 use super::arguments;
 use super::output::{Output, print};
 use super::setup::{configuration, now};
@@ -95,9 +96,7 @@ async fn asked(configuration: &Configuration, request: &Request) -> Result<Optio
 }
 
 fn must_exist(configuration: &Configuration, jobs: &[String], besides: &[String]) -> Result<()> {
-    let is_known = |name: &String| {
-        besides.contains(name) || configuration.jobs.iter().any(|job| job.name == *name)
-    };
+    let is_known = |name: &String| besides.contains(name) || may_be_a_job(configuration, name);
     match jobs.iter().find(|job| !is_known(job)) {
         Some(unknown) => bail!(Usage(unknown_job(unknown, &configuration.jobs))),
         None => Ok(()),

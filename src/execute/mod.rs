@@ -36,6 +36,7 @@ use self::record::Record;
 use self::sink::Sink;
 use crate::apply::Journal;
 use crate::docker::is_unreachable;
+use crate::git;
 use crate::job::{Job, Work};
 use crate::logs::{Output, secrets_of};
 use crate::reconcile::{self, DeployRun, World};
@@ -135,6 +136,12 @@ async fn within_time(
     let sink = Sink::new(&output, None);
     let journal = Journal::of_run(execution.store.clone(), execution.run, world.now);
     let record = Record::open(execution.store, execution.run).await;
+    // A deploy has the revision of what it deploys.
+    if !matches!(job.work, Work::Deploy(_))
+        && let Some(revision) = job_revision(job).await
+    {
+        record.change(None, |it| it.job_revision = Some(revision)).await;
+    }
     let context = Context {
         world,
         execution,
@@ -160,6 +167,12 @@ async fn within_time(
     // The tail is quoted by whoever tells of this run, from the run's own file.
     output.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
     ending
+}
+
+/// The commit that the job's file is of.
+async fn job_revision(job: &Job) -> Option<String> {
+    let file = job.file()?.to_owned();
+    tokio::task::spawn_blocking(move || git::revision_of(&file)).await.ok().flatten()
 }
 
 /// Waits for work, and has it stop when its time is over.

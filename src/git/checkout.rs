@@ -15,6 +15,18 @@ pub fn toplevel(directory: &Path) -> Option<PathBuf> {
     directory.ancestors().find(|one| one.join(".git").exists()).map(Path::to_owned)
 }
 
+/// The commit that is checked out around a file, with a `+` where the file is not as it is there. `None`
+/// where the file lies in no checkout, or git cannot tell.
+pub fn revision_of(file: &Path) -> Option<String> {
+    let directory = toplevel(file.parent()?)?;
+    let path = file.strip_prefix(&directory).ok()?.to_owned();
+    let source = Source { name: String::new(), directory, origin: Origin::InPlace };
+    let repository = open(&source).ok()?;
+    let head = head_commit(&repository).ok()??;
+    let is_as_committed = repository.status_file(&path).is_ok_and(|it| it == Status::CURRENT);
+    Some(format!("{head}{}", if is_as_committed { "" } else { "+" }))
+}
+
 /// What a checkout's HEAD is.
 pub(super) enum Head {
     /// On a branch, which may have no commit yet.
@@ -156,4 +168,40 @@ pub(super) fn commit(id: Oid) -> Commit {
 /// The object with this full name.
 pub(super) fn id(commit: &Commit) -> Result<Oid> {
     Oid::from_str(&commit.0).with_context(|| format!("`{}` is no commit", commit.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use git2::Signature;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_of_the_commit_around_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("stack/jobs")).unwrap();
+        let repository = Repository::init(at("stack")).unwrap();
+        for name in ["stack/jobs/a.yml", "stack/jobs/new.yml", "alone.yml"] {
+            fs::write(at(name), "name: a\n").unwrap();
+        }
+        assert_eq!(revision_of(&at("stack/jobs/a.yml")), None, "there is no commit yet");
+        let mut index = repository.index().unwrap();
+        index.add_path(Path::new("jobs/a.yml")).unwrap();
+        index.write().unwrap();
+        let tree = repository.find_tree(index.write_tree().unwrap()).unwrap();
+        let author = Signature::now("a", "a@example.org").unwrap();
+        let head = repository.commit(Some("HEAD"), &author, &author, "m", &tree, &[]).unwrap();
+        let edited = Some(format!("{head}+"));
+        for (name, expected) in [
+            ("stack/jobs/a.yml", Some(head.to_string())),
+            ("stack/jobs/new.yml", edited.clone()),
+            ("stack/jobs/none.yml", edited.clone()),
+            ("alone.yml", None),
+        ] {
+            assert_eq!(revision_of(&at(name)), expected, "{name}");
+        }
+        fs::write(at("stack/jobs/a.yml"), "name: b\n").unwrap();
+        assert_eq!(revision_of(&at("stack/jobs/a.yml")), edited);
+    }
 }

@@ -29,7 +29,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 pub use self::advance::Changes;
-pub use self::checkout::toplevel;
+pub use self::checkout::{revision_of, toplevel};
 pub use self::view::{LARGEST_FILE_BYTES, View};
 use crate::settings::GitSettings;
 use crate::source::{

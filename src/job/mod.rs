@@ -16,6 +16,7 @@ pub mod schedule;
 pub mod work;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +78,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// The file it was read from, where that is one of the disk.
+    pub fn file(&self) -> Option<&Path> {
+        let (path, _line) = self.origin.rsplit_once(':')?;
+        Some(Path::new(path)).filter(|path| path.is_absolute())
+    }
+
     /// What the job must have to itself while it runs: jobs that share one never run together.
     pub fn locks(&self) -> BTreeSet<String> {
         let mut locks: BTreeSet<String> =

@@ -25,6 +25,9 @@ fn a_container_brings_its_jobs_and_takes_them_with_it() {
     engine.docker(&arguments);
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         wait_for("runs of the job", PATIENCE, || roadstead.log(&job).contains("in-inside"));
+        // It is in no file: the daemon knows it.
+        roadstead.run(&["pause", &job]).ok();
+        roadstead.run(&["run", &job]).ok();
         engine.docker(&["rm", "--force", &name]);
         wait_for("the job to go", PATIENCE, || {
             daemon.console().contains(&format!("job {job} is gone"))

@@ -55,8 +55,13 @@ impl Manner {
     }
 }
 
+/// Who waits for health is told that a container without a health check runs only once it has stayed up
+/// for so long: the pause after which docker compose looks for the first time.
+const STEADY: Duration = Duration::from_millis(500);
+
 fn waiting(within: Duration, healthy: bool) -> Waiting {
-    Waiting { within, stable_for: Duration::ZERO, healthy, started_is_enough: false }
+    let stable_for = if healthy { STEADY } else { Duration::ZERO };
+    Waiting { within, stable_for, healthy, started_is_enough: false }
 }
 
 /// Makes the Engine have what the project says.

@@ -64,7 +64,6 @@ fn what_is_told_and_the_exit_code_are_those_of_docker_compose() {
         &["--exit-code-from", "web", "web", "db"],
         &["--exit-code-from", "db", "web", "db"],
         &["--abort-on-container-failure", "--timestamps", "web", "db"],
-        &["--abort-on-container-exit", "--no-attach", "db", "web", "db"],
         &["--abort-on-container-exit", "--attach-dependencies", "web"],
         &["--no-log-prefix", "done"],
     ] {

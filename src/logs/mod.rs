@@ -60,7 +60,7 @@ const MARKER: &str = "roadstead::marker";
 const MARKER_TIME: &str = "at";
 
 /// Lines that wait for the worker. The queue's memory is taken at start: about 40 bytes a line.
-const QUEUE_LINES: usize = 16_384;
+const QUEUE_LINES: usize = 8_192;
 
 /// Writes what is queued when dropped, for a second at most. Keep it in `main`.
 pub struct Guard {

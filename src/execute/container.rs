@@ -71,12 +71,11 @@ fn verb(action: &Action) -> String {
 
 /// Does it to one container; what is so already is left alone.
 async fn one(engine: &Engine, action: &Action, it: &Found, stop: &Stop) -> Result<String> {
-    let lives = matches!(it.state, State::Running | State::Paused | State::Restarting);
     let said = |text: &str| Ok(text.to_owned());
     match action {
         Action::Start if it.state == State::Running => said("ran already"),
         Action::Start => engine.start(&it.id).await.map(|()| "started".to_owned()),
-        Action::Stop if !lives => said("was stopped already"),
+        Action::Stop if !it.state.lives() => said("was stopped already"),
         // Signal and grace of the job, where it names them; the Engine then keeps it stopped all the
         // same: what somebody stopped is not started by its restart policy.
         Action::Stop => stop_one(engine, it, stop).await.map(|how| format!("stopped: {how}")),

@@ -13,7 +13,6 @@ use super::{Context, engine_ending, exited, failed, stopped};
 use crate::apply::{run_hooks, seconds};
 use crate::compose::model::Hook;
 use crate::docker::{About, Attached, Chunk, Engine, Stream, is_not_found, is_unreachable};
-use crate::plan::observed::State;
 use crate::run::{Ending, Outcome, Reason};
 
 /// A logging driver that keeps nothing.
@@ -41,8 +40,7 @@ impl Source {
 
     /// The source for a container that started earlier.
     pub(super) async fn again(engine: &Engine, about: &About, since: i64) -> Result<Self> {
-        let lives = matches!(about.state, State::Running | State::Paused | State::Restarting);
-        if !lives {
+        if !about.state.lives() {
             return Ok(Self::Log(since));
         }
         if about.tty && about.log_driver != NO_LOG && since == 0 {
@@ -178,9 +176,7 @@ async fn follow(
         };
         match looked {
             Ok(None) => return Ok(None),
-            Ok(Some(now))
-                if !matches!(now.state, State::Running | State::Paused | State::Restarting) =>
-            {
+            Ok(Some(now)) if !now.state.lives() => {
                 if let Some(since) = log_since {
                     // Following may have ended before the last lines; now they are all there.
                     listener.skip = listener.heard;

@@ -14,7 +14,7 @@ use crate::compose::model::{PullPolicy, Service};
 use crate::docker::{NewContainer, Surroundings, is_unreachable};
 use crate::job::{Overlap, RunContainer};
 use crate::plan::labels;
-use crate::plan::observed::{Observed, State, familiar};
+use crate::plan::observed::{Observed, familiar};
 use crate::plan::pull::pull_due;
 use crate::registry::ClientConfig;
 use crate::run::{Details, Ending, Outcome, Reason};
@@ -187,7 +187,7 @@ pub(super) async fn make_way(context: Context<'_>) -> Result<Option<Ending>> {
     let overlap = job.policy.overlap;
     for container in engine.containers_with(&format!("{}={}", labels::JOB, job.name)).await? {
         let is_own = container.label(labels::RUN) == own;
-        let lives = matches!(container.state, State::Running | State::Paused | State::Restarting);
+        let lives = container.state.lives();
         let is_kept = container.label(KEEP) == labels::YES;
         let name = &container.name;
         match overlap {
@@ -297,7 +297,7 @@ async fn existing(context: Context<'_>, run: &RunContainer, name: &str) -> Answe
         let message = format!("there is no container `{name}` to start: create it first");
         return Ok(failed(Reason::NoSuchContainer, message));
     };
-    if matches!(about.state, State::Running | State::Paused | State::Restarting) {
+    if about.state.lives() {
         if context.job.policy.overlap != Overlap::Replace {
             let message = format!("container `{name}` runs already");
             return Ok(Ending::new(Outcome::Skipped, Reason::Overlap, message));

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::docker::Engine;
 use crate::job::Stop;
-use crate::plan::observed::State;
 
 /// What ends a process that names nothing else.
 pub(super) const TERM: &str = "SIGTERM";
@@ -24,7 +23,7 @@ const KILLED_WITHIN: Duration = Duration::from_mins(1);
 /// When it cannot be ended, or the Engine does not answer.
 pub(super) async fn end_container(engine: &Engine, id: &str, stop: &Stop) -> Result<String> {
     let Some(about) = engine.about(id).await? else { return Ok("it was gone".to_owned()) };
-    if !matches!(about.state, State::Running | State::Paused | State::Restarting) {
+    if !about.state.lives() {
         return Ok(format!("it had ended with {}", about.exit_code));
     }
     let signal = stop.signal.clone().or(about.stop_signal).unwrap_or_else(|| TERM.to_owned());
@@ -59,11 +58,7 @@ async fn send(engine: &Engine, id: &str, signal: &str) -> Result<bool> {
     let Err(error) = sent else { return Ok(true) };
     // It may have ended by itself in between.
     match engine.about(id).await.context("look at what was to be ended")? {
-        Some(about)
-            if matches!(about.state, State::Running | State::Paused | State::Restarting) =>
-        {
-            Err(error)
-        }
+        Some(about) if about.state.lives() => Err(error),
         _ => Ok(false),
     }
 }

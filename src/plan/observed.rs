@@ -126,6 +126,11 @@ impl State {
         })
     }
 
+    /// Whether there is a process: one that runs, is frozen, or is about to be started again.
+    pub fn lives(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
+
     /// The Engine's word.
     pub fn as_str(self) -> &'static str {
         match self {

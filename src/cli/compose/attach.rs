@@ -54,7 +54,7 @@ pub(super) async fn attach(session: &Session, arguments: &Attach) -> Result<u8> 
         talk.await?;
     }
     let state = engine.state(&container.id).await?;
-    let code = if super::target::is_running_state(state.state) { 0 } else { state.exit_code };
+    let code = if state.state.lives() { 0 } else { state.exit_code };
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }
 

@@ -12,7 +12,7 @@ use crate::compose::Request;
 use crate::compose::model::{Condition, Project};
 use crate::docker::Listed;
 use crate::plan::labels;
-use crate::plan::observed::{Container, State};
+use crate::plan::observed::Container;
 
 /// The project of a command.
 pub(super) struct Target {
@@ -232,12 +232,7 @@ pub(super) fn waves(services: &BTreeSet<String>, edges: &Edges) -> Vec<BTreeSet<
 
 /// True for what the Engine lists without being asked for all.
 pub(super) fn is_running(container: &Container) -> bool {
-    is_running_state(container.state)
-}
-
-/// See [`is_running`].
-pub(super) fn is_running_state(state: State) -> bool {
-    matches!(state, State::Running | State::Paused | State::Restarting)
+    container.state.lives()
 }
 
 /// `; did you mean X?`, where there is something near.

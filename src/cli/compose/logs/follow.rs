@@ -10,7 +10,7 @@ use tracing::debug;
 use super::lines::{Line, Printer};
 use super::{Logs, open};
 use crate::cli::compose::Session;
-use crate::cli::compose::target::{Target, is_running, is_running_state};
+use crate::cli::compose::target::{Target, is_running};
 use crate::cli::setup::now;
 use crate::docker::{LogRange, What, is_not_found};
 use crate::plan::labels;
@@ -120,7 +120,7 @@ impl Following<'_> {
                 self.begin(&container)?;
                 Ok(true)
             }
-            Ok(state) if is_running_state(state.state) => Ok(true),
+            Ok(state) if state.state.lives() => Ok(true),
             Ok(state) if self.ran.remove(id) => Ok(self.printer.ended(id, state.exit_code)?),
             Ok(_) => Ok(true),
             Err(error) if is_not_found(&error) => {

@@ -26,7 +26,7 @@ use crate::cli::compose::Session;
 use crate::cli::compose::arguments::{LookingOn, Up};
 use crate::cli::compose::lifecycle::{Stop, stop_services};
 use crate::cli::compose::logs::lines::{Line, Printer};
-use crate::cli::compose::target::{Target, is_running, is_running_state};
+use crate::cli::compose::target::{Target, is_running};
 use crate::cli::output::print;
 use crate::cli::setup::now;
 use crate::docker::{EngineEvent, LogRange, Stream, is_not_found};
@@ -282,7 +282,7 @@ impl<'a> Onlooker<'a> {
 
     async fn goes_on(&self, id: &str) -> Result<bool> {
         match self.session.engine.state(id).await {
-            Ok(state) => Ok(is_running_state(state.state)),
+            Ok(state) => Ok(state.state.lives()),
             Err(error) if is_not_found(&error) => Ok(false),
             Err(error) => Err(error),
         }

@@ -48,21 +48,10 @@ pub(super) async fn command(context: Context<'_>, command: &Command) -> Answer {
         details.command.clone_from(&command.argv);
         details.environment = command.environment.keys().cloned().collect();
     };
-    context.record.change(context.sink.mark(), made_of).await;
+    context.made_of(made_of).await;
     let begun = Instant::now();
-    let mut ended = None;
-    let work = async {
-        let ending = carry_out(context, command, &mut tee, begun).await;
-        let result = match ending.exit_code {
-            Some(0) => Ok(()),
-            _ => Err(anyhow::anyhow!("{}", ending.message)),
-        };
-        ended = Some(ending);
-        result
-    };
-    // What went wrong is in the ending, too.
-    let _ = context.journal.step(format!("run {program}"), work).await;
-    let ending = ended.unwrap_or_else(|| failed(Reason::Internal, "the program was not run"));
+    let work = async { Ok(carry_out(context, command, &mut tee, begun).await) };
+    let ending = context.step(format!("run {program}"), work).await?;
     Ok(and_then(context, ending, &command.then).await)
 }
 

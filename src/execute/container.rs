@@ -10,16 +10,13 @@ use crate::docker::{Engine, is_unreachable};
 use crate::job::Stop;
 use crate::job::work::{Action, ContainerAction};
 use crate::plan::observed::State;
-use crate::run::{Details, Ending, Outcome, Reason};
+use crate::run::{Ending, Outcome, Reason};
 
 pub(super) async fn act(context: Context<'_>, work: &ContainerAction) -> Answer {
     let engine = &context.world.engine;
     let names = work.targets.iter().map(target::described);
     let command: Vec<String> = std::iter::once(verb(&work.action)).chain(names).collect();
-    context
-        .record
-        .change(context.sink.mark(), |details: &mut Details| details.command = command)
-        .await;
+    context.made_of(|details| details.command = command).await;
     let mut done = Vec::new();
     for wanted in &work.targets {
         let found = match target::find(engine, wanted).await? {

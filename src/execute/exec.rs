@@ -38,29 +38,15 @@ pub(super) async fn exec(context: Context<'_>, exec: &Exec) -> Answer {
         details.environment = exec.environment.keys().cloned().collect();
         details.container = containers.first().map(|it| it.id.clone());
     };
-    context.record.change(context.sink.mark(), made_of).await;
+    context.made_of(made_of).await;
     let mut ending = failed(Reason::Internal, "there was no container");
     for (index, container) in containers.iter().enumerate() {
         if context.cancel.is_cancelled() {
             return Ok(stopped(format!("stopped before its turn in `{}`", container.name)));
         }
         let step = format!("run the command in {}", container.name);
-        let mut ended = None;
-        // A command that fails is an ending, and an error of its step.
-        let work = async {
-            let ending = in_one(context, exec, container, (index, &mut tee)).await?;
-            let is_good = ending.outcome == Outcome::Succeeded;
-            let message = ending.message.clone();
-            ended = Some(ending);
-            anyhow::ensure!(is_good, message);
-            Ok(())
-        };
-        let result = context.journal.step(step, work).await;
-        match (ended, result) {
-            (Some(one), _) => ending = one,
-            (None, Err(error)) => return Err(error),
-            (None, Ok(())) => {}
-        }
+        let work = in_one(context, exec, container, (index, &mut tee));
+        ending = context.step(step, work).await?;
         if ending.outcome != Outcome::Succeeded {
             break;
         }

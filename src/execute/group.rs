@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
 use super::sink::Sink;
-use super::{Answer, Context, carry_out, failed, limited, stopped};
+use super::{Answer, Context, carry_out, engine_ending, failed, is_good, limited, stopped};
 use crate::apply::seconds;
 use crate::job::work::{ComposeRun, Group};
 use crate::job::{Job, Work};
@@ -69,7 +69,7 @@ pub(super) async fn group(context: Context<'_>, group: &Group) -> Answer {
         return Ok(failed(Reason::MemberFailed, message));
     }
     let record = |details: &mut Details| details.command.clone_from(&group.jobs);
-    context.record.change(context.sink.mark(), record).await;
+    context.made_of(record).await;
     let mut members = Vec::new();
     for name in &group.jobs {
         let Some(member) = context.execution.jobs.iter().find(|it| it.name == *name) else {
@@ -116,20 +116,14 @@ async fn one(context: Context<'_>, member: &Job) -> Ending {
         depth: context.depth + 1,
         ..context
     };
-    let mut ended = None;
     let work = async {
         let work = carry_out(inner, &member.work);
         let limit = (member, member.timeout);
-        let ending = limited(context.execution, limit, (&cancel, &timed_out), work).await;
-        let (is_good, message) = (is_good(&ending), ending.message.clone());
-        ended = Some(ending);
-        anyhow::ensure!(is_good, message);
-        Ok(())
+        Ok(limited(context.execution, limit, (&cancel, &timed_out), work).await)
     };
     let span = info_span!("member", member = name);
-    // What went wrong is in the ending, too.
-    let _ = context.journal.step(format!("run job {name}"), work.instrument(span)).await;
-    let ending = ended.unwrap_or_else(|| failed(Reason::Internal, "it was not run"));
+    let stepped = context.step(format!("run job {name}"), work.instrument(span)).await;
+    let ending = stepped.unwrap_or_else(|error| engine_ending(&error));
     let line = format!("{name}: {} ({}): {}", ending.outcome, ending.reason, ending.message);
     if is_good(&ending) {
         info!("{line}");
@@ -137,10 +131,6 @@ async fn one(context: Context<'_>, member: &Job) -> Ending {
         warn!("{line}");
     }
     ending
-}
-
-fn is_good(ending: &Ending) -> bool {
-    matches!(ending.outcome, Outcome::Succeeded | Outcome::Unchanged | Outcome::Skipped)
 }
 
 /// How a group ended, from how each of its jobs did; `None` for those that were not started.

@@ -31,7 +31,7 @@ pub(super) async fn http(context: Context<'_>, work: &Http) -> Answer {
     let first = work.login.iter().chain(&work.steps).next();
     let command = first.map(|step| vec![step.method.clone(), shown_hidden(&step.url)]);
     let made_of = |details: &mut Details| details.command = command.unwrap_or_default();
-    context.record.change(context.sink.mark(), made_of).await;
+    context.made_of(made_of).await;
     let options = Options {
         ca_file: work.ca_file.as_deref(),
         client_certificate: work.client_certificate.as_deref(),
@@ -172,9 +172,10 @@ async fn tries(client: &Client, step: &Step, name: &str) -> Result<HttpAnswer, W
     Err(Wrong { reason: Reason::Internal, message: format!("{name}: it was not tried") })
 }
 
-type Judged = Result<HttpAnswer, (HttpAnswer, String)>;
+/// An answer that is as expected, or one that is not, and why.
+pub(super) type Judged = Result<HttpAnswer, (HttpAnswer, String)>;
 
-async fn one_try(client: &Client, step: &Step) -> Result<Judged, Failure> {
+pub(super) async fn one_try(client: &Client, step: &Step) -> Result<Judged, Failure> {
     let call = Call {
         method: &step.method,
         url: step.url.expose(),
@@ -237,7 +238,7 @@ async fn wait_until(client: &Client, wait: &WaitFor) -> anyhow::Result<()> {
 }
 
 /// Whether an answer is as expected, and why not.
-pub(super) fn judge(expect: &Expect, answer: &HttpAnswer) -> Result<(), String> {
+fn judge(expect: &Expect, answer: &HttpAnswer) -> Result<(), String> {
     let usual = [(200, 299)];
     let accepted = if expect.status.is_empty() { &usual[..] } else { &expect.status };
     let status = answer.status;

@@ -40,7 +40,7 @@ use crate::git;
 use crate::job::{Job, Work};
 use crate::logs::{Output, secrets_of};
 use crate::reconcile::{self, DeployRun, World};
-use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::run::{Details, Ending, Outcome, Reason, RunId, Trigger};
 use crate::settings::LogSettings;
 use crate::store::Store;
 
@@ -87,6 +87,36 @@ struct Context<'a> {
     suffix: &'a str,
     /// How many groups it is in.
     depth: usize,
+}
+
+impl Context<'_> {
+    /// Writes down what the work is made of.
+    async fn made_of(self, change: impl FnOnce(&mut Details)) {
+        self.record.change(self.sink.mark(), change).await;
+    }
+
+    /// A step that ends with an ending: one that is not good is an error in the journal, too.
+    async fn step(self, name: String, work: impl Future<Output = Answer>) -> Answer {
+        let mut ended = None;
+        let work = async {
+            let ending = work.await?;
+            let (is_good, message) = (is_good(&ending), ending.message.clone());
+            ended = Some(ending);
+            anyhow::ensure!(is_good, message);
+            Ok(())
+        };
+        let journaled = self.journal.step(name, work).await;
+        match (ended, journaled) {
+            (Some(ending), _) => Ok(ending),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Ok(failed(Reason::Internal, "it was not run")),
+        }
+    }
+}
+
+/// Whether nothing went wrong.
+fn is_good(ending: &Ending) -> bool {
+    matches!(ending.outcome, Outcome::Succeeded | Outcome::Unchanged | Outcome::Skipped)
 }
 
 /// Runs a job. Never fails: how it ended is the answer.

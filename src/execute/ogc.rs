@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::http::{exposed, head, judge, whole_seconds};
+use super::http::{exposed, head, one_try, whole_seconds};
 use super::sink::REMOTE;
 use super::{Answer, Context, failed, stopped};
 use crate::apply::seconds;
 use crate::http::{Answer as HttpAnswer, Call, Client, Failure, Options, Url, shown};
 use crate::job::work::{OgcMode, OgcProcess, OnTimeout, Step};
-use crate::run::{Details, Ending, Outcome, Reason};
+use crate::run::{Ending, Outcome, Reason};
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 10;
@@ -25,6 +25,9 @@ const FAILURES_IN_A_ROW: usize = 20;
 const LARGEST_RESULT: usize = 64 * 1024;
 /// Bytes of an error that a message quotes.
 const QUOTED: usize = 1000;
+
+/// The header that asks for JSON.
+const ACCEPT: (&str, &str) = ("accept", "application/json");
 
 /// One server, and how it is spoken to.
 struct Server<'a> {
@@ -54,10 +57,7 @@ enum Begun {
 pub(super) async fn process(context: Context<'_>, work: &OgcProcess) -> Answer {
     let begun = Instant::now();
     let command = vec!["POST".to_owned(), shown(&execution_address(work))];
-    context
-        .record
-        .change(context.sink.mark(), |details: &mut Details| details.command = command)
-        .await;
+    context.made_of(|details| details.command = command).await;
     let server = match Server::new(work) {
         Ok(server) => server,
         Err(error) => return Ok(failed(Reason::PrepareFailed, format!("{error:#}"))),
@@ -164,10 +164,7 @@ async fn carry_out(
 /// Keeps the results with the run.
 async fn succeeded(context: Context<'_>, answer: &HttpAnswer, begun: Instant) -> Ending {
     let results = bounded(answer);
-    context
-        .record
-        .change(context.sink.mark(), |details: &mut Details| details.results = Some(results))
-        .await;
+    context.made_of(|details| details.results = Some(results)).await;
     let message = format!("succeeded after {}, its results are kept", seconds(begun));
     Ending::new(Outcome::Succeeded, Reason::Done, message)
 }
@@ -337,24 +334,19 @@ impl<'a> Server<'a> {
     }
 
     async fn log_in(&self, step: &Step) -> anyhow::Result<()> {
-        let call = Call {
-            method: &step.method,
-            url: step.url.expose(),
-            headers: exposed(&step.headers),
-            body: step.body.as_ref().map(|body| body.expose().as_bytes().to_vec()),
-            timeout: step.timeout,
-        };
-        let answer = self.client.call(&call).await;
-        let answer = answer.map_err(|failure| anyhow::anyhow!("log in: {failure}"))?;
-        judge(&step.expect, &answer).map_err(|why| anyhow::anyhow!("log in: {why}"))
+        match one_try(&self.client, step).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err((_, why))) => Err(anyhow::anyhow!("log in: {why}")),
+            Err(failure) => Err(anyhow::anyhow!("log in: {failure}")),
+        }
     }
 
     async fn call(
         &self,
-        method: &str,
-        url: &str,
+        (method, url): (&str, &str),
         more: &[(&str, &str)],
         body: Option<&Value>,
+        timeout: Duration,
     ) -> Result<HttpAnswer, Failure> {
         let headers = exposed(&self.work.headers).into_iter().chain(more.iter().copied());
         let call = Call {
@@ -362,13 +354,18 @@ impl<'a> Server<'a> {
             url,
             headers: headers.collect(),
             body: body.map(|body| body.to_string().into_bytes()),
-            timeout: CALL_TIMEOUT,
+            timeout,
         };
         self.client.call(&call).await
     }
 
+    /// A call without a body, of an address that the server gave.
+    async fn ask(&self, method: &str, url: &Url) -> Result<HttpAnswer, Failure> {
+        self.call((method, url.as_str()), &[ACCEPT], None, CALL_TIMEOUT).await
+    }
+
     async fn get(&self, url: &Url) -> Result<HttpAnswer, Failure> {
-        self.call("GET", url.as_str(), &[("accept", "application/json")], None).await
+        self.ask("GET", url).await
     }
 
     /// Asks for the execution.
@@ -381,21 +378,14 @@ impl<'a> Server<'a> {
         if work.inputs.is_null() {
             body["inputs"] = json!({});
         }
-        let mut headers =
-            vec![("accept", "application/json"), ("content-type", "application/json")];
+        let mut headers = vec![ACCEPT, ("content-type", "application/json")];
         if work.mode == OgcMode::Async {
             headers.push(("prefer", "respond-async"));
         }
-        let headers = exposed(&work.headers).into_iter().chain(headers);
-        let call = Call {
-            method: "POST",
-            url: &execution_address(work),
-            headers: headers.collect(),
-            body: Some(body.to_string().into_bytes()),
-            // A server that answers with the results takes as long as they do.
-            timeout: if work.mode == OgcMode::Async { CALL_TIMEOUT } else { timeout },
-        };
-        let answer = self.client.call(&call).await;
+        // A server that answers with the results takes as long as they do.
+        let timeout = if work.mode == OgcMode::Async { CALL_TIMEOUT } else { timeout };
+        let address = execution_address(work);
+        let answer = self.call(("POST", &address), &headers, Some(&body), timeout).await;
         let answer = answer.map_err(|failure| anyhow::anyhow!("{failure}"))?;
         if !(200..300).contains(&answer.status) {
             anyhow::bail!("{}", problem(&answer));
@@ -485,7 +475,7 @@ impl<'a> Server<'a> {
     /// Dismisses a job and says how that went.
     async fn dismiss(&self, at: &Url) -> String {
         let name = shown(at.as_str());
-        match self.call("DELETE", at.as_str(), &[("accept", "application/json")], None).await {
+        match self.ask("DELETE", at).await {
             Ok(answer) if (200..300).contains(&answer.status) => {
                 format!("the remote job {name} was dismissed")
             }

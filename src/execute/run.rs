@@ -101,7 +101,7 @@ pub(super) async fn remove(context: Context<'_>, id: &str, name: &str) {
 
 pub(super) async fn keep_container(context: Context<'_>, id: &str) {
     let id = id.to_owned();
-    context.record.change(context.sink.mark(), |details| details.container = Some(id)).await;
+    context.made_of(|details| details.container = Some(id)).await;
 }
 
 /// Starts a container that is made and stays with it to its end.
@@ -268,7 +268,7 @@ pub(super) async fn record_service(context: Context<'_>, service: &Service) -> R
         details.command = command;
         details.environment = service.environment.keys().cloned().collect();
     };
-    context.record.change(context.sink.mark(), made_of).await;
+    context.made_of(made_of).await;
     Ok(())
 }
 
@@ -315,7 +315,7 @@ async fn existing(context: Context<'_>, run: &RunContainer, name: &str) -> Answe
         details.command.clone_from(&about.command);
         details.container = Some(about.id.clone());
     };
-    context.record.change(context.sink.mark(), made_of).await;
+    context.made_of(made_of).await;
     let begun = Instant::now();
     // Its log holds what earlier runs wrote: only what comes now is this one's.
     let source = follow::Source::Live(engine.attach_output(&about.id, false).await?);

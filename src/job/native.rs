@@ -208,7 +208,7 @@ impl Reader<'_> {
         Some(Job {
             name: name?,
             description,
-            origin: format!("{}:{}", node.span.source.file, node.span.line),
+            origin: format!("{}:{}", node.span.source.file, node.span.line()),
             schedule: if enabled { schedule } else { Schedule::Manual },
             timezone,
             window,

@@ -410,7 +410,7 @@ fn lossy_text(node: &Node, text: &str) -> Option<String> {
     }
     // The tree keeps values only; the place says what they were made of.
     let line = node.span.problem("").excerpt?;
-    let rest = line.chars().skip(node.span.column.saturating_sub(1));
+    let rest = line.chars().skip(node.span.column().saturating_sub(1));
     let ends = |c: &char| c.is_whitespace() || matches!(c, ',' | ']' | '}');
     let written: String = rest.take_while(|c| !ends(c)).collect();
     (written != text && scalar::resolve(&written) == node.value).then_some(written)

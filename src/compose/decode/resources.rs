@@ -47,7 +47,8 @@ pub fn network(decoder: &mut Decoder, at: At<'_>) -> Network {
         let span = &at.node.span;
         decoder.warnings.push(format!(
             "{}:{}: `{at}` is external: what is written of its driver is ignored",
-            span.source.file, span.line
+            span.source.file,
+            span.line()
         ));
     }
     network

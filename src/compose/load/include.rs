@@ -209,7 +209,9 @@ impl Loader<'_> {
             Conflicts::Refuse => {
                 let message = format!(
                     "`{section}.{}` is defined in {}:{}, too, which this file includes",
-                    key.name, key.span.source.file, key.span.line
+                    key.name,
+                    key.span.source.file,
+                    key.span.line()
                 );
                 self.problems.push(own.problem(message).with_hint("rename one of them"));
             }

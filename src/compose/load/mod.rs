@@ -306,7 +306,8 @@ impl<'a> Loader<'a> {
         }
         self.warnings.push(format!(
             "{}:{}: `version` is obsolete and ignored: remove it",
-            version.span.source.file, version.span.line
+            version.span.source.file,
+            version.span.line()
         ));
     }
 

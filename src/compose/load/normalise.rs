@@ -169,11 +169,8 @@ fn depend(service: &mut Node) {
             (Key::implied("restart", &span), boolean(restart)),
             (Key::implied("required", &span), boolean(true)),
         ];
-        let node = Node {
-            value: Value::Mapping(entries),
-            span: span.clone(),
-            tag: Some(IMPLIED.to_owned()),
-        };
+        let node =
+            Node { value: Value::Mapping(entries), span: span.clone(), tag: Some(IMPLIED.into()) };
         dependencies.push((Key::implied(name, &span), node));
     }
 }

@@ -223,7 +223,7 @@ fn generic(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) 
                 "`{path}` is {} here, but {} in {file}:{}: expected the same kind",
                 new.kind(),
                 old.kind(),
-                base_span.line
+                base_span.line()
             )));
             Node { value: old, span: base_span, tag }
         }

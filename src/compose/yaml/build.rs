@@ -67,9 +67,11 @@ struct Built {
     is_merge_key: bool,
 }
 
+/// A collection that is not finished. What it holds so far is the end of [`Builder::items`] or
+/// [`Builder::entries`], from `start` on.
 enum Partial {
-    Sequence(Vec<Node>),
-    Mapping { entries: Vec<(Key, Node)>, merges: Vec<(Key, Node)>, key: PendingKey },
+    Sequence { start: usize },
+    Mapping { start: usize, merges: Vec<(Key, Node)>, key: PendingKey },
 }
 
 enum PendingKey {
@@ -85,7 +87,7 @@ struct Frame {
     span: Span,
     /// Whether it stands in brackets or braces.
     is_flow: bool,
-    tag: Option<String>,
+    tag: Option<Box<str>>,
     anchor: usize,
     size: usize,
     depth: usize,
@@ -94,6 +96,10 @@ struct Frame {
 struct Builder {
     source: Arc<Source>,
     stack: Vec<Frame>,
+    /// Items of all open lists, and entries of all open mappings: each collection takes its own off the
+    /// end once it knows how many they are, and has no room to spare.
+    items: Vec<Node>,
+    entries: Vec<(Key, Node)>,
     anchors: HashMap<usize, Built>,
     nodes: usize,
     documents: Vec<Node>,
@@ -105,6 +111,8 @@ impl Builder {
         Self {
             source,
             stack: Vec::new(),
+            items: Vec::new(),
+            entries: Vec::new(),
             anchors: HashMap::new(),
             nodes: 0,
             documents: Vec::new(),
@@ -115,7 +123,7 @@ impl Builder {
     /// A span of the parser, whose columns count from 0.
     fn span(&self, line: usize, column: usize, length: usize) -> Span {
         let source = Arc::clone(&self.source);
-        Span { source, line: line.max(1), column: column + 1, length: length.max(1) }
+        Span::new(source, line.max(1), column + 1, length.max(1))
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Box<Problem>> {
@@ -132,7 +140,7 @@ impl Builder {
                 let is_merge_key = style == ScalarStyle::Plain && text == "<<" && tag.is_none();
                 let value = typed(&text, style, tag.as_deref());
                 let node = Node { value, span, tag: foreign_tag(tag) };
-                let tag_bytes = node.tag.as_ref().map_or(0, String::len);
+                let tag_bytes = node.tag.as_ref().map_or(0, |tag| tag.len());
                 let more = (text.len() + tag_bytes) / BYTES_PER_NODE;
                 self.nodes += more;
                 self.finish(Built { node, size: 1 + more, depth: 1, is_merge_key }, anchor)
@@ -142,12 +150,12 @@ impl Builder {
                 Err(Box::new(span.problem(format!("alias `*{name}` has no anchor before it"))))
             }
             Event::SequenceStart(style, anchor, tag) => {
-                let partial = Partial::Sequence(Vec::new());
+                let partial = Partial::Sequence { start: self.items.len() };
                 self.open(partial, (span, style), anchor, foreign_tag(tag))
             }
             Event::MappingStart(style, anchor, tag) => {
-                let (entries, merges) = (Vec::new(), Vec::new());
-                let partial = Partial::Mapping { entries, merges, key: PendingKey::None };
+                let (start, merges) = (self.entries.len(), Vec::new());
+                let partial = Partial::Mapping { start, merges, key: PendingKey::None };
                 self.open(partial, (span, style), anchor, foreign_tag(tag))
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
@@ -161,7 +169,7 @@ impl Builder {
         partial: Partial,
         (span, style): (Span, StructureStyle),
         anchor: usize,
-        tag: Option<String>,
+        tag: Option<Box<str>>,
     ) -> Result<(), Box<Problem>> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(Box::new(too_deep(&span)));
@@ -179,8 +187,9 @@ impl Builder {
     fn close(&mut self) -> Result<(), Box<Problem>> {
         let Some(frame) = self.stack.pop() else { return Ok(()) };
         let value = match frame.partial {
-            Partial::Sequence(items) => Value::Sequence(items),
-            Partial::Mapping { entries, merges, key: _ } => {
+            Partial::Sequence { start } => Value::Sequence(self.items.split_off(start)),
+            Partial::Mapping { start, merges, key: _ } => {
+                let entries = self.entries.split_off(start);
                 refuse_duplicates(&entries, &mut self.problems);
                 let entries = merge_into(entries, merges, &mut self.problems);
                 Value::Mapping(entries)
@@ -238,14 +247,14 @@ impl Builder {
         frame.size += built.size;
         frame.depth = frame.depth.max(built.depth + 1);
         match &mut frame.partial {
-            Partial::Sequence(items) => items.push(built.node),
-            Partial::Mapping { entries, merges, key } => {
+            Partial::Sequence { start: _ } => self.items.push(built.node),
+            Partial::Mapping { start: _, merges, key } => {
                 match std::mem::replace(key, PendingKey::None) {
                     PendingKey::None if built.is_merge_key => {
                         *key = PendingKey::Merge(built.node.span);
                     }
                     PendingKey::None => *key = pending_key(built.node, &mut self.problems),
-                    PendingKey::Named(name) => entries.push((name, built.node)),
+                    PendingKey::Named(name) => self.entries.push((name, built.node)),
                     PendingKey::Merge(span) => {
                         let name = Key { name: "<<".to_owned(), span };
                         merges.push((name, built.node));
@@ -299,9 +308,9 @@ fn drop_resets(node: &mut Node) {
     }
 }
 
-fn foreign_tag(tag: Option<Cow<'_, Tag>>) -> Option<String> {
+fn foreign_tag(tag: Option<Cow<'_, Tag>>) -> Option<Box<str>> {
     let tag = tag?;
-    if tag.core_suffix().is_some() { None } else { Some(tag.to_string()) }
+    tag.core_suffix().is_none().then(|| tag.to_string().into())
 }
 
 fn pending_key(node: Node, problems: &mut Vec<Problem>) -> PendingKey {
@@ -327,7 +336,8 @@ fn refuse_duplicates(entries: &[(Key, Node)], problems: &mut Vec<Problem>) {
         if first.name == second.name {
             problems.push(second.span.problem(format!(
                 "key `{}` is already defined on line {}",
-                second.name, first.span.line
+                second.name,
+                first.span.line()
             )));
         }
     }
@@ -336,7 +346,7 @@ fn refuse_duplicates(entries: &[(Key, Node)], problems: &mut Vec<Problem>) {
 /// Tags the value at a key, so that nothing of what other files say there is left.
 fn replace_what_was_before(entries: &mut [(Key, Node)], key: &Key) {
     if let Some((_, node)) = entries.iter_mut().find(|(known, _)| known == key) {
-        node.tag.get_or_insert_with(|| OVERRIDE.to_owned());
+        node.tag.get_or_insert_with(|| OVERRIDE.into());
     }
 }
 

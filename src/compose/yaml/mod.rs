@@ -63,29 +63,43 @@ impl Source {
 pub struct Span {
     /// The text it stands in.
     pub source: Arc<Source>,
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
+    // Each node and each key has a span: numbers of 32 bits hold any place in a text that is read.
+    line: u32,
+    column: u32,
     /// Characters of the token there, within its line; at least 1.
-    pub length: usize,
+    length: u32,
 }
 
 impl Span {
+    fn new(source: Arc<Source>, line: usize, column: usize, length: usize) -> Self {
+        let short = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { source, line: short(line), column: short(column), length: short(length) }
+    }
+
     /// The beginning of a line.
     pub fn of_line(source: &Arc<Source>, line: usize) -> Self {
-        Self { source: Arc::clone(source), line, column: 1, length: 1 }
+        Self::new(Arc::clone(source), line, 1, 1)
+    }
+
+    /// Line, from 1.
+    pub fn line(&self) -> usize {
+        self.line as usize
+    }
+
+    /// Column in characters, from 1.
+    pub fn column(&self) -> usize {
+        self.column as usize
     }
 
     /// A problem at this place, with its line as excerpt.
     pub fn problem(&self, message: impl Into<String>) -> Problem {
         // What has no text has no lines to name.
-        let line = (!self.source.text.is_empty()).then_some(self.line);
+        let line = (!self.source.text.is_empty()).then_some(self.line());
         Problem {
             line,
-            column: line.map(|_| self.column),
-            length: self.length,
-            excerpt: self.source.excerpt(self.line),
+            column: line.map(|_| self.column()),
+            length: self.length as usize,
+            excerpt: self.source.excerpt(self.line()),
             ..Problem::in_file(self.source.file.clone(), message)
         }
     }
@@ -105,7 +119,7 @@ pub struct Node {
     /// Where it starts.
     pub span: Span,
     /// A tag that YAML itself does not define, e.g. `!reset`.
-    pub tag: Option<String>,
+    pub tag: Option<Box<str>>,
 }
 
 impl PartialEq for Node {

@@ -124,7 +124,7 @@ impl<'a> Fields<'a> {
     }
 
     fn is_at(&self, name: &str, problem: &Problem) -> bool {
-        self.node(name).is_some_and(|node| problem.line == Some(node.span.line))
+        self.node(name).is_some_and(|node| problem.line == Some(node.span.line()))
     }
 
     /// Notes that a key is missing.

@@ -50,9 +50,7 @@ fn never_runs(job: &Job) -> Option<Problem> {
         return None;
     }
     let warning = words::warning(&Timetable::of(job), now())?;
-    let (file, line) = job.origin.rsplit_once(':').unwrap_or((&job.origin, ""));
-    let message = format!("job `{}`: {warning}", job.name);
-    Some(Problem { line: line.parse().ok(), ..Problem::in_file(file, message) })
+    Some(job.problem(format!("job `{}`: {warning}", job.name)))
 }
 
 fn tell_problems(

@@ -127,12 +127,7 @@ fn read_entry(
     imported.add(job, &entry.span, context);
     let on_start = entry.get("onstart").and_then(|node| node.value.scalar_text());
     if on_start.as_deref() == Some("true") {
-        let start = names.give(&format!("{name}-onstart"));
-        let start =
-            json!({"name": start, "schedule": "@startup", "timeout": TIMEOUT, "group": [name]});
-        if let Value::Object(start) = start {
-            imported.add(start, &entry.span, context);
-        }
+        imported.add_start(&name, names, &entry.span, context);
     }
 }
 

@@ -209,7 +209,7 @@ fn add_all(
     let ours: Vec<(String, String)> =
         drafts.iter().map(|(raw, name)| (raw.name.clone(), name.clone())).collect();
     let known = |name: &str| ours.iter().find(|(raw, _)| raw == name).map(|(_, ours)| ours.clone());
-    let mut jobs: Vec<(Map<String, Value>, Span)> = Vec::new();
+    let mut jobs: Vec<(Map<String, Value>, &Raw, &String)> = Vec::new();
     let mut edges: Vec<(String, String, &str)> = Vec::new();
     for (raw, name) in drafts {
         for (passed, why) in PASSED_OVER.iter().filter(|(name, _)| raw.text(name).is_some()) {
@@ -236,26 +236,19 @@ fn add_all(
                 None => imported.warn(&raw.span, format!("`depends-on` names no job: `{other}`")),
             }
         }
-        jobs.push((job(raw, name, dialect, work), raw.span.clone()));
-        if raw.flag("run-on-startup") {
-            let start = json!({
-                "name": names.give(&format!("{name}-onstart")),
-                "schedule": "@startup", "timeout": TIMEOUT, "group": [name],
-            });
-            if let Value::Object(start) = start {
-                jobs.push((start, raw.span.clone()));
-            }
-        }
+        jobs.push((job(raw, name, dialect, work), raw, name));
     }
-    for (mut job, span) in jobs {
-        let name = job.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mine = edges.iter().filter(|(after, _, _)| *after == name);
+    for (mut job, raw, name) in jobs {
+        let mine = edges.iter().filter(|(after, _, _)| after == name);
         let after: Vec<Value> =
             mine.map(|(_, before, end)| json!({"job": before, "on": end})).collect();
         if !after.is_empty() {
             job.insert("after".to_owned(), after.into());
         }
-        imported.add(job, &span, context);
+        imported.add(job, &raw.span, context);
+        if raw.flag("run-on-startup") {
+            imported.add_start(name, names, &raw.span, context);
+        }
     }
 }
 

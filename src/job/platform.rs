@@ -174,7 +174,7 @@ fn load(
                 }
                 Some(position) => {
                     problems.0.push(native::duplicate(
-                        place(file, &written.job),
+                        written.job.problem(""),
                         &written.job.name,
                         &jobs[position].job.origin,
                     ));
@@ -193,11 +193,6 @@ fn load(
     problems.0.extend(wrong.0);
     jobs.retain(|it| !stuck.contains(&it.job.name));
     (jobs, problems)
-}
-
-fn place(file: &str, job: &Job) -> Problem {
-    let line = job.origin.rsplit_once(':').and_then(|(_, line)| line.parse().ok());
-    Problem { line, ..Problem::in_file(file, "") }
 }
 
 #[cfg(test)]

@@ -87,19 +87,6 @@ pub(super) const fn key(
     Field { name, form, default, example, meaning }
 }
 
-/// The kinds of work.
-pub(super) const KINDS: &[&str] = &[
-    "deploy",
-    "run",
-    "exec",
-    "compose_run",
-    "container",
-    "command",
-    "http",
-    "ogc_process",
-    "group",
-];
-
 const ENDS: Form = Form::Word(&["success", "failure", "finish"]);
 pub(super) const AFTER_ONE: Table = Table {
     of: "`after`",

@@ -65,6 +65,21 @@ impl Work {
             Self::Group(_) => "group",
         }
     }
+
+    /// What runs after it succeeded, in order, up to the first failure.
+    pub fn then(&self) -> &[Self] {
+        match self {
+            Self::Run(run) => &run.then,
+            Self::Exec(exec) => &exec.then,
+            Self::Command(command) => &command.then,
+            Self::Deploy(_)
+            | Self::ComposeRun(_)
+            | Self::Container(_)
+            | Self::Http(_)
+            | Self::OgcProcess(_)
+            | Self::Group(_) => &[],
+        }
+    }
 }
 
 /// Keeps a Compose project equal to its sources.

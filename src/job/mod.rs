@@ -23,8 +23,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 pub use self::policy::{
-    CatchUp, ContainerEvent, Keep, Notify, On, Overlap, Ping, Policy, Retry, Stop, Webhook, When,
-    Window,
+    CatchUp, ContainerEvent, Keep, Notify, On, Overlap, Ping, Policy, Retry, Stop, Webhook,
+    WebhookFormat, When, Window,
 };
 use self::schedule::Schedule;
 pub use self::work::{Deploy, RunContainer, Work};

@@ -34,6 +34,7 @@ pub(super) fn exec(node: &Node, reader: &mut Reader<'_>) -> Option<Exec> {
         scope: if scope == Some("all") { Scope::All } else { Scope::First },
         command: command?,
         environment,
+        env_from: fields.strings("env_from", problems),
         user: fields.plain("user", problems),
         working_dir: fields.plain("working_dir", problems),
         privileged: fields.boolean("privileged", problems).unwrap_or(false),

@@ -115,6 +115,10 @@ pub struct RunContainer {
     pub keep: bool,
     /// Containers of the host whose volumes it gets, `name[:ro]`.
     pub volumes_from: Vec<String>,
+    /// Containers of the host whose environment it gets when it starts, below its own.
+    pub env_from: Vec<String>,
+    /// Runs the image that is there when it cannot be pulled.
+    pub pull_fallback: bool,
     /// Files in our own container that its standard output and error are appended to, as a redirection
     /// of the birdhouse form names them.
     pub redirect: Redirect,
@@ -199,6 +203,8 @@ pub struct Exec {
     pub command: Vec<String>,
     /// Environment on top of the container's.
     pub environment: IndexMap<String, String>,
+    /// Containers of the host whose environment it gets, below its own.
+    pub env_from: Vec<String>,
     /// User; `None` is the container's.
     pub user: Option<String>,
     /// Working directory; `None` is the container's.

@@ -35,6 +35,12 @@ const KNOWN: &[&str] = &[
     "onstart",
 ];
 
+/// Keys that only a new container has.
+const LISTS: [&str; 5] = ["volumes", "ports", "expose", "environment", "network"];
+/// Keys that only a container has.
+const FLAGS: [&str; 7] =
+    ["volumes", "ports", "expose", "environment", "network", "dockerargs", "project"];
+
 /// Reads a list of entries; `file` is its name for messages. `names` are those of jobs read before.
 pub fn read(text: &str, file: &str, context: &Context<'_>, taken: &[String]) -> Imported {
     let mut imported = Imported::default();
@@ -168,6 +174,24 @@ impl<'a> Entry<'a> {
         let then = self.triggers(imported)?;
         let command = text(node, "command").unwrap_or_default();
         let place = node.get("command").unwrap_or(node);
+        let (means_nothing, to): (&[&str], _) = match (text(node, "image"), text(node, "container"))
+        {
+            (Some(_), container) => {
+                let both =
+                    if container.is_some() { &["container", "project"][..] } else { &["project"] };
+                (both, "with `image`")
+            }
+            (None, Some(_)) => (&LISTS, "with `container`"),
+            (None, None) => (&FLAGS, "without `image` and `container`"),
+        };
+        for (key, _) in node.as_mapping().unwrap_or_default() {
+            if means_nothing.contains(&key.name.as_str()) {
+                imported.warn(
+                    &key.span,
+                    format!("`{}` means nothing {to}, in birdhouse neither", key.name),
+                );
+            }
+        }
         let (kind, mut keys) = if let Some(image) = text(node, "image") {
             ("run", self.container(&image, &command, imported)?)
         } else if let Some(container) = text(node, "container") {

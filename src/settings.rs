@@ -74,6 +74,8 @@ pub struct SchedulerSettings {
     pub ofelia_labels: bool,
     /// `AUTODEPLOY_OFELIA_DIALECT`: which Ofelia the schedules in labels were written for.
     pub ofelia_dialect: crate::job::ofelia::Dialect,
+    /// `AUTODEPLOY_OFELIA_LABEL_JOBS`: which labels may hold jobs that reach beyond their container.
+    pub ofelia_grants: Vec<crate::job::ofelia::Grant>,
 }
 
 /// How git reaches its remotes.

@@ -30,6 +30,7 @@ struct Raw {
     autodeploy_scheduler_jobs_dir: Option<String>,
     autodeploy_ofelia_labels: Option<String>,
     autodeploy_ofelia_dialect: Option<String>,
+    autodeploy_ofelia_label_jobs: Option<String>,
     autodeploy_state_dir: Option<String>,
     autodeploy_log_dir: Option<String>,
     autodeploy_log_max_size: Option<String>,
@@ -102,6 +103,11 @@ pub(super) fn settings(
         "AUTODEPLOY_OFELIA_DIALECT",
         raw.autodeploy_ofelia_dialect,
         values::ofelia_dialect,
+    );
+    let ofelia_grants = reader.given(
+        "AUTODEPLOY_OFELIA_LABEL_JOBS",
+        raw.autodeploy_ofelia_label_jobs,
+        values::ofelia_grants,
     );
     // As it was written: the blanks before its first line count.
     let extra_jobs = found.get("AUTODEPLOY_EXTRA_SCHEDULER_JOBS");
@@ -204,6 +210,7 @@ pub(super) fn settings(
             jobs_dir: scheduler_jobs_dir?,
             ofelia_labels: ofelia_labels?,
             ofelia_dialect: ofelia_dialect?,
+            ofelia_grants: ofelia_grants.ok()?.unwrap_or_default(),
         },
         state_dir: state_dir?,
         log: LogSettings {

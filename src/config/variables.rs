@@ -229,6 +229,19 @@ pub const VARIABLES: &[Variable] = &[
                   wherever 0.3 would have run a job at other times.",
     },
     Variable {
+        name: "AUTODEPLOY_OFELIA_LABEL_JOBS",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Jobs,
+        unit: "types of jobs (run, local, compose), each alone or with a project or container",
+        default: "",
+        example: "run:shop local:ops",
+        meaning: "Whose labels may hold jobs that reach beyond their container: `run` are `job-run`s of \
+                  any container, `run:shop` those of Compose project or container `shop`. Who may write \
+                  such a label is root on this host. `job-exec` needs no leave, nor does a container with \
+                  `ofelia.service=true`.",
+    },
+    Variable {
         name: "AUTODEPLOY_ALLOW_COMMANDS",
         aliases: &[],
         status: Status::Read,

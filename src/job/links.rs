@@ -16,7 +16,8 @@ pub(super) fn check(jobs: &[&Job]) -> (BTreeSet<String>, Problems) {
     for job in jobs {
         let named = named_by(job);
         for name in named.into_iter().filter(|name| !known.contains(*name)) {
-            let problem = job.problem(format!("there is no job `{name}`, which `{}` names", job.name));
+            let problem =
+                job.problem(format!("there is no job `{name}`, which `{}` names", job.name));
             let near = nearest(name, known.iter().map(String::as_str));
             let hint = near.map(|near| format!("did you mean `{near}`?"));
             problems.push(Problem { hint, ..problem }.as_warning());

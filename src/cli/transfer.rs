@@ -183,8 +183,8 @@ fn read(import: &Import, text: &str, settings: &Settings, files: &dyn Files) -> 
         import.file.display().to_string()
     };
     match import.from {
-        Form::Ofelia => ofelia::read_ini(text, &name, ofelia::Dialect::Auto, &context),
-        Form::Ofelia03 => ofelia::read_ini(text, &name, ofelia::Dialect::V1, &context),
+        Form::Ofelia => ofelia::read_ini(text, &name, ofelia::Dialect::Auto, &context, &[]),
+        Form::Ofelia03 => ofelia::read_ini(text, &name, ofelia::Dialect::V1, &context, &[]),
         Form::Dkron => dkron::read(text, &name, &context),
         Form::Crontab => {
             let options =

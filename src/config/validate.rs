@@ -28,6 +28,7 @@ struct Raw {
     autodeploy_git_timeout: Option<String>,
     autodeploy_jobs_dir: Option<String>,
     autodeploy_scheduler_jobs_dir: Option<String>,
+    autodeploy_ofelia_config: Option<String>,
     autodeploy_ofelia_labels: Option<String>,
     autodeploy_ofelia_dialect: Option<String>,
     autodeploy_ofelia_label_jobs: Option<String>,
@@ -94,6 +95,8 @@ pub(super) fn settings(
     let jobs_dir = reader.or_default("AUTODEPLOY_JOBS_DIR", raw.autodeploy_jobs_dir, path);
     let scheduler_jobs_dir =
         reader.or_default("AUTODEPLOY_SCHEDULER_JOBS_DIR", raw.autodeploy_scheduler_jobs_dir, path);
+    let ofelia_config =
+        reader.given("AUTODEPLOY_OFELIA_CONFIG", raw.autodeploy_ofelia_config, path);
     let ofelia_labels = reader.or_default(
         "AUTODEPLOY_OFELIA_LABELS",
         raw.autodeploy_ofelia_labels,
@@ -208,6 +211,7 @@ pub(super) fn settings(
         schedulers: SchedulerSettings {
             extra_jobs,
             jobs_dir: scheduler_jobs_dir?,
+            ofelia_config: ofelia_config.ok()?,
             ofelia_labels: ofelia_labels?,
             ofelia_dialect: ofelia_dialect?,
             ofelia_grants: ofelia_grants.ok()?.unwrap_or_default(),

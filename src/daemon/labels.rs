@@ -17,7 +17,7 @@ use crate::job::native::{Context, NoFiles};
 use crate::job::ofelia::{LabelledContainer, is_of_label, jobs_of_labels, without_taken};
 use crate::job::{Configuration, Job};
 use crate::plan::labels;
-use crate::plan::observed::State;
+use crate::plan::observed::{Container, State};
 
 /// Labels of containers whose other labels are read.
 const ENABLED: [&str; 2] = ["ofelia.enabled=true", "chadburn.enabled=true"];
@@ -135,19 +135,26 @@ impl Daemon {
 
 /// The containers whose labels are read.
 async fn labelled(engine: &Engine) -> Result<Vec<LabelledContainer>> {
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<String, Container> = BTreeMap::new();
+    let mut see = |containers: Vec<Container>| {
+        found.extend(containers.into_iter().map(|container| (container.id.clone(), container)));
+    };
+    see(engine.ourselves().await?.into_iter().collect());
     for label in ENABLED {
-        for container in engine.containers_with(label).await? {
-            let of = |label: &str| container.labels.get(label).cloned();
-            let labelled = LabelledContainer {
-                project: of(labels::PROJECT),
-                service: of(labels::SERVICE),
-                running: container.state == State::Running,
-                name: container.name,
-                labels: container.labels.into_iter().collect(),
-            };
-            found.insert(container.id, labelled.of_labels());
-        }
+        see(engine.containers_with(label).await?);
     }
-    Ok(found.into_values().collect())
+    Ok(found.into_values().map(of_labels).collect())
+}
+
+fn of_labels(container: Container) -> LabelledContainer {
+    let of = |label: &str| container.labels.get(label).cloned();
+    let labelled = LabelledContainer {
+        project: of(labels::PROJECT),
+        service: of(labels::SERVICE),
+        running: container.state == State::Running,
+        is_ours: container.is_ourselves,
+        name: container.name,
+        labels: container.labels.into_iter().collect(),
+    };
+    labelled.of_labels()
 }

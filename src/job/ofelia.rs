@@ -35,8 +35,14 @@ pub enum Dialect {
     V3,
 }
 
-/// Reads Ofelia's INI file.
-pub fn read_ini(text: &str, file: &str, dialect: Dialect, context: &Context<'_>) -> Imported {
+/// Reads Ofelia's INI file; `taken` are the names of jobs read before.
+pub fn read_ini(
+    text: &str,
+    file: &str,
+    dialect: Dialect,
+    context: &Context<'_>,
+    taken: &[String],
+) -> Imported {
     let mut imported = Imported::default();
     let parsed = match ini::parse(text, file) {
         Ok(parsed) => parsed,
@@ -50,13 +56,13 @@ pub fn read_ini(text: &str, file: &str, dialect: Dialect, context: &Context<'_>)
         imported.warn(&place, format!("`{name}` of `[global]` has no effect"));
     }
     let mut names = Names::default();
+    for name in taken {
+        names.give(name);
+    }
     let mut drafts = Vec::new();
     for raw in parsed.jobs {
         if names.has(&raw.name) {
-            let message = format!(
-                "there is a job `{}` of another type already: this one gets a number",
-                raw.name
-            );
+            let message = format!("there is a job `{}` already: this one gets a number", raw.name);
             imported.warn(&raw.span, message);
         }
         let name = names.give(&raw.name);

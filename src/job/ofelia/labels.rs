@@ -29,6 +29,9 @@ pub struct LabelledContainer {
     pub service: Option<String>,
     /// Whether it runs.
     pub running: bool,
+    /// Whether it is the one that Roadstead runs in: it stands in the place of Ofelia's own, whose image
+    /// carries `ofelia.enabled=true` and `ofelia.service=true`.
+    pub is_ours: bool,
 }
 
 /// Before the name of a container in [`Job::origin`].
@@ -95,12 +98,12 @@ impl LabelledContainer {
         self
     }
 
-    /// Whether a label says so, under either prefix.
+    /// Whether a label says so, under either prefix, or the place it stands in.
     fn says(&self, what: &str) -> bool {
         let is_true = |prefix: &str| {
             self.labels.get(&format!("{prefix}.{what}")).is_some_and(|value| value == "true")
         };
-        PREFIXES.iter().any(|prefix| is_true(prefix))
+        self.is_ours || PREFIXES.iter().any(|prefix| is_true(prefix))
     }
 
     /// Who it is in names of jobs: `project.service`, or its own name.
@@ -120,7 +123,7 @@ fn is_ours(key: &str) -> bool {
 /// The jobs in labels of containers, with what is wrong or ambiguous about them.
 ///
 /// Of running containers with `ofelia.enabled=true`: `job-exec` of any, run in the container that carries
-/// it; the other types only of a container with `ofelia.service=true`, or where a [`Grant`] of the settings
+/// it; the other types only of our own container, of one with `ofelia.service=true`, or where a [`Grant`] of the settings
 /// covers it. A job is called `project.service.type.name`, so that two projects cannot take each other's;
 /// of the same name on two containers both stay, and a warning says so. Containers are read in the order of
 /// their names: the same containers always give the same jobs. Jobs that set each other off in a circle are

@@ -21,6 +21,7 @@ fn container(
         project: compose.map(|(project, _)| project.to_owned()),
         service: compose.map(|(_, service)| service.to_owned()),
         running: true,
+        is_ours: false,
     }
 }
 
@@ -43,7 +44,7 @@ fn of_ini(text: &str, dialect: Dialect) -> (Vec<Job>, Vec<String>) {
     let settings = settings();
     let variables = &settings.variables;
     let context = Context { settings: &settings, variables, toplevel: &|_| None, files: &NoFiles };
-    told(read_ini(text, "config.ini", dialect, &context))
+    told(read_ini(text, "config.ini", dialect, &context, &[]))
 }
 
 fn told(imported: Imported) -> (Vec<Job>, Vec<String>) {
@@ -449,4 +450,15 @@ fn pulls_and_borrows_as_ofelia_does() {
         );
         assert_eq!(run.env_from, ["web", "db"]);
     }
+}
+
+#[test]
+fn our_own_container_stands_in_the_place_of_ofelias() {
+    // What people write on Ofelia's container: its image carries `enabled` and `service` itself.
+    let labels =
+        [("ofelia.job-run.a.schedule", "@daily"), ("ofelia.job-run.a.image", "alpine:3.21")];
+    let own = container("scheduler", Some(("stack", "ofelia")), &labels);
+    assert!(of_labels(std::slice::from_ref(&own)).0.is_empty());
+    let (jobs, problems) = of_labels(&[LabelledContainer { is_ours: true, ..own }]);
+    assert_eq!(jobs[0].name, "stack.ofelia.run.a", "{problems:?}");
 }

@@ -188,7 +188,7 @@ fn slots_of_jobs(
 
 /// `runs`.
 pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -> Result<u8> {
-    let configuration = configuration_with_labels(env_file).await?;
+    let configuration = configuration(env_file)?;
     let settings = &configuration.settings;
     let page = page(output, settings);
     let store = Store::open_read_only(&settings.state_dir).await?;
@@ -229,8 +229,9 @@ pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -
             Some(store) => store.last_run(name).await?.is_some(),
             None => false,
         };
-        if !known {
-            bail!(Usage(unknown_job(name, &configuration.jobs)));
+        let jobs = configuration_with_labels(env_file).await?.jobs;
+        if !known && !jobs.iter().any(|job| job.name == *name) {
+            bail!(Usage(unknown_job(name, &jobs)));
         }
     }
     print(|to| super::runs::runs(to, &page, &found))?;

@@ -35,9 +35,7 @@ const KNOWN: &[&str] = &[
     "onstart",
 ];
 
-/// Keys that only a new container has.
-const LISTS: [&str; 5] = ["volumes", "ports", "expose", "environment", "network"];
-/// Keys that only a container has.
+/// Keys that only a container has; of one that is there, the last two.
 const FLAGS: [&str; 7] =
     ["volumes", "ports", "expose", "environment", "network", "dockerargs", "project"];
 
@@ -181,7 +179,7 @@ impl<'a> Entry<'a> {
                     if container.is_some() { &["container", "project"][..] } else { &["project"] };
                 (both, "with `image`")
             }
-            (None, Some(_)) => (&LISTS, "with `container`"),
+            (None, Some(_)) => (&FLAGS[..5], "with `container`"),
             (None, None) => (&FLAGS, "without `image` and `container`"),
         };
         for (key, _) in node.as_mapping().unwrap_or_default() {

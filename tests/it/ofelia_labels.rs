@@ -93,6 +93,10 @@ fn a_stack_with_labels_runs_as_ofelia_runs_it() {
             run(&format!("report.image={image}")),
             run("report.command=echo mine"),
             run("report.user=0"),
+            "ofelia.job-exec.peek.schedule=@daily".to_owned(),
+            "ofelia.job-exec.peek.command=sh -c 'echo peek-$WHO'".to_owned(),
+            "ofelia.job-exec.peek.user=0".to_owned(),
+            format!("ofelia.job-exec.peek.env-from={scheduler}"),
             "ofelia.job-local.host.schedule=@daily".to_owned(),
             "ofelia.job-local.host.command=id".to_owned(),
         ],
@@ -117,6 +121,9 @@ fn a_stack_with_labels_runs_as_ofelia_runs_it() {
         assert!(log.contains("the image that is there is run"), "{log}");
         roadstead.run(&["run", &of_site]).ok();
         assert!(roadstead.log(&of_site).contains("mine"));
+        let peek = format!("{site}.exec.peek");
+        roadstead.run(&["run", &peek]).ok();
+        assert!(roadstead.log(&peek).contains("peek-scheduler"), "{}", roadstead.log(&peek));
     }));
     for name in [&scheduler, &site] {
         engine.try_docker(&["rm", "--force", name]);

@@ -93,6 +93,7 @@ impl Grant {
 
 impl LabelledContainer {
     /// Only the labels that jobs are read from, with what tells where they belong.
+    #[must_use]
     pub fn of_labels(mut self) -> Self {
         self.labels.retain(|key, _| is_ours(key));
         self

@@ -5,7 +5,7 @@ use crate::compose::model::PullPolicy;
 use crate::job::native::NoFiles;
 use crate::job::native::tests::settings;
 use crate::job::work::{Target, Work};
-use crate::job::{Job, Overlap, When};
+use crate::job::{Job, Overlap, WebhookFormat, When};
 
 fn container(
     name: &str,
@@ -288,12 +288,14 @@ fn jobs_of_labels_that_set_each_other_off_in_a_circle_are_left_out() {
     assert!(problems.iter().any(|it| it.contains("in a circle")), "{problems:?}");
 }
 
-/// The `[global]` and the parameters of a job, its `notify`, what is told.
+/// The `[global]` and the parameters of a job, its webhooks, what is told.
+type Row<'a> = (&'a str, &'a str, &'a [(WebhookFormat, &'a str)], &'a str);
+
 #[test]
 fn whom_ofelia_told_is_told() {
-    use crate::job::WebhookFormat::{Gotify, Json, Slack, Teams};
+    use WebhookFormat::{Gotify, Json, Slack, Teams};
     let own = "slack-webhook = https://hooks.slack.com/x";
-    let rows: [(&str, &str, &[(crate::job::WebhookFormat, &str)], &str); 14] = [
+    let rows: [Row<'_>; 14] = [
         ("", own, &[(Slack, "https://hooks.slack.com/x")], "not of each run"),
         (
             "",

@@ -15,10 +15,13 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::job::ofelia::LabelledContainer;
 use crate::run::{Ending, RunId};
 
-/// Longest request or reply.
+/// Longest request.
 const LONGEST_LINE_BYTES: u64 = 1024 * 1024;
+/// Longest reply: the labels of some hundred thousand jobs.
+const LONGEST_REPLY_BYTES: u64 = 64 * 1024 * 1024;
 /// Longest wait for the other side to take or send a line it owes at once.
 const LINE_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -57,6 +60,8 @@ pub enum Request {
     Health,
     /// Read the configuration anew.
     Reload,
+    /// Say which containers have labels that jobs are read from.
+    Labels,
 }
 
 /// What the daemon answers; a `Run` gets an `Accepted` and later a `Finished`.
@@ -88,6 +93,11 @@ pub enum Reply {
         healthy: bool,
         /// One line for people.
         message: String,
+    },
+    /// The containers with labels that jobs are read from, as they were last seen.
+    Labels {
+        /// With those labels only.
+        containers: Vec<LabelledContainer>,
     },
     /// The request was carried out.
     Done {
@@ -239,7 +249,7 @@ impl Call {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         writer.write_all(&line).await.context("send the request")?;
-        Ok(Some(Self { lines: BufReader::new(reader.take(LONGEST_LINE_BYTES)), _writer: writer }))
+        Ok(Some(Self { lines: BufReader::new(reader.take(LONGEST_REPLY_BYTES)), _writer: writer }))
     }
 
     /// The next reply.

@@ -70,10 +70,15 @@ pub struct SchedulerSettings {
     pub extra_jobs: String,
     /// `AUTODEPLOY_SCHEDULER_JOBS_DIR`: directory of files with such lists.
     pub jobs_dir: PathBuf,
+    /// `AUTODEPLOY_OFELIA_CONFIG`: an INI file of Ofelia.
+    pub ofelia_config: Option<PathBuf>,
     /// `AUTODEPLOY_OFELIA_LABELS`: follows the labels of containers that Ofelia reads.
     pub ofelia_labels: bool,
-    /// `AUTODEPLOY_OFELIA_DIALECT`: which Ofelia the schedules in labels were written for.
+    /// `AUTODEPLOY_OFELIA_DIALECT`: which Ofelia the schedules in labels and in that file were
+    /// written for.
     pub ofelia_dialect: crate::job::ofelia::Dialect,
+    /// `AUTODEPLOY_OFELIA_LABEL_JOBS`: which labels may hold jobs that reach beyond their container.
+    pub ofelia_grants: Vec<crate::job::ofelia::Grant>,
 }
 
 /// How git reaches its remotes.

@@ -1,9 +1,7 @@
 //! The corner cases of cron, numbered as in the list the clock was built from, one row each; and the clock
 //! against a walk over every minute, against croner, and against a plain enumeration of slots.
 //!
-//! Cases that are no rows here: 11, a `%` in a crontab, is the import's; 31, new rules of a zone, come with
-//! a new release, for the database is compiled in; 34, a host with another clock than UTC, cannot matter,
-//! for only instants come in; 42 and 44 to 49 are about runs.
+//! Cases that are about runs, or about the world around the clock, have their row in `ELSEWHERE`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
@@ -135,6 +133,63 @@ const PARSING: &[(u8, Dialect, &str, Read)] = &[
     (18, Ours, "0 0 * * L", Err("day of week")),
     (20, Ours, "0 0 0 * * * 1969", Err("year")),
 ];
+
+/// Number of the case, and the test that shows it: its file and its name.
+const ELSEWHERE: &[(u8, &str, &str)] = &[
+    // A `%` and a line break of a crontab.
+    (11, "src/job/crontab.rs", "reads_lines_as_cron_does"),
+    // New rules of a zone come with a new release, for the database is compiled in; a zone that is
+    // written anew counts from the next look on.
+    (31, "tests/clock_cases.rs", "case_31_and_34_only_the_zone_that_is_written_counts"),
+    // The clock of the host: only instants come in.
+    (34, "tests/clock_cases.rs", "case_31_and_34_only_the_zone_that_is_written_counts"),
+    (42, "tests/it/job_kinds.rs", "overlap_is_read_from_live_containers_and_follows_the_policy"),
+    (42, "src/queue/tests.rs", "overlap_replace_ends_what_runs_and_starts_after_it"),
+    (43, "tests/it/accounting.rs", "a_slot_that_cannot_start_in_time_is_missed"),
+    (
+        44,
+        "tests/it/accounting_crash.rs",
+        "a_restart_after_kill_9_at_any_call_of_a_run_gives_the_slot_one_run",
+    ),
+    (45, "tests/it/accounting.rs", "one_run_follows_from_another_unless_it_is_paused"),
+    (45, "src/job/links.rs", "finds_circles_and_only_the_jobs_in_them"),
+    (46, "tests/it/accounting.rs", "tries_belong_to_one_run_and_a_timeout_covers_them_all"),
+    (
+        47,
+        "tests/it/job_kinds.rs",
+        "a_run_over_its_time_is_ended_by_its_signal_and_killed_after_its_grace",
+    ),
+    (47, "tests/it/job_kinds.rs", "an_exec_over_its_time_is_ended_with_all_that_it_started"),
+    (48, "tests/it/job_kinds.rs", "an_engine_that_goes_away_in_the_middle_of_a_run_is_waited_for"),
+    (
+        48,
+        "tests/it/job_kinds_adopt.rs",
+        "a_run_whose_time_is_over_is_ended_and_one_whose_container_is_gone_is_lost",
+    ),
+    (49, "tests/it/output.rs", "output_of_a_run_is_readable_and_keeps_its_secrets"),
+    (49, "tests/it/output.rs", "two_hundred_megabytes_pass_through_a_small_daemon"),
+    (
+        50,
+        "tests/it/accounting_crash.rs",
+        "ten_thousand_jobs_on_one_slot_each_have_one_run_though_we_die_in_the_middle",
+    ),
+];
+
+#[test]
+fn each_of_the_fifty_cases_has_its_row() {
+    let mut shown: BTreeSet<u8> = PARSING.iter().map(|(case, ..)| *case).collect();
+    shown.extend(SLOTS.iter().map(|(case, ..)| *case));
+    for (case, file, test) in ELSEWHERE {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(&format!("fn {test}(")), "case {case}: no test `{test}` in `{file}`");
+        shown.insert(*case);
+    }
+    // Of zones, of time that jumps, and of the edges of policies: tests of their own in this file.
+    shown.extend([10, 32, 35, 36, 37, 38, 39, 40, 41, 43, 50]);
+    let missing: Vec<u8> = (1..=50).filter(|case| !shown.contains(case)).collect();
+    assert!(missing.is_empty(), "no row shows the cases {missing:?}");
+}
 
 #[test]
 fn parsing_cases() {
@@ -617,6 +672,23 @@ fn case_37_to_39_no_slot_runs_twice_and_none_is_lost() {
         let owed = due.first().map(|due| due.catch_up(*policy, day(now), None)).unwrap_or_default();
         let run: Vec<_> = run.iter().map(|slot| day(slot)).collect();
         assert_eq!((&owed.run, owed.missed_count()), (&run, *missed), "case {case} at {now}");
+    }
+}
+
+/// 31: a zone that is written anew moves the next slot at once. 34: a clock that stands in any zone hands
+/// in the same instants, and gets the same slots.
+#[test]
+fn case_31_and_34_only_the_zone_that_is_written_counts() {
+    let slots = |name: &str, after: &str| {
+        let schedule = schedule("30 2 * * *");
+        Timetable::new("web", schedule, zone(name), &Window::default()).next_after(at(after))
+    };
+    assert_eq!(slots("UTC", "2026-06-01T00:00:00Z"), Some(at("2026-06-01T02:30:00Z")));
+    assert_eq!(slots("Asia/Tokyo", "2026-06-01T00:00:00Z"), Some(at("2026-06-01T17:30:00Z")));
+    for same in
+        ["2026-06-01T09:00:00+09:00", "2026-05-31T20:00:00-04:00", "2026-06-01T05:45:00+05:45"]
+    {
+        assert_eq!(slots("Asia/Tokyo", same), Some(at("2026-06-01T17:30:00Z")), "{same}");
     }
 }
 

@@ -227,6 +227,7 @@ async fn follow_call(output: Output, mut call: Call) -> Result<u8> {
             Reply::Health { message, .. } | Reply::Done { message } => {
                 bail!("roadstead answered something else: {message}")
             }
+            Reply::Labels { .. } => bail!("roadstead answered something else: labels"),
         }
     }
 }

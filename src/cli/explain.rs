@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::arguments::{dialect, instant, time_zone};
+use super::labels::configuration_with_labels;
 use super::output::{Output, Page, print};
 use super::setup::{configuration, now};
 use super::table::Table;
@@ -63,17 +64,20 @@ impl Tried {
 }
 
 /// `explain`.
-pub(super) fn explain(env_file: Option<&Path>, output: Output, explain: &Explain) -> Result<u8> {
+pub(super) async fn explain(
+    env_file: Option<&Path>,
+    output: Output,
+    explain: &Explain,
+) -> Result<u8> {
     let after = explain.after.unwrap_or_else(now);
-    let configuration = configuration(env_file);
     let (timetable, job, mut notes) = if let Some(text) = &explain.tried.schedule {
         // A schedule alone needs no configuration, so that it can be tried out anywhere.
-        let default = configuration.as_ref().map_or(chrono_tz::UTC, |it| it.settings.timezone);
+        let default = configuration(env_file).map_or(chrono_tz::UTC, |it| it.settings.timezone);
         let (timetable, reading) = explain.tried.read(text, default)?;
         (timetable, None, other_readings(text, explain.tried.dialect, reading.warning))
     } else {
         let Some(name) = &explain.job else { bail!(Usage("name a job or a schedule".to_owned())) };
-        let configuration = configuration?;
+        let configuration = configuration_with_labels(env_file).await?;
         let job = known_job(name, &configuration.jobs)?.clone();
         (Timetable::of(&job), Some(job), Vec::new())
     };

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::arguments::{Next, Runs};
+use super::labels::configuration_with_labels;
 use super::output::{Output, Page, print};
 use super::runs::RunDetails;
 use super::setup::{configuration, now, read_disk};
@@ -50,9 +51,7 @@ fn never_runs(job: &Job) -> Option<Problem> {
         return None;
     }
     let warning = words::warning(&Timetable::of(job), now())?;
-    let (file, line) = job.origin.rsplit_once(':').unwrap_or((&job.origin, ""));
-    let message = format!("job `{}`: {warning}", job.name);
-    Some(Problem { line: line.parse().ok(), ..Problem::in_file(file, message) })
+    Some(job.problem(format!("job `{}`: {warning}", job.name)))
 }
 
 fn tell_problems(
@@ -96,7 +95,7 @@ fn page(output: Output, settings: &Settings) -> Page {
 
 /// `jobs`.
 pub(super) async fn jobs(env_file: Option<&Path>, output: Output) -> Result<u8> {
-    let configuration = configuration(env_file)?;
+    let configuration = configuration_with_labels(env_file).await?;
     let store = Store::open_read_only(&configuration.settings.state_dir).await?;
     let (mut last, mut pauses) = match &store {
         Some(store) => (store.last_runs().await?, store.pauses().await?),
@@ -114,7 +113,7 @@ pub(super) async fn jobs(env_file: Option<&Path>, output: Output) -> Result<u8> 
 
 /// `status`.
 pub(super) async fn status(env_file: Option<&Path>, output: Output) -> Result<u8> {
-    let configuration = configuration(env_file)?;
+    let configuration = configuration_with_labels(env_file).await?;
     let store = Store::open_read_only(&configuration.settings.state_dir).await?;
     let mut rows = Vec::new();
     for job in &configuration.jobs {
@@ -143,13 +142,12 @@ pub(super) async fn status(env_file: Option<&Path>, output: Output) -> Result<u8
 }
 
 /// `next`.
-pub(super) fn next(env_file: Option<&Path>, output: Output, next: &Next) -> Result<u8> {
+pub(super) async fn next(env_file: Option<&Path>, output: Output, next: &Next) -> Result<u8> {
     let count = usize::from(next.count);
     let after = next.after.unwrap_or_else(now);
     // A schedule alone needs no configuration, so that it can be tried out anywhere.
-    let settings = configuration(env_file);
     let slots: Vec<Slot> = if let Some(text) = &next.tried.schedule {
-        let default = settings.as_ref().map_or(chrono_tz::UTC, |it| it.settings.timezone);
+        let default = configuration(env_file).map_or(chrono_tz::UTC, |it| it.settings.timezone);
         let (timetable, reading) = next.tried.read(text, default)?;
         if let Some(warning) = reading.warning {
             let _ = writeln!(std::io::stderr(), "roadstead: {warning}");
@@ -157,7 +155,7 @@ pub(super) fn next(env_file: Option<&Path>, output: Output, next: &Next) -> Resu
         let slots = timetable.upcoming(after, count).into_iter();
         slots.map(|at| Slot { job: None, at, timezone: timetable.timezone() }).collect()
     } else {
-        slots_of_jobs(&settings?, next, after, count)?
+        slots_of_jobs(&configuration_with_labels(env_file).await?, next, after, count)?
     };
     let timezone = next.tried.timezone.unwrap_or(chrono_tz::UTC);
     print(|to| views::slots(to, &Page { output, now: now(), timezone }, &slots))?;
@@ -231,8 +229,9 @@ pub(super) async fn runs(env_file: Option<&Path>, output: Output, runs: &Runs) -
             Some(store) => store.last_run(name).await?.is_some(),
             None => false,
         };
-        if !known {
-            bail!(Usage(unknown_job(name, &configuration.jobs)));
+        let jobs = configuration_with_labels(env_file).await?.jobs;
+        if !known && !jobs.iter().any(|job| job.name == *name) {
+            bail!(Usage(unknown_job(name, &jobs)));
         }
     }
     print(|to| super::runs::runs(to, &page, &found))?;

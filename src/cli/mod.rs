@@ -6,6 +6,7 @@ mod ask;
 mod compose;
 mod explain;
 mod inspect;
+mod labels;
 mod logs;
 pub mod output;
 pub mod runs;
@@ -73,15 +74,15 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Cancel { what } => ask::cancel(env_file, output, what).await,
         Command::Event { name } => ask::event(env_file, output, name).await,
         Command::Jobs => inspect::jobs(env_file, output).await,
-        Command::Next(next) => inspect::next(env_file, output, &next),
-        Command::Explain(explain) => explain::explain(env_file, output, &explain),
-        Command::Simulate(simulate) => simulate::simulate(env_file, output, &simulate),
+        Command::Next(next) => inspect::next(env_file, output, &next).await,
+        Command::Explain(explain) => explain::explain(env_file, output, &explain).await,
+        Command::Simulate(simulate) => simulate::simulate(env_file, output, &simulate).await,
         Command::Runs(runs) => inspect::runs(env_file, output, &runs).await,
         Command::Logs(logs) => logs::logs(env_file, output, &logs).await,
         Command::Health => act::health(env_file, output).await,
         Command::Compose(compose) => compose::run(&env_files, output, *compose).await,
         Command::Import(import) => transfer::import(env_file, output, &import),
-        Command::Export(export) => transfer::export(env_file, &export),
+        Command::Export(export) => transfer::export(env_file, &export).await,
         Command::Schema => transfer::schema(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

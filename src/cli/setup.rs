@@ -15,7 +15,7 @@ use crate::job::native::Context as JobContext;
 use crate::job::platform::Texts;
 use crate::job::schedule::Shared;
 use crate::job::{Configuration, Reader, platform};
-use crate::problem::Problems;
+use crate::problem::{Problem, Problems};
 use crate::reconcile::World;
 use crate::settings::Settings;
 
@@ -79,7 +79,20 @@ pub(super) fn job_texts(settings: &Settings) -> (Texts, Problems) {
         let text = settings.schedulers.extra_jobs.clone();
         birdhouse.push(("AUTODEPLOY_EXTRA_SCHEDULER_JOBS".to_owned(), text));
     }
-    (Texts { native: named(native), birdhouse }, problems)
+    let mut ofelia = Vec::new();
+    if let Some(path) = &settings.schedulers.ofelia_config {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => ofelia.push((name, text)),
+            Err(error) => {
+                let problem = Problem::in_file(name, format!("read Ofelia's file: {error}"));
+                problems
+                    .0
+                    .push(problem.with_hint("set `AUTODEPLOY_OFELIA_CONFIG`, or let us read it"));
+            }
+        }
+    }
+    (Texts { native: named(native), birdhouse, ofelia }, problems)
 }
 
 /// Reads everything from the disk.

@@ -12,8 +12,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::arguments::instant;
+use super::labels::configuration_with_labels;
 use super::output::{Output, Page, print};
-use super::setup::{configuration, now};
+use super::setup::now;
 use super::table::{Cell, Table, Tone};
 use super::text::instant as in_full;
 use super::{Usage, known_job};
@@ -51,7 +52,11 @@ fn stretch(text: &str) -> Result<Down, String> {
 }
 
 /// `simulate`.
-pub(super) fn simulate(env_file: Option<&Path>, output: Output, asked: &Simulate) -> Result<u8> {
+pub(super) async fn simulate(
+    env_file: Option<&Path>,
+    output: Output,
+    asked: &Simulate,
+) -> Result<u8> {
     let from = asked.from.unwrap_or_else(now);
     let to = asked.to.unwrap_or(from + TimeDelta::days(1));
     if to <= from {
@@ -60,7 +65,7 @@ pub(super) fn simulate(env_file: Option<&Path>, output: Output, asked: &Simulate
     if asked.down.is_some_and(|(down, up)| down < from || up >= to) {
         bail!(Usage("`--down` must lie between `--from` and `--to`".to_owned()));
     }
-    let configuration = configuration(env_file)?;
+    let configuration = configuration_with_labels(env_file).await?;
     let jobs = &configuration.jobs;
     let mut wanted = Vec::new();
     for name in &asked.jobs {

@@ -10,15 +10,16 @@ use serde_json::{Value, json};
 
 use super::output::{Output, print};
 use super::setup::job_texts;
-use super::{FAILED, Usage};
+use super::{FAILED, Usage, labels};
 use crate::compose::{Files, interpolate};
 use crate::config;
 use crate::git::{self, View};
 use crate::job::foreign::Imported;
 use crate::job::native::Context;
 use crate::job::native::write::{Written, yaml_of};
+use crate::job::ofelia::without_taken;
 use crate::job::platform::{self, Texts};
-use crate::job::{birdhouse, crontab, dkron, native, ofelia};
+use crate::job::{Job, birdhouse, crontab, dkron, native, ofelia};
 use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
 
@@ -182,8 +183,8 @@ fn read(import: &Import, text: &str, settings: &Settings, files: &dyn Files) -> 
         import.file.display().to_string()
     };
     match import.from {
-        Form::Ofelia => ofelia::read_ini(text, &name, ofelia::Dialect::Auto, &context),
-        Form::Ofelia03 => ofelia::read_ini(text, &name, ofelia::Dialect::V1, &context),
+        Form::Ofelia => ofelia::read_ini(text, &name, ofelia::Dialect::Auto, &context, &[]),
+        Form::Ofelia03 => ofelia::read_ini(text, &name, ofelia::Dialect::V1, &context, &[]),
         Form::Dkron => dkron::read(text, &name, &context),
         Form::Crontab => {
             let options =
@@ -286,7 +287,7 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Prints jobs; what a form cannot hold is told on standard error.
-pub(super) fn export(env_file: Option<&Path>, export: &Export) -> Result<u8> {
+pub(super) async fn export(env_file: Option<&Path>, export: &Export) -> Result<u8> {
     let settings = config::read(env_file)?.settings;
     let disk = View::open(&[]).context("read the disk")?;
     let (texts, unread): (Texts, Problems) = job_texts(&settings);
@@ -294,6 +295,8 @@ pub(super) fn export(env_file: Option<&Path>, export: &Export) -> Result<u8> {
     let context =
         Context { settings: &settings, variables, toplevel: &git::toplevel, files: &disk };
     let (mut jobs, problems) = platform::load_written(&texts, &context);
+    let there: Vec<Job> = jobs.iter().map(|it| it.job.clone()).collect();
+    jobs.extend(without_taken(labels::written(&settings).await, &there));
     let mut stderr = io::stderr();
     let (errors, _) = problems.split();
     for problem in unread.0.iter().chain(&errors.0) {

@@ -28,8 +28,10 @@ struct Raw {
     autodeploy_git_timeout: Option<String>,
     autodeploy_jobs_dir: Option<String>,
     autodeploy_scheduler_jobs_dir: Option<String>,
+    autodeploy_ofelia_config: Option<String>,
     autodeploy_ofelia_labels: Option<String>,
     autodeploy_ofelia_dialect: Option<String>,
+    autodeploy_ofelia_label_jobs: Option<String>,
     autodeploy_state_dir: Option<String>,
     autodeploy_log_dir: Option<String>,
     autodeploy_log_max_size: Option<String>,
@@ -93,6 +95,8 @@ pub(super) fn settings(
     let jobs_dir = reader.or_default("AUTODEPLOY_JOBS_DIR", raw.autodeploy_jobs_dir, path);
     let scheduler_jobs_dir =
         reader.or_default("AUTODEPLOY_SCHEDULER_JOBS_DIR", raw.autodeploy_scheduler_jobs_dir, path);
+    let ofelia_config =
+        reader.given("AUTODEPLOY_OFELIA_CONFIG", raw.autodeploy_ofelia_config, path);
     let ofelia_labels = reader.or_default(
         "AUTODEPLOY_OFELIA_LABELS",
         raw.autodeploy_ofelia_labels,
@@ -102,6 +106,11 @@ pub(super) fn settings(
         "AUTODEPLOY_OFELIA_DIALECT",
         raw.autodeploy_ofelia_dialect,
         values::ofelia_dialect,
+    );
+    let ofelia_grants = reader.given(
+        "AUTODEPLOY_OFELIA_LABEL_JOBS",
+        raw.autodeploy_ofelia_label_jobs,
+        values::ofelia_grants,
     );
     // As it was written: the blanks before its first line count.
     let extra_jobs = found.get("AUTODEPLOY_EXTRA_SCHEDULER_JOBS");
@@ -202,8 +211,10 @@ pub(super) fn settings(
         schedulers: SchedulerSettings {
             extra_jobs,
             jobs_dir: scheduler_jobs_dir?,
+            ofelia_config: ofelia_config.ok()?,
             ofelia_labels: ofelia_labels?,
             ofelia_dialect: ofelia_dialect?,
+            ofelia_grants: ofelia_grants.ok()?.unwrap_or_default(),
         },
         state_dir: state_dir?,
         log: LogSettings {

@@ -158,6 +158,22 @@ pub(super) fn ofelia_dialect(text: &str) -> Result<ofelia::Dialect, Refusal> {
     }
 }
 
+/// Reads `run local:ops`: types of jobs that labels may hold, of all containers or of those of a project.
+pub(super) fn ofelia_grants(text: &str) -> Result<Vec<ofelia::Grant>, Refusal> {
+    const EXPECTED: &str = "types of jobs, `run`, `local` or `compose`, each alone or with a Compose \
+                            project or a container, such as `run local:ops`";
+    let words = text.split([' ', ',', '\n', '\t']).filter(|word| !word.is_empty());
+    words
+        .map(|word| match ofelia::Grant::parse(word) {
+            Ok(grant) => Ok(grant),
+            Err(ofelia::GrantError { near: Some(near) }) => {
+                refuse_with(EXPECTED, format!("did you mean `{near}`?"))
+            }
+            Err(_) => refuse(EXPECTED),
+        })
+        .collect()
+}
+
 /// Reads `5` or `2.40`; other releases of the same kind mean the same.
 pub(super) fn compose_hash(text: &str) -> Result<Dialect, Refusal> {
     match text.split('.').next() {

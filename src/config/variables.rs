@@ -207,6 +207,16 @@ pub const VARIABLES: &[Variable] = &[
         meaning: "Directory of files (`*.yml`) with jobs in the format of birdhouse. It may be missing.",
     },
     Variable {
+        name: "AUTODEPLOY_OFELIA_CONFIG",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Jobs,
+        unit: "absolute path",
+        default: "",
+        example: "/etc/ofelia/config.ini",
+        meaning: "An INI file of Ofelia, whose jobs are read as they stand there.",
+    },
+    Variable {
         name: "AUTODEPLOY_OFELIA_LABELS",
         aliases: &[],
         status: Status::Read,
@@ -225,8 +235,21 @@ pub const VARIABLES: &[Variable] = &[
         unit: "auto, v1 (0.3: seconds first) or v3 (0.4 and its forks)",
         default: "auto",
         example: "v1",
-        meaning: "Which Ofelia the schedules in labels were written for. `auto` is `v3`, with a warning \
+        meaning: "Which Ofelia the schedules in labels and in the INI file were written for. `auto` is `v3`, with a warning \
                   wherever 0.3 would have run a job at other times.",
+    },
+    Variable {
+        name: "AUTODEPLOY_OFELIA_LABEL_JOBS",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Jobs,
+        unit: "types of jobs (run, local, compose), each alone or with a project or container",
+        default: "",
+        example: "run:shop local:ops",
+        meaning: "Whose labels may hold jobs that reach beyond their container: `run` are `job-run`s of \
+                  any container, `run:shop` those of Compose project or container `shop`. Who may write \
+                  such a label is root on this host. `job-exec` needs no leave, nor does a container with \
+                  `ofelia.service=true`.",
     },
     Variable {
         name: "AUTODEPLOY_ALLOW_COMMANDS",

@@ -22,6 +22,7 @@ impl Daemon {
             Asked::Resume { jobs } => self.resume(jobs).await,
             Asked::Cancel { what } => self.cancel(&what).await,
             Asked::Event { name } => self.webhook(&name).await,
+            Asked::Labels => Ok(self.labelled_containers()),
         };
         let reply = answer.unwrap_or_else(|message| Reply::Refused { message });
         conversation.reply(&reply).await;

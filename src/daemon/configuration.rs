@@ -152,7 +152,9 @@ impl Daemon {
     }
 }
 
-/// Directories that job files are read from.
+/// Directories and files that jobs are read from.
 fn directories(settings: &Settings) -> BTreeSet<PathBuf> {
-    [settings.jobs_dir.clone(), settings.schedulers.jobs_dir.clone()].into()
+    let schedulers = &settings.schedulers;
+    let directories = [settings.jobs_dir.clone(), schedulers.jobs_dir.clone()];
+    directories.into_iter().chain(schedulers.ofelia_config.clone()).collect()
 }

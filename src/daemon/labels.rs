@@ -9,13 +9,15 @@ use tracing::warn;
 
 use super::configuration::Jobs;
 use super::{Daemon, Event};
+use crate::control::Reply;
 use crate::docker::Engine;
 use crate::git;
+use crate::job::native::write::Written;
 use crate::job::native::{Context, NoFiles};
-use crate::job::ofelia::{LabelledContainer, is_of_label, jobs_of_labels};
+use crate::job::ofelia::{LabelledContainer, is_of_label, jobs_of_labels, without_taken};
 use crate::job::{Configuration, Job};
 use crate::plan::labels;
-use crate::plan::observed::State;
+use crate::plan::observed::{Container, State};
 
 /// Labels of containers whose other labels are read.
 const ENABLED: [&str; 2] = ["ofelia.enabled=true", "chadburn.enabled=true"];
@@ -35,6 +37,8 @@ pub(super) struct Looks {
     last: Option<Instant>,
     /// Problems already told.
     told: String,
+    /// What the last one saw.
+    seen: Vec<LabelledContainer>,
 }
 
 impl Daemon {
@@ -83,13 +87,13 @@ impl Daemon {
                 toplevel: &git::toplevel,
                 files: &NoFiles,
             };
-            let dialect = settings.schedulers.ofelia_dialect;
-            let (jobs, problems) = jobs_of_labels(&containers, dialect, &context);
+            let (jobs, problems) = jobs_of_labels(&containers, &context);
             let told = problems.plain();
             if !told.is_empty() && told != self.looks.told {
                 warn!("labels of containers:\n{told}");
             }
             self.looks.told = told;
+            self.looks.seen = containers;
             self.take_jobs_of_labels(jobs);
         }
         if std::mem::take(&mut self.looks.again) {
@@ -97,15 +101,15 @@ impl Daemon {
         }
     }
 
-    /// A job of a file wins over one of a label.
-    fn take_jobs_of_labels(&mut self, mut jobs: Vec<Job>) {
+    /// What a command needs to know the jobs of labels, too.
+    pub(super) fn labelled_containers(&self) -> Reply {
+        Reply::Labels { containers: self.looks.seen.clone() }
+    }
+
+    fn take_jobs_of_labels(&mut self, jobs: Vec<Written>) {
         let configured = &self.configuration.jobs;
-        let taken: BTreeSet<&str> = configured
-            .iter()
-            .filter(|job| !is_of_label(job))
-            .map(|job| job.name.as_str())
-            .collect();
-        jobs.retain(|job| !taken.contains(job.name.as_str()));
+        let jobs = without_taken(jobs, configured).into_iter().map(|it| it.job);
+        let jobs: Vec<Job> = jobs.collect();
         if configured.iter().filter(|job| is_of_label(job)).eq(jobs.iter()) {
             return;
         }
@@ -131,19 +135,26 @@ impl Daemon {
 
 /// The containers whose labels are read.
 async fn labelled(engine: &Engine) -> Result<Vec<LabelledContainer>> {
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<String, Container> = BTreeMap::new();
+    let mut see = |containers: Vec<Container>| {
+        found.extend(containers.into_iter().map(|container| (container.id.clone(), container)));
+    };
+    see(engine.ourselves().await?.into_iter().collect());
     for label in ENABLED {
-        for container in engine.containers_with(label).await? {
-            let of = |label: &str| container.labels.get(label).cloned();
-            let labelled = LabelledContainer {
-                project: of(labels::PROJECT),
-                service: of(labels::SERVICE),
-                running: container.state == State::Running,
-                name: container.name,
-                labels: container.labels.into_iter().collect(),
-            };
-            found.insert(container.id, labelled);
-        }
+        see(engine.containers_with(label).await?);
     }
-    Ok(found.into_values().collect())
+    Ok(found.into_values().map(of_labels).collect())
+}
+
+fn of_labels(container: Container) -> LabelledContainer {
+    let of = |label: &str| container.labels.get(label).cloned();
+    let labelled = LabelledContainer {
+        project: of(labels::PROJECT),
+        service: of(labels::SERVICE),
+        running: container.state == State::Running,
+        is_ours: container.is_ourselves,
+        name: container.name,
+        labels: container.labels.into_iter().collect(),
+    };
+    labelled.of_labels()
 }

@@ -55,6 +55,25 @@ impl Engine {
         }
     }
 
+    /// The variables that a container was made with; `None` when there is no such container. Their
+    /// values may be secrets.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine does not answer.
+    pub async fn environment_of(&self, container: &str) -> Result<Option<Vec<(String, String)>>> {
+        let inspected = self.docker()?.inspect_container(container, None).await;
+        match inspected.with_context(|| format!("inspect container `{}`", short(container))) {
+            Ok(inspected) => {
+                let written = inspected.config.and_then(|it| it.env).unwrap_or_default();
+                let pairs = written.iter().filter_map(|pair| pair.split_once('='));
+                Ok(Some(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+            }
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Passes on what a container writes, from its start or from a time in seconds since the Unix
     /// epoch, to its end. Its log is read, so that this can begin at any time.
     ///

@@ -49,7 +49,21 @@ impl Engine {
     ///
     /// When the call fails.
     pub async fn containers_with(&self, label: &str) -> Result<Vec<Container>> {
-        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+        self.containers_where("label", label).await
+    }
+
+    /// The container we run in; `None` where we run in none of this Engine's.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails.
+    pub async fn ourselves(&self) -> Result<Option<Container>> {
+        let Some(own) = self.own_container() else { return Ok(None) };
+        Ok(self.containers_where("id", own).await?.into_iter().next())
+    }
+
+    async fn containers_where(&self, filter: &str, value: &str) -> Result<Vec<Container>> {
+        let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
         let options =
             ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let listed = self.docker()?.list_containers(Some(options)).await;

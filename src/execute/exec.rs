@@ -1,5 +1,6 @@
 //! `exec`: a command in containers that run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -29,13 +30,18 @@ pub(super) async fn exec(context: Context<'_>, exec: &Exec) -> Answer {
         Ok(containers) => containers,
         Err(ending) => return Ok(ending),
     };
+    let mut environment = match target::environment_of(engine, &exec.env_from).await? {
+        Ok(environment) => environment,
+        Err(ending) => return Ok(ending),
+    };
+    environment.extend(exec.environment.clone());
     let mut tee = match Tee::open(&exec.redirect) {
         Ok(tee) => tee,
         Err(error) => return Ok(failed(Reason::PrepareFailed, format!("{error:#}"))),
     };
     let made_of = |details: &mut Details| {
         details.command.clone_from(&exec.command);
-        details.environment = exec.environment.keys().cloned().collect();
+        details.environment = environment.keys().cloned().collect();
         details.container = containers.first().map(|it| it.id.clone());
     };
     context.made_of(made_of).await;
@@ -45,7 +51,7 @@ pub(super) async fn exec(context: Context<'_>, exec: &Exec) -> Answer {
             return Ok(stopped(format!("stopped before its turn in `{}`", container.name)));
         }
         let step = format!("run the command in {}", container.name);
-        let work = in_one(context, exec, container, (index, &mut tee));
+        let work = Box::pin(in_one(context, exec, container, &environment, (index, &mut tee)));
         ending = context.step(step, work).await?;
         if ending.outcome != Outcome::Succeeded {
             break;
@@ -65,6 +71,7 @@ async fn in_one(
     context: Context<'_>,
     exec: &Exec,
     container: &Found,
+    environment: &BTreeMap<String, String>,
     (index, tee): (usize, &mut Tee),
 ) -> Result<Ending> {
     let engine = &context.world.engine;
@@ -84,7 +91,7 @@ async fn in_one(
         privileged: exec.privileged,
     };
     let mut environment: Vec<String> =
-        exec.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     environment.push(format!("{}={token}", kill::VARIABLE));
     let command = ExecCommand {
         command: exec.command.clone(),

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::sink::Tee;
 use super::stop::end_container;
+use super::target::environment_of;
 use super::{Answer, Context, and_then, engine_ending, failed, follow, stopped};
 use crate::apply::{self, seconds};
 use crate::compose::model::{PullPolicy, Service};
@@ -35,9 +36,19 @@ async fn new(context: Context<'_>, run: &RunContainer) -> Answer {
     if let Some(ending) = make_way(context).await? {
         return Ok(ending);
     }
-    let service = as_one_off(&run.service, run);
-    if let Err(ending) = have_image(context, &service).await {
+    let mut service = as_one_off(&run.service, run);
+    if let Err(ending) = have_image(context, &service).await
+        && !may_fall_back(context, run, &ending).await?
+    {
         return Ok(ending);
+    }
+    match environment_of(engine, &run.env_from).await? {
+        Ok(variables) => {
+            for (name, value) in variables {
+                service.environment.entry(name).or_insert(Some(value));
+            }
+        }
+        Err(ending) => return Ok(ending),
     }
     let tee = match Tee::open(&run.redirect) {
         Ok(tee) => tee,
@@ -254,6 +265,19 @@ pub(super) async fn have_image(context: Context<'_>, service: &Service) -> Resul
             unavailable(format!("{error:#}"))
         }
     })
+}
+
+/// Whether the image that is there does, in place of one that could not be pulled.
+async fn may_fall_back(context: Context<'_>, run: &RunContainer, ending: &Ending) -> Result<bool> {
+    if !run.pull_fallback || ending.reason != Reason::ImageUnavailable {
+        return Ok(false);
+    }
+    let image = familiar(&run.service.image);
+    let is_present = context.world.engine.images().await?.contains_key(&image);
+    if is_present {
+        warn!("{}; the image that is there is run", ending.message);
+    }
+    Ok(is_present)
 }
 
 /// Writes down what the container is made of.

@@ -1,5 +1,7 @@
 //! Containers that are there, as a job names them.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use super::failed;
@@ -50,6 +52,23 @@ pub(super) async fn find(engine: &Engine, target: &Target) -> Result<Result<Vec<
         return Ok(Err(failed(Reason::NoSuchContainer, message)));
     }
     Ok(Ok(in_order(containers)))
+}
+
+/// The variables of containers, those of a later one before those of an earlier one. The ending says
+/// which container is missing.
+pub(super) async fn environment_of(
+    engine: &Engine,
+    containers: &[String],
+) -> Result<Result<BTreeMap<String, String>, Ending>> {
+    let mut variables = BTreeMap::new();
+    for name in containers {
+        let Some(environment) = engine.environment_of(name).await? else {
+            let message = format!("there is no container `{name}` to take the environment from");
+            return Ok(Err(failed(Reason::NoSuchContainer, message)));
+        };
+        variables.extend(environment);
+    }
+    Ok(Ok(variables))
 }
 
 /// Those of them in which a command can run: the first, or all.

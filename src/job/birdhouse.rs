@@ -35,6 +35,10 @@ const KNOWN: &[&str] = &[
     "onstart",
 ];
 
+/// Keys that only a container has; of one that is there, the last two.
+const FLAGS: [&str; 7] =
+    ["volumes", "ports", "expose", "environment", "network", "dockerargs", "project"];
+
 /// Reads a list of entries; `file` is its name for messages. `names` are those of jobs read before.
 pub fn read(text: &str, file: &str, context: &Context<'_>, taken: &[String]) -> Imported {
     let mut imported = Imported::default();
@@ -127,12 +131,7 @@ fn read_entry(
     imported.add(job, &entry.span, context);
     let on_start = entry.get("onstart").and_then(|node| node.value.scalar_text());
     if on_start.as_deref() == Some("true") {
-        let start = names.give(&format!("{name}-onstart"));
-        let start =
-            json!({"name": start, "schedule": "@startup", "timeout": TIMEOUT, "group": [name]});
-        if let Value::Object(start) = start {
-            imported.add(start, &entry.span, context);
-        }
+        imported.add_start(&name, names, &entry.span, context);
     }
 }
 
@@ -173,6 +172,24 @@ impl<'a> Entry<'a> {
         let then = self.triggers(imported)?;
         let command = text(node, "command").unwrap_or_default();
         let place = node.get("command").unwrap_or(node);
+        let (means_nothing, to): (&[&str], _) = match (text(node, "image"), text(node, "container"))
+        {
+            (Some(_), container) => {
+                let both =
+                    if container.is_some() { &["container", "project"][..] } else { &["project"] };
+                (both, "with `image`")
+            }
+            (None, Some(_)) => (&FLAGS[..5], "with `container`"),
+            (None, None) => (&FLAGS, "without `image` and `container`"),
+        };
+        for (key, _) in node.as_mapping().unwrap_or_default() {
+            if means_nothing.contains(&key.name.as_str()) {
+                imported.warn(
+                    &key.span,
+                    format!("`{}` means nothing {to}, in birdhouse neither", key.name),
+                );
+            }
+        }
         let (kind, mut keys) = if let Some(image) = text(node, "image") {
             ("run", self.container(&image, &command, imported)?)
         } else if let Some(container) = text(node, "container") {

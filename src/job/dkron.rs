@@ -33,6 +33,26 @@ const READ: [&str; 14] = [
 ];
 /// Fields that are kept in labels.
 const KEPT: [&str; 6] = ["owner", "owner_email", "tags", "metadata", "processors", "ephemeral"];
+/// Keys of `executor_config` that become something of ours, by executor.
+const CONFIGURED: [(&str, &[&str]); 2] = [
+    (
+        "http",
+        &[
+            "method",
+            "url",
+            "headers",
+            "body",
+            "timeout",
+            "expectCode",
+            "expectBody",
+            "tlsNoVerifyPeer",
+            "tlsCertificateFile",
+            "tlsCertificateKeyFile",
+            "tlsRootCAsFile",
+        ],
+    ),
+    ("shell", &["shell", "command", "env", "cwd", "timeout", "mem_limit", "payload"]),
+];
 /// Fields of a job's state.
 const STATE: [&str; 6] =
     ["status", "success_count", "error_count", "last_success", "last_error", "next"];
@@ -166,6 +186,11 @@ fn job(
     let executor = text(object, "executor");
     let config =
         object.get("executor_config").and_then(Value::as_object).cloned().unwrap_or_default();
+    if let Some((_, known)) = CONFIGURED.iter().find(|(it, _)| *it == executor) {
+        for key in config.keys().filter(|key| !known.contains(&key.as_str())) {
+            imported.warn(span, format!("`{name}`: `{key}` of `executor_config` has no effect"));
+        }
+    }
     let (work, runs) = work(&name, &executor, &config, (span, imported));
     if !runs || text(object, "disabled") == "true" {
         put("enabled", false.into());
@@ -196,16 +221,26 @@ fn job(
     if !parent.is_empty() {
         put("after", json!({"job": parent, "on": "success"}));
     }
-    put("overlap", if text(object, "concurrency") == "forbid" { "skip" } else { "allow" }.into());
+    let concurrency = text(object, "concurrency");
+    if !matches!(concurrency.as_str(), "" | "allow" | "forbid") {
+        let message =
+            format!("`{name}`: `concurrency` is `{concurrency}`, which is read as `allow`");
+        imported.warn(span, message);
+    }
+    put("overlap", if concurrency == "forbid" { "skip" } else { "allow" }.into());
     put("catch_up", "none".into());
-    let timeout = text(&config, "timeout");
-    let timeout = if executor == "shell" && super::duration::parse(&timeout).is_ok() {
-        timeout
-    } else {
-        TIMEOUT.to_owned()
-    };
-    put("timeout", timeout.into());
+    let timeout = if executor == "shell" { text(&config, "timeout") } else { String::new() };
+    let is_duration = super::duration::parse(&timeout).is_ok();
+    if !timeout.is_empty() && !is_duration {
+        imported
+            .warn(span, format!("`{name}`: `timeout` is no duration: `{TIMEOUT}` is in its place"));
+    }
+    put("timeout", if is_duration { timeout } else { TIMEOUT.to_owned() }.into());
     if let Ok(retries @ 1..) = text(object, "retries").parse::<u32>() {
+        if retries > 100 {
+            imported
+                .warn(span, format!("`{name}` is tried again 100 times at most, not {retries}"));
+        }
         put("retry", json!({"max": retries.min(100), "backoff": "500ms", "cap": "10m"}));
     }
     let labels = labels(&name, object, &executor, &config, (span, imported));
@@ -249,6 +284,10 @@ fn labels(
     }
     if object.get("ephemeral") == Some(&Value::Bool(true)) {
         imported.warn(span, format!("`{name}` was deleted after its first success: here it stays"));
+    }
+    if !text(object, "owner_email").is_empty() {
+        let message = format!("`{name}`: nobody is mailed when it fails: write `notify` for that");
+        imported.warn(span, message);
     }
     if object.get("processors").and_then(Value::as_object).is_some_and(|it| !it.is_empty()) {
         imported.warn(

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::native::write::{Written, tree};
 use super::native::{self, Context};
@@ -34,6 +34,22 @@ impl Imported {
         self.problems.extend(problems.0);
         if let Some(job) = job.filter(|_| !is_broken) {
             self.jobs.push(Written { job, tree: node });
+        }
+    }
+
+    /// Adds a job that runs another one when Roadstead starts.
+    pub(super) fn add_start(
+        &mut self,
+        job: &str,
+        names: &mut Names,
+        span: &Span,
+        context: &Context<'_>,
+    ) {
+        let name = names.give(&format!("{job}-onstart"));
+        let start =
+            json!({"name": name, "schedule": "@startup", "timeout": TIMEOUT, "group": [job]});
+        if let Value::Object(start) = start {
+            self.add(start, span, context);
         }
     }
 

@@ -16,7 +16,8 @@ pub(super) fn check(jobs: &[&Job]) -> (BTreeSet<String>, Problems) {
     for job in jobs {
         let named = named_by(job);
         for name in named.into_iter().filter(|name| !known.contains(*name)) {
-            let problem = at(job, format!("there is no job `{name}`, which `{}` names", job.name));
+            let problem =
+                job.problem(format!("there is no job `{name}`, which `{}` names", job.name));
             let near = nearest(name, known.iter().map(String::as_str));
             let hint = near.map(|near| format!("did you mean `{near}`?"));
             problems.push(Problem { hint, ..problem }.as_warning());
@@ -35,18 +36,10 @@ pub(super) fn check(jobs: &[&Job]) -> (BTreeSet<String>, Problems) {
             way.splice(LONGEST_WAY - 1..way.len() - 1, ["…"]);
         }
         let message = format!("jobs set each other off in a circle: `{}`", way.join("` → `"));
-        let problem = at(job, message);
+        let problem = job.problem(message);
         problems.push(problem.with_hint("take one of them out of `after` or `group`"));
     }
     (stuck, Problems(problems))
-}
-
-fn at(job: &Job, message: String) -> Problem {
-    let (file, line) = job.origin.rsplit_once(':').unwrap_or((&job.origin, ""));
-    match line.parse() {
-        Ok(line) => Problem::in_file(file, message).at_line(line),
-        Err(_) => Problem::in_file(job.origin.clone(), message),
-    }
 }
 
 /// The jobs that a job names.

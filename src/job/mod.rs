@@ -23,14 +23,14 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 pub use self::policy::{
-    CatchUp, ContainerEvent, Keep, Notify, On, Overlap, Ping, Policy, Retry, Stop, Webhook, When,
-    Window,
+    CatchUp, ContainerEvent, Keep, Notify, On, Overlap, Ping, Policy, Retry, Stop, Webhook,
+    WebhookFormat, When, Window,
 };
 use self::schedule::Schedule;
 pub use self::work::{Deploy, RunContainer, Work};
 use crate::compose::Files;
 use crate::compose::load::normalise_name;
-use crate::problem::Problems;
+use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
 use crate::source::Source;
 
@@ -78,10 +78,22 @@ pub struct Job {
 }
 
 impl Job {
+    /// What it was read from, and the line there: what stands in [`Self::origin`].
+    pub fn place(&self) -> (&str, Option<usize>) {
+        let parts = self.origin.rsplit_once(':');
+        let parts = parts.and_then(|(name, line)| Some((name, line.parse().ok()?)));
+        parts.map_or((self.origin.as_str(), None), |(name, line)| (name, Some(line)))
+    }
+
     /// The file it was read from, where that is one of the disk.
     pub fn file(&self) -> Option<&Path> {
-        let (path, _line) = self.origin.rsplit_once(':')?;
-        Some(Path::new(path)).filter(|path| path.is_absolute())
+        Some(Path::new(self.place().0)).filter(|path| path.is_absolute())
+    }
+
+    /// A problem at the place where it is written.
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
+        let (name, line) = self.place();
+        Problem { line, ..Problem::in_file(name, message) }
     }
 
     /// What the job must have to itself while it runs: jobs that share one never run together.

@@ -22,7 +22,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 pub(crate) use self::deploy::{repository_name, unique_name};
 use self::fields::Fields;
-use self::table::{JOB, KINDS};
+use self::table::JOB;
 use self::write::Written;
 use super::schedule::{Dialect, Schedule};
 use super::{Job, Overlap, Work};
@@ -281,11 +281,11 @@ impl Reader<'_> {
     }
 
     fn read_work(&mut self, node: &Node, fields: &Fields<'_>, job: &str) -> Option<Work> {
-        let mut written = KINDS.iter().filter_map(|kind| Some((*kind, fields.node(kind)?)));
+        let mut written = Work::KINDS.iter().filter_map(|kind| Some((*kind, fields.node(kind)?)));
         let Some((kind, first)) = written.next() else {
             // A kind of work that is to come has been named already.
             if JOB.later.iter().all(|kind| node.get(kind).is_none()) {
-                let kinds = KINDS.join("`, `");
+                let kinds = Work::KINDS.join("`, `");
                 let problem = node.problem(format!("a job has exactly one of `{kinds}`"));
                 self.problems.push(problem.with_hint("say what it does"));
             }

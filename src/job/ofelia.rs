@@ -4,14 +4,21 @@
 
 mod ini;
 mod labels;
+mod notices;
+mod parameters;
 mod words;
+mod work;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-pub use self::labels::{LabelledContainer, is_of_label, jobs_of_labels};
-use super::foreign::{Imported, Names, TIMEOUT, literal, literals};
+pub use self::labels::{
+    Grant, GrantError, LabelledContainer, is_of_label, jobs_of_labels, without_taken,
+};
+use self::notices::Webhooks;
+use self::parameters::{LISTS, Meaning};
+use super::foreign::{Imported, Names, TIMEOUT, literal};
 use super::native::Context;
 use crate::compose::yaml::Span;
 use crate::problem::{Problem, nearest};
@@ -28,87 +35,14 @@ pub enum Dialect {
     V3,
 }
 
-/// The types of jobs.
-const TYPES: [&str; 5] = ["job-exec", "job-run", "job-local", "job-service-run", "job-compose"];
-
-/// Parameters that are lists.
-const LISTS: [&str; 8] = [
-    "volume",
-    "environment",
-    "volumes-from",
-    "depends-on",
-    "on-success",
-    "on-failure",
-    "env-file",
-    "annotations",
-];
-
-/// Parameters that we act on.
-const KNOWN: [&str; 36] = [
-    "schedule",
-    "command",
-    "container",
-    "image",
-    "user",
-    "tty",
-    "environment",
-    "volume",
-    "volumes-from",
-    "network",
-    "hostname",
-    "delete",
-    "pull",
-    "dir",
-    "no-overlap",
-    "run-on-startup",
-    "depends-on",
-    "on-success",
-    "on-failure",
-    "max-retries",
-    "retry-delay-ms",
-    "retry-exponential",
-    "retry-max-delay-ms",
-    "history-limit",
-    "max-runtime",
-    "stop-signal",
-    "stop-timeout",
-    "working-dir",
-    "privileged",
-    "env-file",
-    "entrypoint",
-    "container-name",
-    "annotations",
-    "file",
-    "service",
-    "exec",
-];
-
-/// Parameters that mean nothing here, and why.
-const PASSED_OVER: [(&str, &str); 20] = [
-    ("save-folder", "output and history are kept by Roadstead: see `roadstead logs`"),
-    ("save-only-on-error", "output and history are kept by Roadstead: see `roadstead logs`"),
-    ("slack-webhook", "write `notify` in a native job file"),
-    ("slack-only-on-error", "write `notify` in a native job file"),
-    ("smtp-host", "mail is not sent: write `notify` in a native job file"),
-    ("smtp-port", "mail is not sent"),
-    ("smtp-user", "mail is not sent"),
-    ("smtp-password", "mail is not sent"),
-    ("smtp-tls-skip-verify", "mail is not sent"),
-    ("email-to", "mail is not sent: write `notify` in a native job file"),
-    ("email-from", "mail is not sent"),
-    ("email-subject", "mail is not sent"),
-    ("mail-only-on-error", "mail is not sent"),
-    ("gotify-webhook", "write `notify` in a native job file"),
-    ("gotify-only-on-error", "write `notify` in a native job file"),
-    ("gotify-priority", "write `notify` in a native job file"),
-    ("teams-webhook", "write `notify` in a native job file"),
-    ("teams-only-on-error", "write `notify` in a native job file"),
-    ("insecure-skip-verify", "write `notify` in a native job file"),
-    ("env-from", "the environment of another container is not read: write `environment`"),
-];
-
-/// Reads Ofelia's INI file.
-pub fn read_ini(text: &str, file: &str, dialect: Dialect, context: &Context<'_>) -> Imported {
+/// Reads Ofelia's INI file; `taken` are the names of jobs read before.
+pub fn read_ini(
+    text: &str,
+    file: &str,
+    dialect: Dialect,
+    context: &Context<'_>,
+    taken: &[String],
+) -> Imported {
     let mut imported = Imported::default();
     let parsed = match ini::parse(text, file) {
         Ok(parsed) => parsed,
@@ -117,26 +51,42 @@ pub fn read_ini(text: &str, file: &str, dialect: Dialect, context: &Context<'_>)
             return imported;
         }
     };
-    let global: BTreeMap<String, String> = parsed.global.into_iter().collect();
     let place = ini::place(file);
-    for name in global.keys().filter(|name| *name != "default-user") {
+    for name in parsed.common.without_effect() {
         imported.warn(&place, format!("`{name}` of `[global]` has no effect"));
     }
     let mut names = Names::default();
+    for name in taken {
+        names.give(name);
+    }
     let mut drafts = Vec::new();
     for raw in parsed.jobs {
         if names.has(&raw.name) {
-            let message = format!(
-                "there is a job `{}` of another type already: this one gets a number",
-                raw.name
-            );
+            let message = format!("there is a job `{}` already: this one gets a number", raw.name);
             imported.warn(&raw.span, message);
         }
         let name = names.give(&raw.name);
         drafts.push((raw, name));
     }
-    add_all(&drafts, &global, dialect, &mut imported, (context, &mut names));
+    add_all(&drafts, (&parsed.common, dialect), &mut imported, (context, &mut names));
     imported
+}
+
+/// What holds for all jobs of a file, or of the labels.
+#[derive(Debug, Default)]
+struct Common {
+    /// Keys of `[global]`.
+    global: BTreeMap<String, String>,
+    /// The sections `[webhook "name"]`.
+    webhooks: Webhooks,
+}
+
+impl Common {
+    /// Keys of `[global]` that mean nothing here.
+    fn without_effect(&self) -> impl Iterator<Item = &str> {
+        let names = self.global.keys().map(String::as_str);
+        names.filter(|name| *name != "default-user" && !notices::GLOBAL.contains(name))
+    }
 }
 
 /// A job as it is written, before it is understood.
@@ -160,11 +110,9 @@ impl Raw {
 
     /// Sets a parameter; a list grows, anything else is replaced.
     fn set(&mut self, name: &str, value: String, span: &Span) -> Result<(), Box<Problem>> {
-        let passed = PASSED_OVER.iter().map(|(name, _)| *name);
-        if !KNOWN.contains(&name) && !passed.clone().any(|it| it == name) {
+        if parameters::meaning(name).is_none() {
             let problem = span.problem(format!("unknown key `{name}` of `{}`", self.kind));
-            let near = nearest(name, KNOWN.into_iter().chain(passed));
-            return Err(Box::new(match near {
+            return Err(Box::new(match nearest(name, parameters::names()) {
                 Some(near) => problem.with_hint(format!("did you mean `{near}`?")),
                 None => problem,
             }));
@@ -190,6 +138,19 @@ impl Raw {
     fn flag(&self, name: &str) -> bool {
         self.text(name).is_some_and(is_true)
     }
+
+    /// Parameters that say nothing to a job of this type, each with what is to be said about that.
+    fn without_effect(&self) -> Vec<String> {
+        let (kind, name) = (&self.kind, &self.name);
+        let told = self.parameters.keys().filter(|it| self.text(it).is_some()).filter_map(|it| {
+            match parameters::meaning(it)? {
+                Meaning::Of(kinds) if kinds.contains(&kind.as_str()) => None,
+                Meaning::Of(_) => Some(format!("`{it}` of `{name}` means nothing to a `{kind}`")),
+                Meaning::None(why) => Some(format!("`{it}` of `{name}` has no effect: {why}")),
+            }
+        });
+        told.collect()
+    }
 }
 
 /// As gcfg and Go read truth.
@@ -200,8 +161,7 @@ fn is_true(text: &str) -> bool {
 /// Brings jobs, each with its name of ours, into our form.
 fn add_all(
     drafts: &[(Raw, String)],
-    global: &BTreeMap<String, String>,
-    dialect: Dialect,
+    (common, dialect): (&Common, Dialect),
     imported: &mut Imported,
     (context, names): (&Context<'_>, &mut Names),
 ) {
@@ -209,13 +169,14 @@ fn add_all(
     let ours: Vec<(String, String)> =
         drafts.iter().map(|(raw, name)| (raw.name.clone(), name.clone())).collect();
     let known = |name: &str| ours.iter().find(|(raw, _)| raw == name).map(|(_, ours)| ours.clone());
-    let mut jobs: Vec<(Map<String, Value>, Span)> = Vec::new();
+    let mut jobs: Vec<(Map<String, Value>, &Raw, &String)> = Vec::new();
+    let mut tells_each = false;
     let mut edges: Vec<(String, String, &str)> = Vec::new();
     for (raw, name) in drafts {
-        for (passed, why) in PASSED_OVER.iter().filter(|(name, _)| raw.text(name).is_some()) {
-            imported.warn(&raw.span, format!("`{passed}` of `{}` has no effect: {why}", raw.name));
+        for told in raw.without_effect() {
+            imported.warn(&raw.span, told);
         }
-        let work = match work(raw, global) {
+        let work = match work::work(raw, &common.global) {
             Ok(work) => work,
             Err(why) => {
                 imported.refuse(&raw.span, format!("`{}` is refused: {why}", raw.name));
@@ -236,26 +197,29 @@ fn add_all(
                 None => imported.warn(&raw.span, format!("`depends-on` names no job: `{other}`")),
             }
         }
-        jobs.push((job(raw, name, dialect, work), raw.span.clone()));
-        if raw.flag("run-on-startup") {
-            let start = json!({
-                "name": names.give(&format!("{name}-onstart")),
-                "schedule": "@startup", "timeout": TIMEOUT, "group": [name],
-            });
-            if let Value::Object(start) = start {
-                jobs.push((start, raw.span.clone()));
-            }
+        let mut job = job(raw, name, dialect, work);
+        let notices = notices::read(raw, &common.global, &common.webhooks);
+        for told in notices.left_out {
+            imported.warn(&raw.span, format!("`{}`: {told}", raw.name));
         }
+        tells_each |= notices.of_each_run;
+        job.extend(notices.notify.map(|notify| ("notify".to_owned(), notify)));
+        jobs.push((job, raw, name));
     }
-    for (mut job, span) in jobs {
-        let name = job.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mine = edges.iter().filter(|(after, _, _)| *after == name);
+    if let Some((raw, _)) = drafts.first().filter(|_| tells_each) {
+        imported.warn(&raw.span, notices::TELLS_CHANGES);
+    }
+    for (mut job, raw, name) in jobs {
+        let mine = edges.iter().filter(|(after, _, _)| after == name);
         let after: Vec<Value> =
             mine.map(|(_, before, end)| json!({"job": before, "on": end})).collect();
         if !after.is_empty() {
             job.insert("after".to_owned(), after.into());
         }
-        imported.add(job, &span, context);
+        imported.add(job, &raw.span, context);
+        if raw.flag("run-on-startup") {
+            imported.add_start(name, names, &raw.span, context);
+        }
     }
 }
 
@@ -305,145 +269,6 @@ fn job(
     let (kind, keys) = work;
     put(kind, Value::Object(keys));
     job
-}
-
-type Work<'a> = Result<(&'a str, Map<String, Value>), String>;
-
-/// What a job does, in our form; the error says why it is none of ours.
-fn work(raw: &Raw, global: &BTreeMap<String, String>) -> Work<'static> {
-    let on_event = raw.parameters.contains_key("depends-on");
-    if raw.text("schedule").is_none() && !on_event {
-        return Err("it has no `schedule`".to_owned());
-    }
-    let command = raw.text("command").map(words::split).unwrap_or_default();
-    let user = raw.text("user").or_else(|| global.get("default-user").map(String::as_str));
-    let mut keys = Map::new();
-    let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
-    if !raw.list("environment").is_empty() {
-        put("environment", literals(raw.list("environment")));
-    }
-    match raw.kind.as_str() {
-        "job-exec" => {
-            let container = raw.text("container").ok_or("it names no `container`")?;
-            put("container", literal(container).into());
-            put("command", literals(&command));
-            put("user", literal(exec_user(user)).into());
-            for (from, to) in [("tty", "tty"), ("privileged", "privileged")] {
-                if raw.flag(from) {
-                    put(to, true.into());
-                }
-            }
-            if let Some(directory) = raw.text("working-dir") {
-                put("working_dir", literal(directory).into());
-            }
-            if command.is_empty() {
-                return Err("it has no `command`".to_owned());
-            }
-            Ok(("exec", keys))
-        }
-        "job-run" => run(raw, user, &command, keys),
-        "job-local" => {
-            if command.is_empty() {
-                return Err("it has no `command`".to_owned());
-            }
-            put("argv", literals(&command));
-            if let Some(directory) = raw.text("dir") {
-                put("working_dir", literal(directory).into());
-            }
-            Ok(("command", keys))
-        }
-        "job-compose" => {
-            let service = raw.text("service").ok_or("it names no `service`")?;
-            let file = raw.text("file").unwrap_or_default();
-            let directory = file.rsplit_once('/').map(|(directory, _)| directory);
-            let directory = directory.filter(|directory| directory.starts_with('/'));
-            let directory =
-                directory.ok_or("its `file` is no absolute path: the project cannot be told")?;
-            if raw.flag("exec") {
-                let project = directory.rsplit('/').next().unwrap_or_default();
-                put("project", crate::compose::load::normalise_name(project).into());
-                put("service", literal(service).into());
-            } else {
-                put("project", literal(directory).into());
-                put("service", literal(service).into());
-            }
-            if !command.is_empty() {
-                put("command", literals(&command));
-            }
-            Ok((if raw.flag("exec") { "exec" } else { "compose_run" }, keys))
-        }
-        _ => Err("services of Swarm are not run here: make a `job-run` of it".to_owned()),
-    }
-}
-
-/// Ofelia runs as root; `default` of its forks is the container's own user.
-fn exec_user(user: Option<&str>) -> &str {
-    match user {
-        Some("default") => "",
-        Some(user) => user,
-        None => "root",
-    }
-}
-
-fn run(
-    raw: &Raw,
-    user: Option<&str>,
-    command: &[String],
-    mut keys: Map<String, Value>,
-) -> Work<'static> {
-    let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
-    if let Some(container) = raw.text("container") {
-        // An existing container is started as it is.
-        let keys = Map::from_iter([("container".to_owned(), literal(container).into())]);
-        return Ok(("run", keys));
-    }
-    let image = raw.text("image").ok_or("it has neither `image` nor `container`")?;
-    put("image", literal(image).into());
-    let is_false = |key: &str| raw.text(key).is_some_and(|text| !is_true(text));
-    put("pull_policy", if is_false("pull") { "missing" } else { "always" }.into());
-    if !command.is_empty() {
-        put("command", literals(command));
-    }
-    let user = exec_user(user);
-    if !user.is_empty() {
-        put("user", literal(user).into());
-    }
-    for (from, to) in [("tty", "tty"), ("privileged", "privileged")] {
-        if raw.flag(from) {
-            put(to, true.into());
-        }
-    }
-    for (from, to) in [
-        ("hostname", "hostname"),
-        ("working-dir", "working_dir"),
-        ("container-name", "container_name"),
-    ] {
-        if let Some(text) = raw.text(from) {
-            put(to, literal(text).into());
-        }
-    }
-    if let Some(entrypoint) = raw.text("entrypoint") {
-        put("entrypoint", literals(words::split(entrypoint)));
-    }
-    match raw.text("network") {
-        Some(mode @ ("host" | "none" | "bridge")) => put("network_mode", mode.into()),
-        Some(network) => put("networks", json!([literal(network)])),
-        None => {}
-    }
-    for (from, to) in [
-        ("volume", "volumes"),
-        ("volumes-from", "volumes_from"),
-        ("annotations", "annotations"),
-        ("env-file", "env_file"),
-    ] {
-        if !raw.list(from).is_empty() {
-            put(to, literals(raw.list(from)));
-        }
-    }
-    if is_false("delete") {
-        put("keep", true.into());
-    }
-    Ok(("run", keys))
 }
 
 #[cfg(test)]

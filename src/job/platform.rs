@@ -9,7 +9,7 @@ use super::foreign::literal;
 use super::native::write::{Written, tree};
 use super::native::{self, Context, NoFiles, Toplevel};
 use super::schedule::Schedule;
-use super::{Deploy, Job, Keep, Notify, Policy, Window, Work, birdhouse, links};
+use super::{Deploy, Job, Keep, Notify, Policy, Window, Work, birdhouse, links, ofelia};
 use crate::compose::yaml::{Node, Source as Text, Span, Value};
 use crate::problem::{Problem, Problems};
 use crate::settings::{ManagedRepository, Settings};
@@ -124,13 +124,15 @@ pub struct Texts {
     pub native: Vec<(String, String)>,
     /// Files in the form of birdhouse's scheduler.
     pub birdhouse: Vec<(String, String)>,
+    /// INI files of Ofelia.
+    pub ofelia: Vec<(String, String)>,
 }
 
 /// All jobs: the shipped ones and those of all texts, with what was wrong.
 ///
 /// A job with a problem is left out, and a file that is no YAML loses its own jobs only. A file may
 /// redefine a shipped job by its name; of two files' jobs with one name the first stays. Jobs of birdhouse
-/// whose name is taken get a number. Jobs that set each other off in a circle are left out.
+/// and Ofelia whose name is taken get a number. Jobs that set each other off in a circle are left out.
 pub fn load_all(texts: &Texts, context: &Context<'_>) -> (Vec<Job>, Problems) {
     let (written, problems) = load(texts, context, |mut written| {
         // Of a hundred thousand jobs the texts are many times as large as the jobs.
@@ -174,7 +176,7 @@ fn load(
                 }
                 Some(position) => {
                     problems.0.push(native::duplicate(
-                        place(file, &written.job),
+                        written.job.problem(""),
                         &written.job.name,
                         &jobs[position].job.origin,
                     ));
@@ -182,9 +184,15 @@ fn load(
             }
         }
     }
-    for (file, text) in &texts.birdhouse {
+    let foreign = texts.birdhouse.iter().map(|file| (file, false));
+    for ((file, text), is_ofelia) in foreign.chain(texts.ofelia.iter().map(|file| (file, true))) {
         let taken: Vec<String> = jobs.iter().map(|it| it.job.name.clone()).collect();
-        let found = birdhouse::read(text, file, context, &taken);
+        let found = if is_ofelia {
+            let dialect = context.settings.schedulers.ofelia_dialect;
+            ofelia::read_ini(text, file, dialect, context, &taken)
+        } else {
+            birdhouse::read(text, file, context, &taken)
+        };
         problems.0.extend(found.problems);
         jobs.extend(found.jobs.into_iter().map(&kept));
     }
@@ -193,11 +201,6 @@ fn load(
     problems.0.extend(wrong.0);
     jobs.retain(|it| !stuck.contains(&it.job.name));
     (jobs, problems)
-}
-
-fn place(file: &str, job: &Job) -> Problem {
-    let line = job.origin.rsplit_once(':').and_then(|(_, line)| line.parse().ok());
-    Problem { line, ..Problem::in_file(file, "") }
 }
 
 #[cfg(test)]
@@ -318,7 +321,7 @@ mod tests {
             toplevel: &toplevel,
             files: &NoFiles,
         };
-        let texts = Texts { native: files.to_vec(), birdhouse: Vec::new() };
+        let texts = Texts { native: files.to_vec(), ..Texts::default() };
         let (jobs, problems) = load_all(&texts, &context);
         assert_eq!(
             jobs.iter().map(shown).collect::<Vec<_>>(),

@@ -210,4 +210,35 @@ pub struct Webhook {
     pub url: Hidden,
     /// Headers, by name.
     pub headers: Vec<(String, Hidden)>,
+    /// In whose form it is told.
+    pub format: WebhookFormat,
+}
+
+/// In whose form a webhook is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WebhookFormat {
+    /// Our own JSON, with every fact.
+    #[default]
+    Json,
+    /// Incoming webhooks of Slack, and of Mattermost and Rocket.Chat, which take the same.
+    Slack,
+    /// Incoming webhooks of Microsoft Teams.
+    Teams,
+    /// Messages of Gotify.
+    Gotify,
+}
+
+impl WebhookFormat {
+    /// All forms, in the order of their words in the table of keys.
+    pub const ALL: [Self; 4] = [Self::Json, Self::Slack, Self::Teams, Self::Gotify];
+
+    /// The word in job files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Slack => "slack",
+            Self::Teams => "teams",
+            Self::Gotify => "gotify",
+        }
+    }
 }

@@ -103,8 +103,9 @@ impl Notifier {
         let told = self.outbox.change_state(name.clone(), move |previous| {
             let before = previous.and_then(health);
             let told = change(before, outcome).map(|change| {
-                let body = facts.body(change, previous);
-                let messages = webhooks.iter().map(|it| webhook::message(it, &facts.job, &body));
+                let messages = webhooks.iter().map(|it| {
+                    webhook::message(it, &facts.job, &facts.body(it.format, change, previous))
+                });
                 messages.map(|message| message_into(message, created)).collect()
             });
             (health(outcome).filter(|now| Some(*now) != before).map(|_| outcome), told)

@@ -12,7 +12,7 @@ use self::receiver::Receiver;
 use super::*;
 use crate::compose::model::Hidden;
 use crate::job::schedule::Schedule;
-use crate::job::{Keep, Notify as Whom, Ping, Policy, Webhook, Window, Work};
+use crate::job::{Keep, Notify as Whom, Ping, Policy, Webhook, WebhookFormat, Window, Work};
 use crate::run::{Outcome, Reason};
 
 #[expect(clippy::disallowed_methods, reason = "the real time, as the daemon has it")]
@@ -24,7 +24,11 @@ fn job(name: &str, ping: Option<&str>, webhook: Option<&str>) -> Job {
     let hidden = |url: &str| Hidden::new(url.to_owned());
     let ping = ping.map(|url| Ping { url: hidden(url), start: true, log: true, create: false });
     let header = ("X-Key".to_owned(), hidden("k"));
-    let webhook = webhook.map(|url| Webhook { url: hidden(url), headers: vec![header] });
+    let webhook = webhook.map(|url| Webhook {
+        url: hidden(url),
+        headers: vec![header],
+        format: WebhookFormat::Json,
+    });
     Job {
         name: name.to_owned(),
         description: None,

@@ -107,6 +107,29 @@ fn birdhouse_lists_are_jobs_like_all_others() {
 }
 
 #[test]
+fn an_ini_file_of_ofelia_is_read_as_it_stands() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("config.ini");
+    fs::write(&file, INI).unwrap();
+    let setting = format!("AUTODEPLOY_OFELIA_CONFIG={}\n", file.display());
+    let roadstead = Roadstead::new(NOWHERE, &setting);
+    roadstead.write_job("a.yml", "{ name: clean, run: { image: alpine } }");
+    let listed = roadstead.run(&["jobs", "--json"]).ok();
+    for expected in ["\"report\"", "\"clean\"", "\"clean-2\"", "config.ini:1\""] {
+        assert!(listed.contains(expected), "{expected}: {listed}");
+    }
+    let checked = roadstead.run(&["check"]);
+    assert_eq!(checked.code, Some(2), "{}", checked.stdout);
+    assert!(checked.stdout.contains("there is no Swarm here"), "{}", checked.stdout);
+    // What was read is what an export gives, and what an import of that reads.
+    let exported = roadstead.run(&["export", "report"]).ok();
+    assert!(exported.contains("pull_fallback: true"), "{exported}");
+    fs::remove_file(&file).unwrap();
+    let gone = roadstead.run(&["check"]);
+    assert!(gone.stdout.contains("set `AUTODEPLOY_OFELIA_CONFIG`"), "{}", gone.stdout);
+}
+
+#[test]
 fn the_schema_is_the_shipped_one() {
     let shipped = include_str!("../../schema/jobs.schema.json");
     assert_eq!(Roadstead::new(NOWHERE, "").run(&["schema"]).ok(), shipped.trim_end());

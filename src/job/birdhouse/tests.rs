@@ -334,3 +334,75 @@ fn a_missing_bracket_among_flags_loses_only_its_job() {
     assert_eq!(imported.jobs.len(), 1);
     assert_eq!(imported.jobs[0].job.name, "cd");
 }
+
+/// An entry without its `schedule`, what is in our form of it, what is told.
+#[test]
+fn each_field_is_done_or_told() {
+    let rows = [
+        ("command: b, image: c", "schedule: 7 5 * * *\n", ""),
+        ("command: b, image: c", "overlap: skip\n", ""),
+        ("command: b, image: c", "catch_up: none\n", ""),
+        ("name: ab, command: b, image: c", "container_name: ab\n", ""),
+        ("name: A b!, command: b, image: c", "name: A-b\n", ""),
+        ("command: b, image: c, dockerargs: '--name xy'", "container_name: xy\n", ""),
+        ("name: ab, command: b, image: c, dockerargs: '--name xy'", "container_name: ab\n", ""),
+        ("comment: says it, command: b, image: c", "description: says it\n", ""),
+        ("command: b, image: '${IMG}'", "image: ${IMG:-}\n", ""),
+        ("command: b, image: c, volumes: ['/a:/b:ro']", "- /a:/b:ro\n", ""),
+        ("command: b, image: c, ports: ['80:80']", "- 80:80\n", ""),
+        ("command: b, image: c, expose: [80]", "expose:\n", ""),
+        ("command: b, image: c, environment: ['A=b c']", "- A=b c\n", ""),
+        ("command: b, image: c, network: front", "front:", ""),
+        ("command: b, image: c, project: p", "image: c\n", "`project` means nothing with `image`"),
+        (
+            "command: b, image: c, container: d",
+            "image: c\n",
+            "`container` means nothing with `image`",
+        ),
+        ("command: b, container: c", "container: c\n", ""),
+        ("command: b, container: c, dockerargs: '-u 1 -w /d -e A=b'", "user: '1'\n", ""),
+        (
+            "command: b, container: c, volumes: ['/a:/b']",
+            "container: c\n",
+            "`volumes` means nothing with `container`",
+        ),
+        ("command: b, container: c, project: p", "scope: all\n", ""),
+        (
+            "command: b, dockerargs: '-v /a:/b'",
+            "argv:\n",
+            "`dockerargs` means nothing without `image`",
+        ),
+        ("command: b", "argv:\n", "AUTODEPLOY_ALLOW_COMMANDS"),
+        ("command: 'b >> /c 2>&1', image: c", "file: /c\n", ""),
+        ("command: 'b \\*', image: c", "- '*'\n", ""),
+        ("command: 'b | c', image: d", "- b | c\n", "needs a shell"),
+        ("command: b, image: c, trigger: [{command: d, container: e}]", "then:\n", ""),
+        ("command: b, image: c, trigger: [{container: e}]", "image: c\n", "is skipped"),
+        ("command: b, image: c, onstart: true", "image: c\n", ""),
+        ("command: b, image: c, random: 5", "image: c\n", "`random` means nothing"),
+        ("command: b, image: c, schedule: '@hourly'", "schedule: '@hourly'\n", ""),
+        ("command: b, image: c, schedule: '@reboot'", "schedule: '@reboot'\n", ""),
+        ("command: b, image: c, schedule: '@every 30m'", "schedule: '@every 30m'\n", ""),
+        (
+            "command: b, image: c, schedule: '@every 1d2h'",
+            "schedule: '@every 1d2h'\n",
+            "at other times",
+        ),
+        ("command: b, image: c, schedule: '0 0 1 * MON'", "schedule: 0 0 1 * MON\n", ""),
+    ];
+    for (entry, expected, told) in rows {
+        let usual = if entry.contains("schedule:") { "" } else { ", schedule: '7 5 * * *'" };
+        let imported = imported(&format!("- {{{entry}{usual}}}"));
+        assert!(!imported.jobs.is_empty(), "{entry}: {:#?}", imported.problems);
+        // Quotes of YAML are of one kind here.
+        let yaml = imported.jobs[0].yaml().replace('"', "'");
+        assert!(yaml.contains(expected), "{entry}: {yaml}");
+        let all: Vec<String> =
+            imported.problems.iter().map(crate::problem::Problem::plain).collect();
+        if told.is_empty() {
+            assert!(all.is_empty(), "{entry}: {all:?}");
+        } else {
+            assert!(all.iter().any(|it| it.contains(told)), "{entry}: {all:?}");
+        }
+    }
+}

@@ -156,3 +156,111 @@ fn says_what_is_no_job() {
         assert!(told.iter().any(|it| it.contains(expected)), "{text}: {told:?}");
     }
 }
+
+/// A job with these fields, of one executor or the other.
+fn with(executor: &str, fields: &str) -> String {
+    let config = match executor {
+        "http" => "\"method\":\"GET\",\"url\":\"https://a.example\",\"expectCode\":\"200\"",
+        _ => "\"command\":\"true\"",
+    };
+    let (config, fields) = match fields.strip_prefix("config ") {
+        Some(more) => (format!("{config},{more}"), ""),
+        None => (config.to_owned(), fields),
+    };
+    let comma = if fields.is_empty() { "" } else { "," };
+    format!(
+        "{{\"name\":\"a\",\"schedule\":\"@every 1h\",\"executor\":\"{executor}\",\
+         \"executor_config\":{{{config}}}{comma}{fields}}}"
+    )
+}
+
+/// Executor, what is written, what is in our form of it, what is told.
+#[test]
+fn each_field_is_done_or_told() {
+    let rows = [
+        ("http", "\"id\":\"other\"", "name: a\n", ""),
+        ("http", "\"displayname\":\"Costs $5\"", "description: Costs $$5\n", ""),
+        ("http", "\"timezone\":\"Asia/Tokyo\"", "timezone: Asia/Tokyo\n", ""),
+        ("http", "\"disabled\":true", "enabled: false\n", ""),
+        ("http", "\"disabled\":false", "overlap: allow\n", ""),
+        ("http", "\"concurrency\":\"forbid\"", "overlap: skip\n", ""),
+        ("http", "\"concurrency\":\"\"", "overlap: allow\n", ""),
+        ("http", "\"concurrency\":\"maybe\"", "overlap: allow\n", "read as `allow`"),
+        ("http", "\"retries\":3", "max: 3\n", ""),
+        ("http", "\"retries\":200", "max: 100\n", "100 times at most"),
+        ("http", "\"owner\":\"ops\"", "dkron.owner: ops\n", ""),
+        ("http", "\"owner_email\":\"a@b\"", "dkron.owner_email: a@b\n", "nobody is mailed"),
+        ("http", "\"tags\":{\"dc\":\"eu\"}", "dkron.tags:", ""),
+        ("http", "\"tags\":{\"dc\":\"eu:3\"}", "dkron.tags:", "asks for several nodes"),
+        ("http", "\"metadata\":{\"k\":\"v\"}", "dkron.metadata:", ""),
+        (
+            "http",
+            "\"processors\":{\"syslog\":{\"forward\":\"true\"}}",
+            "dkron.processors:",
+            "have no effect",
+        ),
+        ("http", "\"processors\":{}", "overlap: allow\n", ""),
+        ("http", "\"ephemeral\":true", "dkron.ephemeral: 'true'\n", "here it stays"),
+        ("http", "\"starts_at\":\"2030-01-02T03:04\"", "starts_at: 2030-01-02T03:04\n", ""),
+        (
+            "http",
+            "\"expires_at\":\"2030-01-02T03:04:05Z\"",
+            "expires_at: '2030-01-02T03:04:05Z'\n",
+            "",
+        ),
+        ("http", "\"starts_at\":null,\"expires_at\":null", "overlap: allow\n", ""),
+        ("http", "\"parent_job\":\"b\",\"dependent_jobs\":[\"c\"]", "job: b\n", ""),
+        (
+            "http",
+            "\"success_count\":5,\"last_success\":\"x\",\"next\":\"x\",\"status\":\"failed\"",
+            "overlap: allow\n",
+            "",
+        ),
+        ("http", "\"concurency\":\"forbid\"", "overlap: allow\n", "did you mean `concurrency`?"),
+        ("http", "config \"timeout\":\"5\"", "timeout: 5s\n", ""),
+        ("http", "config \"headers\":\"[\\\"A: b\\\"]\"", "A: b\n", ""),
+        ("http", "config \"headers\":\"A: b\"", "url:", "is no list in JSON"),
+        ("http", "config \"body\":\"x$y\"", "body: x$$y\n", ""),
+        ("http", "config \"expectBody\":\"^ok\"", "body: ^ok\n", ""),
+        ("http", "config \"debug\":\"true\"", "url:", "`debug` of `executor_config` has no effect"),
+        ("http", "config \"tlsNoVerifyPeer\":\"true\"", "insecure: true\n", ""),
+        ("http", "config \"tlsRootCAsFile\":\"/ca\"", "ca_file: /ca\n", ""),
+        (
+            "http",
+            "config \"tlsCertificateFile\":\"/c\",\"tlsCertificateKeyFile\":\"/k\"",
+            "client_certificate: /c\n",
+            "put `/k` behind",
+        ),
+        ("shell", "", "- 'true'\n", "AUTODEPLOY_ALLOW_COMMANDS"),
+        ("shell", "config \"shell\":\"true\"", "- /bin/sh\n", "AUTODEPLOY_ALLOW_COMMANDS"),
+        ("shell", "config \"env\":\"A=1,B=2\"", "- B=2\n", "AUTODEPLOY_ALLOW_COMMANDS"),
+        ("shell", "config \"cwd\":\"/srv\"", "working_dir: /srv\n", "AUTODEPLOY_ALLOW_COMMANDS"),
+        ("shell", "config \"timeout\":\"90s\"", "timeout: 90s\n", "AUTODEPLOY_ALLOW_COMMANDS"),
+        ("shell", "config \"timeout\":\"soon\"", "timeout: 24h\n", "is no duration"),
+        (
+            "shell",
+            "config \"payload\":\"eA==\"",
+            "stdin_base64: eA==\n",
+            "AUTODEPLOY_ALLOW_COMMANDS",
+        ),
+        ("shell", "config \"mem_limit\":\"16MB\"", "argv:", "`mem_limit` has no effect"),
+        ("kafka", "", "enabled: false\n", "there is no executor `kafka`"),
+        ("nats", "", "dkron.executor: nats\n", "there is no executor `nats`"),
+        ("rabbitmq", "", "dkron.executor_config:", "there is no executor `rabbitmq`"),
+    ];
+    for (executor, fields, expected, told) in rows {
+        let text = with(executor, fields);
+        let imported = imported(&text);
+        let [job] = imported.jobs.as_slice() else { panic!("{text}: {:#?}", imported.problems) };
+        // Quotes of YAML are of one kind here.
+        let yaml = job.yaml().replace('"', "'");
+        assert!(yaml.contains(expected), "{text}: {yaml}");
+        let all: Vec<String> = imported.problems.iter().map(Problem::plain).collect();
+        if told.is_empty() {
+            // What each `http` job is told about its `expectCode`.
+            assert!(all.iter().all(|it| it.contains("`expectCode`")), "{text}: {all:?}");
+        } else {
+            assert!(all.iter().any(|it| it.contains(told)), "{text}: {all:?}");
+        }
+    }
+}

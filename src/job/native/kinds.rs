@@ -8,7 +8,6 @@ use indexmap::IndexMap;
 
 use super::Reader;
 use super::fields::{self, Fields, scalar_of};
-use super::table::KINDS;
 use super::tables_of_work::{
     ACTIONS, COMMAND, COMPOSE_RUN, CONTAINER, EXEC, FILE, GROUP, ONE_TARGET, REDIRECT,
 };
@@ -35,6 +34,7 @@ pub(super) fn exec(node: &Node, reader: &mut Reader<'_>) -> Option<Exec> {
         scope: if scope == Some("all") { Scope::All } else { Scope::First },
         command: command?,
         environment,
+        env_from: fields.strings("env_from", problems),
         user: fields.plain("user", problems),
         working_dir: fields.plain("working_dir", problems),
         privileged: fields.boolean("privileged", problems).unwrap_or(false),
@@ -251,7 +251,7 @@ pub(super) fn then(fields: &Fields<'_>, reader: &mut Reader<'_>) -> Vec<Work> {
                 let hint = "make a job of it that runs `after` this one";
                 reader.problems.push(key.span.problem(message).with_hint(hint));
             }
-            [(key, work)] if KINDS.contains(&key.name.as_str()) => {
+            [(key, work)] if Work::KINDS.contains(&key.name.as_str()) => {
                 works.extend(reader.work(&key.name, work, ""));
             }
             _ => {

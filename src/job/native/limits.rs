@@ -8,11 +8,11 @@ use chrono_tz::Tz;
 use super::Reader;
 use super::fields::{self, Fields, integer_of, scalar_of};
 use super::http::checked_url;
-use super::table::{AFTER_ONE, KEEP, NOTIFY, PING, RETRY, WEBHOOK};
+use super::table::{AFTER_ONE, FORMATS, KEEP, NOTIFY, PING, RETRY, WEBHOOK};
 use crate::compose::yaml::Node;
 use crate::job::{
-    CatchUp, ContainerEvent, Keep, Notify, On, Overlap, Ping, Policy, Retry, Stop, Webhook, When,
-    Window,
+    CatchUp, ContainerEvent, Keep, Notify, On, Overlap, Ping, Policy, Retry, Stop, Webhook,
+    WebhookFormat, When, Window,
 };
 use crate::problem::{Problem, nearest};
 
@@ -241,11 +241,13 @@ fn webhook(node: &Node, problems: &mut Vec<Problem>) -> Option<Webhook> {
     if node.as_mapping().is_none() {
         let text = scalar_of("webhook", node, problems).filter(|text| !text.trim().is_empty())?;
         let url = checked_url(&text, node, problems)?;
-        return Some(Webhook { url, headers: Vec::new() });
+        return Some(Webhook { url, headers: Vec::new(), format: WebhookFormat::default() });
     }
     let fields = fields::open(node, &WEBHOOK, problems)?;
     let url = fields.required("url", node, "https://chat.example/hook", problems)?;
     let url = checked_url(&url, fields.node("url")?, problems)?;
     let headers = fields.hidden_mapping("headers", problems).into_iter().collect();
-    Some(Webhook { url, headers })
+    let format = fields.word("format", FORMATS, problems);
+    let format = WebhookFormat::ALL.into_iter().find(|it| Some(it.as_str()) == format);
+    Some(Webhook { url, headers, format: format.unwrap_or_default() })
 }

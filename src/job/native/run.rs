@@ -37,6 +37,8 @@ pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Option<RunContainer>
         container,
         keep: fields.boolean("keep", &mut reader.problems).unwrap_or(false),
         volumes_from: volumes_from.collect(),
+        env_from: fields.strings("env_from", &mut reader.problems),
+        pull_fallback: fields.boolean("pull_fallback", &mut reader.problems).unwrap_or(false),
         redirect: kinds::redirect(&fields, reader),
         then: kinds::then(&fields, reader),
         service: Service::default(),

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::table::{Field, Form, JOB, KINDS, Table};
+use super::table::{Field, Form, JOB, Table};
 use super::tables_of_work::NOT_ALONE;
 use crate::compose::load::alone::SERVICE_KEYS;
 use crate::compose::yaml;
+use crate::job::Work;
 
 /// Any text that variables are put into.
 const VARIABLE: &str = r"\$";
@@ -22,10 +23,10 @@ pub fn schema() -> Value {
     definitions.insert("text".to_owned(), json!({"type": ["string", "number", "boolean", "null"]}));
     let mut job = object(&JOB, &mut definitions);
     job["required"] = json!(["name"]);
-    job["oneOf"] = KINDS.iter().map(|kind| json!({"required": [kind]})).collect();
+    job["oneOf"] = Work::KINDS.iter().map(|kind| json!({"required": [kind]})).collect();
     definitions.insert("job".to_owned(), job);
     let mut work = Map::new();
-    for kind in KINDS.iter().filter(|kind| !matches!(**kind, "deploy" | "group")) {
+    for kind in Work::KINDS.iter().filter(|kind| !matches!(**kind, "deploy" | "group")) {
         let field = JOB.fields.iter().find(|field| field.name == *kind);
         work.insert(
             (*kind).to_owned(),

@@ -1,5 +1,7 @@
 //! The one table of keys: what the reader knows, the JSON Schema says and `docs/jobs.md` shows.
 
+use crate::job::WebhookFormat;
+
 use super::tables_of_work::{
     COMMAND, COMPOSE_RUN, CONTAINER, DEPLOY, EXEC, GROUP, HTTP, OGC_PROCESS, RUN,
 };
@@ -87,19 +89,6 @@ pub(super) const fn key(
     Field { name, form, default, example, meaning }
 }
 
-/// The kinds of work.
-pub(super) const KINDS: &[&str] = &[
-    "deploy",
-    "run",
-    "exec",
-    "compose_run",
-    "container",
-    "command",
-    "http",
-    "ogc_process",
-    "group",
-];
-
 const ENDS: Form = Form::Word(&["success", "failure", "finish"]);
 pub(super) const AFTER_ONE: Table = Table {
     of: "`after`",
@@ -178,6 +167,14 @@ pub(super) const PING: Table = Table {
     is_service: false,
     later: &[],
 };
+/// In whose form a webhook may be told.
+pub(super) const FORMATS: &[&str] = &[
+    WebhookFormat::Json.as_str(),
+    WebhookFormat::Slack.as_str(),
+    WebhookFormat::Teams.as_str(),
+    WebhookFormat::Gotify.as_str(),
+];
+
 pub(super) const WEBHOOK: Table = Table {
     of: "`webhook`",
     fields: &[
@@ -194,6 +191,13 @@ pub(super) const WEBHOOK: Table = Table {
             "–",
             "{ Authorization: \"Bearer ${TOKEN}\" }",
             "Headers, by name.",
+        ),
+        key(
+            "format",
+            Form::Word(FORMATS),
+            "json",
+            "slack",
+            "In whose form it is told: `json` has every fact, the others are for people who chat.",
         ),
     ],
     is_service: false,

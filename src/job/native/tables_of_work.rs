@@ -158,6 +158,14 @@ const ENVIRONMENT_KEY: Field = key(
     "A mapping, or a list of `NAME=value`; a name without a value takes that of `env.local`.",
 );
 
+const ENV_FROM_KEY: Field = key(
+    "env_from",
+    Form::Texts,
+    "–",
+    "[web]",
+    "Containers of the host whose environment it gets when it starts; what is written itself wins, and the last of several containers.",
+);
+
 pub(super) const RUN: Table = Table {
     of: "`run`",
     fields: &[
@@ -182,6 +190,14 @@ pub(super) const RUN: Table = Table {
             "–",
             "[database:ro]",
             "Containers of the host whose volumes it gets.",
+        ),
+        ENV_FROM_KEY,
+        key(
+            "pull_fallback",
+            Form::Boolean,
+            "false",
+            "true",
+            "Runs the image that is there when it cannot be pulled.",
         ),
         REDIRECT_KEY,
         THEN_KEY,
@@ -241,6 +257,7 @@ pub(super) const EXEC: Table = Table {
             "A list of arguments, or a text split as a shell splits it; no shell runs it.",
         ),
         ENVIRONMENT_KEY,
+        ENV_FROM_KEY,
         key("user", Form::Text, "the container's", "www-data", "User and group."),
         key("working_dir", Form::Text, "the container's", "/srv", "Directory in the container."),
         key("privileged", Form::Boolean, "false", "true", "With all privileges."),

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use super::{Raw, TYPES};
+use super::parameters::TYPES;
+use super::{Common, Raw};
 use crate::compose::yaml::{Source, Span};
 use crate::problem::{Problem, nearest};
 
-/// Sections besides those of jobs that are read over.
+/// Sections besides those of jobs.
 const OTHERS: [&str; 2] = ["global", "webhook"];
 
-/// The jobs of a file, and the keys of its `[global]`.
+/// The jobs of a file, and what holds for all of them.
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub(super) jobs: Vec<Raw>,
-    pub(super) global: Vec<(String, String)>,
+    pub(super) common: Common,
 }
 
 /// Reads a file; what is wrong anywhere refuses it as a whole, as Ofelia does.
@@ -45,7 +46,8 @@ enum Section {
     None,
     Job(usize),
     Global,
-    Other,
+    Webhook(String),
+    Unknown,
 }
 
 struct Reader {
@@ -85,8 +87,12 @@ impl Reader {
                     self.problems.push(*problem);
                 }
             }
-            Section::Global => self.file.global.push((name, value)),
-            Section::Other => {}
+            Section::Global => drop(self.file.common.global.insert(name, value)),
+            Section::Webhook(ref section) => {
+                let webhook = self.file.common.webhooks.entry(section.clone()).or_default();
+                webhook.insert(name, value);
+            }
+            Section::Unknown => {}
             Section::None => {
                 let problem = span.problem(format!("`{name}` stands in no section"));
                 self.problems.push(problem.with_hint("begin with e.g. `[job-exec \"name\"]`"));
@@ -95,7 +101,7 @@ impl Reader {
     }
 
     fn begin(&mut self, line: &str, span: &Span) {
-        self.section = Section::Other;
+        self.section = Section::Unknown;
         let inner =
             line.strip_prefix('[').and_then(|it| it.rsplit_once(']')).map(|(inner, _)| inner);
         let Some(inner) = inner else {
@@ -105,11 +111,12 @@ impl Reader {
             inner.trim().split_once(char::is_whitespace).unwrap_or((inner.trim(), ""));
         let kind = kind.to_ascii_lowercase();
         let name = unquoted(name).unwrap_or_default();
-        if TYPES.contains(&kind.as_str()) {
-            if name.is_empty() {
-                let problem = span.problem(format!("`[{kind}]` has no name"));
-                return self.problems.push(problem.with_hint(format!("write `[{kind} \"name\"]`")));
-            }
+        let is_job = TYPES.contains(&kind.as_str());
+        if (is_job || kind == "webhook") && name.is_empty() {
+            let problem = span.problem(format!("`[{kind}]` has no name"));
+            return self.problems.push(problem.with_hint(format!("write `[{kind} \"name\"]`")));
+        }
+        if is_job {
             // The same section twice is one.
             let known = self.file.jobs.iter().position(|job| job.kind == kind && job.name == name);
             let at = known.unwrap_or_else(|| {
@@ -119,7 +126,10 @@ impl Reader {
             self.section = Section::Job(at);
         } else if kind == "global" {
             self.section = Section::Global;
-        } else if !OTHERS.contains(&kind.as_str()) {
+        } else if kind == "webhook" {
+            self.file.common.webhooks.entry(name.clone()).or_default();
+            self.section = Section::Webhook(name);
+        } else {
             let problem = span.problem(format!("unknown section `{kind}`"));
             let known = TYPES.iter().copied().chain(OTHERS);
             self.problems.push(match nearest(&kind, known) {

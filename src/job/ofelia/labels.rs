@@ -1,19 +1,23 @@
 //! Jobs in labels of containers: `ofelia.<type>.<name>.<parameter>`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::ini::place;
-use super::{Dialect, LISTS, Raw, TYPES, add_all};
-use crate::job::Job;
+use super::parameters::{EXEC, LISTS, REACHING, RUN, TYPES};
+use super::{Common, Raw, add_all};
 use crate::job::foreign::{Imported, Names};
 use crate::job::native::Context;
-use crate::problem::Problems;
+use crate::job::native::write::Written;
+use crate::job::{Job, links};
+use crate::problem::{Problems, nearest};
 
 /// Beginnings of the labels that are ours to read; their grammar is the same.
 const PREFIXES: [&str; 2] = ["ofelia", "chadburn"];
 
 /// A container that may carry jobs in its labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelledContainer {
     /// Its name, without the slash.
     pub name: String,
@@ -25,6 +29,9 @@ pub struct LabelledContainer {
     pub service: Option<String>,
     /// Whether it runs.
     pub running: bool,
+    /// Whether it is the one that Roadstead runs in: it stands in the place of Ofelia's own, whose image
+    /// carries `ofelia.enabled=true` and `ofelia.service=true`.
+    pub is_ours: bool,
 }
 
 /// Before the name of a container in [`Job::origin`].
@@ -35,13 +42,69 @@ pub fn is_of_label(job: &Job) -> bool {
     job.origin.starts_with(ORIGIN)
 }
 
+/// Jobs of labels whose names no other job has: a job of a file wins over one of a label.
+pub fn without_taken(of_labels: Vec<Written>, jobs: &[Job]) -> Vec<Written> {
+    let taken: BTreeSet<&str> =
+        jobs.iter().filter(|job| !is_of_label(job)).map(|job| job.name.as_str()).collect();
+    of_labels.into_iter().filter(|it| !taken.contains(it.job.name.as_str())).collect()
+}
+
+/// Leave for labels of containers without `ofelia.service=true` to hold jobs of a type besides
+/// `job-exec`: such a job reaches beyond its container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    kind: String,
+    /// A Compose project, or the name of a container; `None` is any container.
+    who: Option<String>,
+}
+
+/// Why a text is no grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantError {
+    /// The type of jobs that may be meant.
+    pub near: Option<&'static str>,
+}
+
+impl Grant {
+    /// What a grant may be of: types of jobs without their `job-`.
+    pub const KINDS: [&'static str; 3] = ["run", "local", "compose"];
+
+    /// Reads `TYPE` or `TYPE:WHO`, e.g. `run:shop`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such type of jobs.
+    pub fn parse(text: &str) -> Result<Self, GrantError> {
+        let (kind, who) =
+            text.split_once(':').map_or((text, None), |(kind, who)| (kind, Some(who)));
+        let kind = kind.strip_prefix("job-").unwrap_or(kind);
+        if !Self::KINDS.contains(&kind) || who.is_some_and(str::is_empty) {
+            return Err(GrantError { near: nearest(kind, Self::KINDS) });
+        }
+        Ok(Self { kind: format!("job-{kind}"), who: who.map(str::to_owned) })
+    }
+
+    fn covers(&self, kind: &str, container: &LabelledContainer) -> bool {
+        let is_who =
+            |who: &String| container.project.as_ref() == Some(who) || container.name == *who;
+        self.kind == kind && self.who.as_ref().is_none_or(is_who)
+    }
+}
+
 impl LabelledContainer {
-    /// Whether a label says so, under either prefix.
+    /// Only the labels that jobs are read from, with what tells where they belong.
+    #[must_use]
+    pub fn of_labels(mut self) -> Self {
+        self.labels.retain(|key, _| is_ours(key));
+        self
+    }
+
+    /// Whether a label says so, under either prefix, or the place it stands in.
     fn says(&self, what: &str) -> bool {
         let is_true = |prefix: &str| {
             self.labels.get(&format!("{prefix}.{what}")).is_some_and(|value| value == "true")
         };
-        PREFIXES.iter().any(|prefix| is_true(prefix))
+        self.is_ours || PREFIXES.iter().any(|prefix| is_true(prefix))
     }
 
     /// Who it is in names of jobs: `project.service`, or its own name.
@@ -53,40 +116,60 @@ impl LabelledContainer {
     }
 }
 
+/// Whether a label is one that jobs are read from.
+fn is_ours(key: &str) -> bool {
+    PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
 /// The jobs in labels of containers, with what is wrong or ambiguous about them.
 ///
 /// Of running containers with `ofelia.enabled=true`: `job-exec` of any, run in the container that carries
-/// it; the other types only of a container with `ofelia.service=true`. A job is called
-/// `project.service.type.name`, so that two projects cannot take each other's; of the same name on two
-/// containers both stay, and a warning says so. Containers are read in the order of their names: the same
-/// containers always give the same jobs.
+/// it; the other types only of our own container, of one with `ofelia.service=true`, or where a [`Grant`] of the settings
+/// covers it. A job is called `project.service.type.name`, so that two projects cannot take each other's;
+/// of the same name on two containers both stay, and a warning says so. Containers are read in the order of
+/// their names: the same containers always give the same jobs. Jobs that set each other off in a circle are
+/// left out.
 pub fn jobs_of_labels(
     containers: &[LabelledContainer],
-    dialect: Dialect,
     context: &Context<'_>,
-) -> (Vec<Job>, Problems) {
+) -> (Vec<Written>, Problems) {
+    let schedulers = &context.settings.schedulers;
     let mut imported = Imported::default();
     let mut names = Names::default();
-    let mut global = BTreeMap::new();
+    let mut common = Common::default();
     let mut drafts = Vec::new();
     let mut sorted: Vec<&LabelledContainer> =
         containers.iter().filter(|it| it.running && it.says("enabled")).collect();
     sorted.sort_by(|left, right| left.name.cmp(&right.name));
     for container in sorted {
         let span = place(&format!("{ORIGIN}{}", container.name));
-        for mut raw in raws(container, &mut global, &mut imported) {
-            let is_exec = raw.kind == "job-exec";
-            if !is_exec && !container.says("service") {
-                let message = format!(
-                    "`{}` of `{}` is passed over: only `job-exec` counts on a container without the \
-                     label `ofelia.service=true`",
-                    raw.kind, raw.name
-                );
-                imported.warn(&span, message);
-                continue;
-            }
-            if is_exec && !container.says("service") {
-                raw.parameters.insert("container".to_owned(), vec![container.name.clone()]);
+        for mut raw in raws(container, &mut common, &mut imported) {
+            if !container.says("service") {
+                let may = |kind: &str| {
+                    schedulers.ofelia_grants.iter().any(|it| it.covers(kind, container))
+                };
+                if raw.kind == EXEC {
+                    raw.parameters.insert("container".to_owned(), vec![container.name.clone()]);
+                    for name in REACHING.iter().filter(|_| !may(RUN)) {
+                        if raw.parameters.remove(*name).is_some() {
+                            let message = format!(
+                                "`{name}` of `{}` is left out: {}",
+                                raw.name,
+                                ungranted(RUN)
+                            );
+                            imported.warn(&span, message);
+                        }
+                    }
+                } else if !may(&raw.kind) {
+                    let message = format!(
+                        "`{}` of `{}` is left out: {}",
+                        raw.kind,
+                        raw.name,
+                        ungranted(&raw.kind)
+                    );
+                    imported.warn(&span, message);
+                    continue;
+                }
             }
             let kind = raw.kind.strip_prefix("job-").unwrap_or(&raw.kind);
             let identity = format!("{}.{kind}.{}", container.identity(), raw.name);
@@ -101,35 +184,52 @@ pub fn jobs_of_labels(
             drafts.push((raw, name));
         }
     }
-    add_all(&drafts, &global, dialect, &mut imported, (context, &mut names));
-    let jobs = imported.jobs.into_iter().map(|it| it.job).collect();
-    (jobs, Problems(imported.problems))
+    let dialect = schedulers.ofelia_dialect;
+    add_all(&drafts, (&common, dialect), &mut imported, (context, &mut names));
+    let all: Vec<&Job> = imported.jobs.iter().map(|it| &it.job).collect();
+    let (stuck, wrong) = links::check(&all);
+    imported.problems.extend(wrong.0);
+    imported.jobs.retain(|it| !stuck.contains(&it.job.name));
+    (imported.jobs, Problems(imported.problems))
 }
 
-/// The jobs of one container; what a service container says of all goes to `global`.
-fn raws(
-    container: &LabelledContainer,
-    global: &mut BTreeMap<String, String>,
-    imported: &mut Imported,
-) -> Vec<Raw> {
+/// Why a label that reaches beyond its container does not count.
+fn ungranted(kind: &str) -> String {
+    let kind = kind.strip_prefix("job-").unwrap_or(kind);
+    if !Grant::KINDS.contains(&kind) {
+        return "of a container without the label `ofelia.service=true` only `job-exec` counts"
+            .to_owned();
+    }
+    format!(
+        "it reaches beyond a container without the label `ofelia.service=true`; \
+         `AUTODEPLOY_OFELIA_LABEL_JOBS={kind}` allows it to all, `{kind}:NAME` to a Compose project or a \
+         container"
+    )
+}
+
+/// The jobs of one container; what a service container says of all goes to `common`.
+fn raws(container: &LabelledContainer, common: &mut Common, imported: &mut Imported) -> Vec<Raw> {
     let span = place(&format!("{ORIGIN}{}", container.name));
     let mut jobs: BTreeMap<(String, String), Raw> = BTreeMap::new();
     for (key, value) in &container.labels {
-        if !PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+        if !is_ours(key) {
             continue;
         }
         // What stands behind the fourth part never counted.
         let mut parts = key.split('.').skip(1);
-        let (Some(kind), Some(name), Some(parameter)) = (parts.next(), parts.next(), parts.next())
-        else {
-            if container.says("service")
-                && let Some(name) = key.split('.').nth(1)
-                && name == "default-user"
-            {
-                global.insert(name.to_owned(), value.clone());
+        let (kind, name, parameter) = match (parts.next(), parts.next(), parts.next()) {
+            (Some(kind), Some(name), Some(parameter)) => (kind, name, parameter),
+            (Some(global), _, None) if container.says("service") => {
+                common.global.insert(global.to_owned(), value.clone());
+                continue;
             }
-            continue;
+            _ => continue,
         };
+        if kind == "webhook" && container.says("service") {
+            let webhook = common.webhooks.entry(name.to_owned()).or_default();
+            webhook.insert(parameter.to_owned(), value.clone());
+            continue;
+        }
         if !TYPES.contains(&kind) {
             imported.warn(&span, format!("`{key}` names no type of job"));
             continue;

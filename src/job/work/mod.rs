@@ -65,6 +65,21 @@ impl Work {
             Self::Group(_) => "group",
         }
     }
+
+    /// What runs after it succeeded, in order, up to the first failure.
+    pub fn then(&self) -> &[Self] {
+        match self {
+            Self::Run(run) => &run.then,
+            Self::Exec(exec) => &exec.then,
+            Self::Command(command) => &command.then,
+            Self::Deploy(_)
+            | Self::ComposeRun(_)
+            | Self::Container(_)
+            | Self::Http(_)
+            | Self::OgcProcess(_)
+            | Self::Group(_) => &[],
+        }
+    }
 }
 
 /// Keeps a Compose project equal to its sources.
@@ -100,6 +115,10 @@ pub struct RunContainer {
     pub keep: bool,
     /// Containers of the host whose volumes it gets, `name[:ro]`.
     pub volumes_from: Vec<String>,
+    /// Containers of the host whose environment it gets when it starts, below its own.
+    pub env_from: Vec<String>,
+    /// Runs the image that is there when it cannot be pulled.
+    pub pull_fallback: bool,
     /// Files in our own container that its standard output and error are appended to, as a redirection
     /// of the birdhouse form names them.
     pub redirect: Redirect,
@@ -184,6 +203,8 @@ pub struct Exec {
     pub command: Vec<String>,
     /// Environment on top of the container's.
     pub environment: IndexMap<String, String>,
+    /// Containers of the host whose environment it gets, below its own.
+    pub env_from: Vec<String>,
     /// User; `None` is the container's.
     pub user: Option<String>,
     /// Working directory; `None` is the container's.

@@ -1,10 +1,12 @@
 //! The JSON that webhooks are told.
 
+mod chat;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
 use super::{Kind, Message, last_bytes};
-use crate::job::Webhook;
+use crate::job::{Webhook, WebhookFormat};
 use crate::notify::{Change, Ended};
 use crate::run::{Ending, Outcome, RunId};
 
@@ -38,8 +40,22 @@ impl Facts {
         }
     }
 
-    /// The body, in JSON.
-    pub(in crate::notify) fn body(&self, change: Change, previous: Option<Outcome>) -> String {
+    /// The body, in JSON of the receiver's form.
+    pub(in crate::notify) fn body(
+        &self,
+        format: WebhookFormat,
+        change: Change,
+        previous: Option<Outcome>,
+    ) -> String {
+        match format {
+            WebhookFormat::Json => self.json(change, previous),
+            WebhookFormat::Slack => chat::slack(self, change),
+            WebhookFormat::Teams => chat::teams(self, change),
+            WebhookFormat::Gotify => chat::gotify(self, change),
+        }
+    }
+
+    fn json(&self, change: Change, previous: Option<Outcome>) -> String {
         let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
         let body = json!({
             "job": self.job,

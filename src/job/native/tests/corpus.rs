@@ -188,7 +188,7 @@ fn every_example_file_is_read_and_agrees_with_the_schema() {
             kinds.extend(jobs.iter().map(|job| job.work.kind()));
         }
     }
-    let all: std::collections::BTreeSet<&str> = KINDS.iter().copied().collect();
+    let all: std::collections::BTreeSet<&str> = Work::KINDS.iter().copied().collect();
     assert_eq!(kinds, all, "an example of every kind");
 }
 

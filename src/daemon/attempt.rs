@@ -18,7 +18,7 @@ use crate::execute::{Execution, adopt, execute};
 use crate::job::{Job, Retry};
 use crate::notify::Notifier;
 use crate::reconcile::World;
-use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::run::{Details, Ending, Outcome, Reason, RunId, Trigger};
 use crate::settings::LogSettings;
 use crate::store::{Change, Store};
 
@@ -40,7 +40,7 @@ pub(super) struct Attempt {
     pub started: DateTime<Utc>,
     /// Who tells others that it started.
     pub notifier: Option<Notifier>,
-    /// The container to take over, where the run started before us.
+    /// What there is to go on with, where the run started before us.
     pub adopted: Option<Adopted>,
 }
 
@@ -133,7 +133,7 @@ impl Attempt {
         if let Some(step) = step {
             first += 1;
             let name = format!("try {number} of {most}");
-            if let Err(error) = self.store.begin_step(self.run, step, &name, now()).await {
+            if let Err(error) = self.store.begin_try(self.run, step, &name, now()).await {
                 warn!("the journal could not be written: {error:#}");
             }
         }
@@ -154,9 +154,12 @@ impl Attempt {
             allow_commands: self.allow_commands,
         };
         let ending = match adopted {
-            Some(adopted) => Box::pin(adopt(&self.world, &execution, &adopted.container)).await,
+            Some(adopted) => Box::pin(adopt(&self.world, &execution, &adopted.containers)).await,
             None => Box::pin(execute(&self.world, &execution)).await,
         };
+        if most > 1 && ending.outcome == Outcome::Failed {
+            self.keep(&ending).await;
+        }
         if let Some(step) = step {
             let failure = (ending.outcome == Outcome::Failed).then_some(ending.message.as_str());
             if let Err(error) = self.store.end_step(self.run, step, now(), failure).await {
@@ -164,6 +167,17 @@ impl Attempt {
             }
         }
         ending
+    }
+}
+
+impl Attempt {
+    /// Writes down how a try ended: what dies before the next one goes on with it.
+    async fn keep(&self, ending: &Ending) {
+        let known = self.store.details(self.run).await.ok().flatten().unwrap_or_default();
+        let known = Details { ending: Some(ending.clone()), ..known };
+        if let Err(error) = self.store.set_details(self.run, &known).await {
+            warn!("the end of a try could not be written down: {error:#}");
+        }
     }
 }
 

@@ -31,13 +31,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, error, info, warn};
 
 use self::configuration::Jobs;
-use self::events::ContainerNews;
 use self::files::Watch;
 use self::restart::Orphans;
 use self::runs::Wish;
 use crate::clock::{self, Agenda};
 use crate::control::{Conversation, Listener, Reply};
-use crate::docker::{Container, What};
+use crate::docker::{Container, NamedEvent, What};
+use crate::execute::members;
 use crate::job::ofelia::LabelledContainer;
 use crate::job::{Configuration, Job};
 use crate::notify::Notifier;
@@ -78,7 +78,7 @@ enum Event {
         containers: Vec<Container>,
     },
     /// Something happened to a container.
-    Container(ContainerNews),
+    Container(NamedEvent),
     /// Labels of containers were looked at, if that could be done.
     Labelled(Option<Vec<LabelledContainer>>),
     /// Watched files and the files of our configuration were looked at.
@@ -136,7 +136,7 @@ struct Daemon {
     backlog: VecDeque<Event>,
     watch: Watch,
     looks: labels::Looks,
-    container_news: Option<tokio::sync::mpsc::Receiver<ContainerNews>>,
+    container_news: Option<tokio::sync::mpsc::Receiver<NamedEvent>>,
     needs_recovery: Arc<AtomicBool>,
     engine_ready: bool,
     /// Compares the wall clock with one that is never set.
@@ -261,7 +261,8 @@ impl Daemon {
             Event::Mumbled
         });
         self.pauses = self.store.pauses().await?;
-        self.take_back_open_runs(now).await?;
+        self.tell_what_is_untold().await?;
+        self.take_back_open_runs().await?;
         self.prune_all(now).await?;
         self.fill_agenda(now).await?;
         let count = self.configuration.jobs.len();
@@ -281,9 +282,12 @@ impl Daemon {
         self.engine_ready = false;
         self.queue.engine_answers(false);
         let world = self.world.clone();
-        // A run that goes on puts its own project back.
-        let is_idle = |it: &&Job| self.queue.running_of(&it.name).next().is_none();
-        let idle = self.configuration.jobs.iter().filter(is_idle);
+        // A run that goes on puts its own project back, also as a job of a group.
+        let jobs = &self.configuration.jobs;
+        let running = self.queue.running().filter_map(|request| self.job(&request.job));
+        let busy = running.flat_map(|job| members(job, jobs)).map(|job| &job.name);
+        let busy: BTreeSet<&String> = busy.collect();
+        let idle = jobs.iter().filter(|job| !busy.contains(&job.name));
         let directories = reconcile::directories(idle);
         self.tasks.spawn(async move {
             let (mut pause, longest) = ENGINE_RETRY;
@@ -368,7 +372,7 @@ impl Daemon {
             Event::EngineReady { was_down, containers } => {
                 self.engine_ready = true;
                 info!("the Docker Engine at {} answers", self.world.engine.host());
-                self.settle_orphans(containers).await;
+                self.settle_orphans(&containers).await;
                 self.queue.engine_answers(true);
                 self.look_at_labels();
                 if !std::mem::replace(&mut self.looked_at_startup, true) {

@@ -11,7 +11,7 @@ use tracing::{Instrument, info, info_span};
 use super::attempt::Attempt;
 use super::restart::lose_what_is_cut_off;
 use super::runs::tell_end;
-use super::upkeep::TAIL_BYTES;
+use super::upkeep::tail_of;
 use crate::execute::related;
 use crate::job::{Configuration, Job, Work};
 use crate::logs;
@@ -39,7 +39,8 @@ pub async fn run_once(
         bail!(unknown_job(name, &configuration.jobs));
     };
     world.engine.ping().await?;
-    lose_what_is_cut_off(store, &world.engine, (world.now)()).await?;
+    let jobs = &configuration.jobs;
+    lose_what_is_cut_off(store, &world.engine, jobs, (world.now)()).await?;
     let directories = reconcile::directories(configuration.jobs.iter());
     reconcile::recover(world, &directories).await?;
     let started = (world.now)();
@@ -83,11 +84,7 @@ pub async fn run_once(
         logs::marker_end(&job.name, started, ended);
     }
     if Notifier::concerns(job) {
-        let (directory, name) = (configuration.settings.log.dir.clone(), job.name.clone());
-        logs::settled().await;
-        let tail = move || logs::run_tail(&directory, &name, run, TAIL_BYTES);
-        let tail = tokio::task::spawn_blocking(tail).await.ok().and_then(std::io::Result::ok);
-        let tail = tail.unwrap_or_default();
+        let tail = tail_of(configuration.settings.log.dir.clone(), &job.name, run).await;
         notifier.ended(&Ended { job, run, started, ended, ending: &ending, tail: &tail }).await;
         notifier.flush(TIME_TO_TELL).await;
     }

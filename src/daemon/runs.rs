@@ -11,9 +11,11 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::attempt::{Attempt, attempt};
 use super::{Daemon, Running};
 use crate::control::{Conversation, Reply};
+use crate::docker::Container;
 use crate::execute::{locks, related};
 use crate::job::{Job, Work};
 use crate::logs;
+use crate::notify::Notifier;
 use crate::queue::{Refusal, Request};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::store::{Change, NewRun};
@@ -120,8 +122,31 @@ impl Daemon {
 
     /// What the queue is asked for a run.
     pub(super) fn request(&self, job: &Job, run: RunId, wish: &Wish) -> Request {
-        let locks = locks(job, &self.configuration.jobs);
-        Request { locks, ..request(job, run, wish) }
+        let deadline = job.policy.start_deadline.and_then(|it| TimeDelta::from_std(it).ok());
+        Request {
+            run,
+            job: job.name.clone(),
+            kind: job.work.kind(),
+            locks: locks(job, &self.configuration.jobs),
+            trigger: wish.trigger,
+            overlap: job.policy.overlap,
+            is_promised: wish.is_promised,
+            priority: job.policy.priority,
+            start_by: wish.slot.zip(deadline).and_then(|(slot, it)| slot.checked_add_signed(it)),
+            uses_engine: uses_engine(job),
+        }
+    }
+
+    /// The end of a run, and where somebody is to be told of it, that nobody was yet.
+    pub(super) fn end_of(
+        &self,
+        job: &str,
+        run: RunId,
+        ending: &Ending,
+    ) -> impl Iterator<Item = Change> + use<> {
+        let is_told = self.job(job).is_some_and(Notifier::concerns);
+        let ended = Change::Ended(run, ending.clone());
+        [Some(ended), is_told.then_some(Change::Untold(run))].into_iter().flatten()
     }
 
     /// Lets the queue decide about an entered run.
@@ -197,7 +222,7 @@ impl Daemon {
         }
     }
 
-    /// Starts one run, or takes over the container of one that started before us.
+    /// Starts one run, or goes on with one that started before us.
     pub(super) async fn launch_one(&mut self, request: &Request, adopted: Option<Adopted>) {
         let run = request.run;
         let Some(job) = self.job(&request.job).cloned() else {
@@ -216,10 +241,12 @@ impl Daemon {
             logs::marker_start(&job.name, started);
         }
         span.in_scope(|| {
-            if adopted.is_some() {
-                info!(target: logs::RUN, "roadstead is back and takes its container over");
-            } else {
-                info!(target: logs::RUN, "started by {}", request.trigger);
+            match &adopted {
+                Some(left) if !left.containers.is_empty() => {
+                    info!(target: logs::RUN, "roadstead is back and takes its container over");
+                }
+                Some(_) => info!(target: logs::RUN, "roadstead is back and goes on with this run"),
+                None => info!(target: logs::RUN, "started by {}", request.trigger),
             }
         });
         let mut askers = self.waiting.remove(&run).unwrap_or_default();
@@ -280,11 +307,11 @@ impl Daemon {
             if running.is_deploy {
                 logs::marker_end(&running.job, running.started, now);
             }
-            wishes.extend(self.followers(&running.job, run, &ending));
+            wishes.extend(self.followers(&running.job, &ending));
             if ending.reason == Reason::EngineUnreachable {
                 self.needs_recovery.store(true, Ordering::Relaxed);
             }
-            changes.push(Change::Ended(run, ending.clone()));
+            changes.extend(self.end_of(&running.job, run, &ending));
             told.push((running.job.clone(), run, running.started, ending.clone()));
             self.unpruned.insert(running.job);
             self.ends_since_prune += 1;
@@ -324,8 +351,8 @@ impl Daemon {
             }
             Err(error) => {
                 error!("history could not be written: {error:#}");
-                self.unwritten =
-                    all.into_iter().filter(|it| matches!(it, Change::Ended(..))).collect();
+                let is_kept = |it: &Change| matches!(it, Change::Ended(..) | Change::Untold(_));
+                self.unwritten = all.into_iter().filter(is_kept).collect();
                 None
             }
         }
@@ -357,10 +384,10 @@ impl Decided {
     }
 }
 
-/// A container of a run that started before us.
+/// A run that started before us.
 pub(super) struct Adopted {
-    /// Its id.
-    pub container: String,
+    /// Containers that were made for it, in every state.
+    pub containers: Vec<Container>,
     /// When the run started.
     pub started: DateTime<Utc>,
 }
@@ -373,22 +400,6 @@ pub(super) fn outlives_us(job: &Job) -> bool {
 /// Whether the work is done by the Docker Engine, which is to start only so many containers a second.
 pub(super) fn uses_engine(job: &Job) -> bool {
     !matches!(job.work, Work::Http(_) | Work::OgcProcess(_) | Work::Command(_) | Work::Group(_))
-}
-
-pub(super) fn request(job: &Job, run: RunId, wish: &Wish) -> Request {
-    let deadline = job.policy.start_deadline.and_then(|it| TimeDelta::from_std(it).ok());
-    Request {
-        run,
-        job: job.name.clone(),
-        kind: job.work.kind(),
-        locks: job.locks(),
-        trigger: wish.trigger,
-        overlap: job.policy.overlap,
-        is_promised: wish.is_promised,
-        priority: job.policy.priority,
-        start_by: wish.slot.zip(deadline).and_then(|(slot, it)| slot.checked_add_signed(it)),
-        uses_engine: uses_engine(job),
-    }
 }
 
 fn overlap(message: &str) -> Ending {

@@ -46,7 +46,7 @@ use crate::queue::{Limits, Queue};
 use crate::reconcile::{self, World};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::settings::Settings;
-use crate::store::{Change, Pause, Store};
+use crate::store::{Change, Pauses, Store};
 
 /// The longest sleep of the loop: a machine that slept, a clock that was set, and a job file that was
 /// changed are noticed after it.
@@ -122,7 +122,7 @@ struct Daemon {
     running: BTreeMap<RunId, Running>,
     /// Commands that wait for a queued run to start.
     waiting: BTreeMap<RunId, Vec<Conversation>>,
-    pauses: BTreeMap<String, Pause>,
+    pauses: Pauses,
     /// What the store did not take, because the disk was full or a person held it.
     unwritten: Vec<Change>,
     /// What could not be entered for the same reason.
@@ -227,7 +227,7 @@ impl Daemon {
             configuration,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            pauses: BTreeMap::new(),
+            pauses: Pauses::default(),
             unwritten: Vec::new(),
             owed: Vec::new(),
             orphans: Orphans::default(),

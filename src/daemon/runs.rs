@@ -114,7 +114,7 @@ impl Daemon {
 
     /// A paused job gets no run but what a person asks for.
     fn pause_of(&self, wish: &Wish) -> Option<Ending> {
-        let pause = self.pauses.get(&wish.job).filter(|_| wish.trigger != Trigger::Manual)?;
+        let pause = self.pauses.of(&wish.job).filter(|_| wish.trigger != Trigger::Manual)?;
         let why = if pause.reason.is_empty() { "" } else { ": " };
         let message = format!("the job is paused{why}{}", pause.reason);
         Some(Ending::new(Outcome::Skipped, Reason::Paused, message))
@@ -240,14 +240,12 @@ impl Daemon {
         if is_deploy {
             logs::marker_start(&job.name, started);
         }
-        span.in_scope(|| {
-            match &adopted {
-                Some(left) if !left.containers.is_empty() => {
-                    info!(target: logs::RUN, "roadstead is back and takes its container over");
-                }
-                Some(_) => info!(target: logs::RUN, "roadstead is back and goes on with this run"),
-                None => info!(target: logs::RUN, "started by {}", request.trigger),
+        span.in_scope(|| match &adopted {
+            Some(left) if !left.containers.is_empty() => {
+                info!(target: logs::RUN, "roadstead is back and takes its container over");
             }
+            Some(_) => info!(target: logs::RUN, "roadstead is back and goes on with this run"),
+            None => info!(target: logs::RUN, "started by {}", request.trigger),
         });
         let mut askers = self.waiting.remove(&run).unwrap_or_default();
         for asker in &mut askers {

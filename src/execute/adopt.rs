@@ -48,11 +48,7 @@ pub async fn adopt(world: &World, execution: &Execution<'_>, containers: &[Conta
 }
 
 /// What is left of a job's time, which began when it started, not now.
-pub(super) fn time_left(
-    job: &Job,
-    started: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Duration {
+pub(super) fn time_left(job: &Job, started: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Duration {
     let spent = started.and_then(|started| (now - started).to_std().ok()).unwrap_or_default();
     job.timeout.saturating_sub(spent).max(LEAST_TIME)
 }

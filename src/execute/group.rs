@@ -321,7 +321,8 @@ mod tests {
     #[test]
     fn a_job_of_a_group_has_ended_when_all_that_follows_it_has() {
         let follower = Work::Command(Command::default());
-        let two = Work::Command(Command { then: vec![follower.clone(), follower], ..Command::default() });
+        let two =
+            Work::Command(Command { then: vec![follower.clone(), follower], ..Command::default() });
         let job = job("a", "a", two);
         let good = Some(Ending::new(Outcome::Succeeded, Reason::Done, "fine"));
         let bad = Some(failed(Reason::ExitedNonZero, "exited with 3"));

@@ -157,11 +157,7 @@ fn as_written(time: DateTime<Utc>) -> String {
 }
 
 /// Counts what a run's file holds since a time, `None` for nothing; a torn last line is taken off.
-pub(super) fn look(
-    path: &Path,
-    full: &str,
-    since: Option<DateTime<Utc>>,
-) -> io::Result<Found> {
+pub(super) fn look(path: &Path, full: &str, since: Option<DateTime<Utc>>) -> io::Result<Found> {
     let since = since.map(as_written);
     let mut found = Found::default();
     let mut file = match File::options().read(true).write(true).open(path) {

@@ -10,7 +10,7 @@ mod rows;
 mod schema;
 
 pub use self::ledger::Change;
-pub use self::pauses::Pause;
+pub use self::pauses::{Pause, Pauses};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

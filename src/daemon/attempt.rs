@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::Event;
-use super::runs::{Adopted, outlives_us};
+use super::runs::outlives_us;
+use crate::docker::Container;
 use crate::execute::{Execution, adopt, execute};
 use crate::job::{Job, Retry};
 use crate::notify::Notifier;
@@ -40,8 +41,8 @@ pub(super) struct Attempt {
     pub started: DateTime<Utc>,
     /// Who tells others that it started.
     pub notifier: Option<Notifier>,
-    /// What there is to go on with, where the run started before us.
-    pub adopted: Option<Adopted>,
+    /// The containers that were made for it, in every state, where the run started before us.
+    pub adopted: Option<Vec<Container>>,
 }
 
 /// Carries a run out.
@@ -76,13 +77,11 @@ impl Attempt {
             notifier.started(&self.job, self.run, self.started).await;
         }
         let retry = self.job.policy.retry;
-        let before = self.adopted.as_ref().map_or(Duration::ZERO, |adopted| {
-            ((self.world.now)() - adopted.started).to_std().unwrap_or_default()
-        });
+        let before = ((self.world.now)() - self.started).to_std().unwrap_or_default();
         let begun = Instant::now();
         let left = || self.job.timeout.saturating_sub(before + begun.elapsed());
         let mut number = self.tries_before().await.max(1);
-        let mut adopted = self.adopted.as_ref();
+        let mut adopted = self.adopted.as_deref();
         loop {
             let ending = self.one_try(number, left(), adopted.take()).await;
             let is_last = number > retry.max
@@ -121,7 +120,7 @@ impl Attempt {
     }
 
     /// One try, as a step of its own where there may be several.
-    async fn one_try(&self, number: u32, left: Duration, adopted: Option<&Adopted>) -> Ending {
+    async fn one_try(&self, number: u32, left: Duration, adopted: Option<&[Container]>) -> Ending {
         let now = || (self.world.now)();
         let most = self.job.policy.retry.max + 1;
         // Steps of this try come after those before it.
@@ -154,7 +153,7 @@ impl Attempt {
             allow_commands: self.allow_commands,
         };
         let ending = match adopted {
-            Some(adopted) => Box::pin(adopt(&self.world, &execution, &adopted.containers)).await,
+            Some(containers) => Box::pin(adopt(&self.world, &execution, containers)).await,
             None => Box::pin(execute(&self.world, &execution)).await,
         };
         if most > 1 && ending.outcome == Outcome::Failed {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::Daemon;
-use super::runs::{Adopted, Wish};
+use super::runs::Wish;
 use crate::docker::Container;
 use crate::execute::related;
 use crate::job::{Job, Work};
@@ -73,10 +73,10 @@ impl Daemon {
         let going_on = going_on.into_iter().filter_map(|(run, containers)| {
             let request = self.promised(&run)?;
             self.queue.adopt(request.clone());
-            Some((request, Adopted { containers, started: run.started }))
+            Some((request, run.started, containers))
         });
-        for (request, adopted) in going_on.collect::<Vec<_>>() {
-            self.launch_one(&request, Some(adopted)).await;
+        for (request, started, containers) in going_on.collect::<Vec<_>>() {
+            self.launch_one(&request, started, Some(containers)).await;
         }
         for run in again {
             if let Some(request) = self.promised(&run) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -208,8 +208,10 @@ impl Daemon {
         if requests.is_empty() {
             return;
         }
+        // As history has it, also for those who are told of the run: a restart reads it there.
+        let started = (self.world.now)().trunc_subsecs(3);
         let changes = requests.iter().map(|request| Change::Starting(request.run)).collect();
-        if self.record(changes).await.is_none() {
+        if self.record_at(started, changes).await.is_none() {
             // Nothing starts that history would not know; they wait for the next look.
             for request in requests {
                 self.queue.finished(request.run);
@@ -218,12 +220,18 @@ impl Daemon {
             return;
         }
         for request in requests {
-            self.launch_one(&request, None).await;
+            self.launch_one(&request, started, None).await;
         }
     }
 
-    /// Starts one run, or goes on with one that started before us.
-    pub(super) async fn launch_one(&mut self, request: &Request, adopted: Option<Adopted>) {
+    /// Starts one run, or goes on with one that started before us: with the containers that were made for
+    /// it, in every state.
+    pub(super) async fn launch_one(
+        &mut self,
+        request: &Request,
+        started: DateTime<Utc>,
+        adopted: Option<Vec<Container>>,
+    ) {
         let run = request.run;
         let Some(job) = self.job(&request.job).cloned() else {
             let ending = Ending::new(
@@ -233,15 +241,13 @@ impl Daemon {
             );
             return self.end_at_once(run, ending).await;
         };
-        let now = (self.world.now)();
-        let started = adopted.as_ref().map_or(now, |adopted| adopted.started);
         let span = info_span!("run", job = %job.name, run);
         let is_deploy = matches!(job.work, Work::Deploy(_));
         if is_deploy {
             logs::marker_start(&job.name, started);
         }
         span.in_scope(|| match &adopted {
-            Some(left) if !left.containers.is_empty() => {
+            Some(containers) if !containers.is_empty() => {
                 info!(target: logs::RUN, "roadstead is back and takes its container over");
             }
             Some(_) => info!(target: logs::RUN, "roadstead is back and goes on with this run"),
@@ -337,12 +343,20 @@ impl Daemon {
     /// Writes changes, and before them those that could not be written. `None` when the store fails: ends
     /// are kept for another try.
     pub(super) async fn record(&mut self, changes: Vec<Change>) -> Option<Vec<Option<RunId>>> {
+        self.record_at((self.world.now)(), changes).await
+    }
+
+    async fn record_at(
+        &mut self,
+        at: DateTime<Utc>,
+        changes: Vec<Change>,
+    ) -> Option<Vec<Option<RunId>>> {
         if changes.is_empty() && self.unwritten.is_empty() {
             return Some(Vec::new());
         }
         let before = self.unwritten.len();
         let all: Vec<Change> = self.unwritten.iter().cloned().chain(changes).collect();
-        match self.store.record((self.world.now)(), all.clone()).await {
+        match self.store.record(at, all.clone()).await {
             Ok(mut recorded) => {
                 self.unwritten.clear();
                 Some(recorded.split_off(before))
@@ -380,14 +394,6 @@ impl Decided {
     fn tell(&mut self, asker: Option<Conversation>, run: RunId, ending: Ending) {
         self.replies.extend(asker.map(|asker| (asker, Reply::Finished { run, ending })));
     }
-}
-
-/// A run that started before us.
-pub(super) struct Adopted {
-    /// Containers that were made for it, in every state.
-    pub containers: Vec<Container>,
-    /// When the run started.
-    pub started: DateTime<Utc>,
 }
 
 /// Whether the work goes on in a container without us, and can be taken over after a restart.

@@ -39,7 +39,9 @@ pub async fn adopt(world: &World, execution: &Execution<'_>, containers: &[Conta
     let comes_again = match job.work {
         Work::Group(_) | Work::OgcProcess(_) => None,
         _ if details.ending.is_some() => None,
-        _ => details.since.or(started.filter(|_| details.then == 0)),
+        _ => details
+            .since
+            .or_else(|| started.filter(|_| details.then == 0 && details.container.is_some())),
     };
     let output = Output::open_again(execution.log, &job.name, run, comes_again);
     let output = prepared(output, world, job);

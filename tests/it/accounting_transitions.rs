@@ -130,7 +130,7 @@ fn owing_one_slot(name: &str, work: &str, told: &Receiver) -> Roadstead {
 fn die_and_return(
     (point, database, event): Point,
     name: &str,
-    roadstead: &Roadstead,
+    (roadstead, told): (&Roadstead, &Receiver),
 ) -> [Vec<Value>; 2] {
     let database = roadstead.path("state").join(database);
     stand_before(&database, event, name);
@@ -146,6 +146,7 @@ fn die_and_return(
         let have_ended = |all: &Vec<Value>| all.iter().all(|run| !run["ended"].is_null());
         all.iter().all(|all| !all.is_empty() && have_ended(all))
     });
+    wait_for(&format!("the ping after death where {point}"), PATIENCE, || !told.told().is_empty());
     assert_eq!(daemon.stop(PATIENCE), Some(0), "{point}");
     [of_slot(), after()]
 }
@@ -155,7 +156,7 @@ fn check(point: Point) {
     let work = "retry: {max: 1, backoff: 10ms}\n  \
                 run: {image: 'rs-test/app:1', command: [sh, -c, 'echo it ran; exit 7']}";
     let roadstead = owing_one_slot(&name, work, &told);
-    let [of_slot, after] = die_and_return(point, &name, &roadstead);
+    let [of_slot, after] = die_and_return(point, &name, (&roadstead, &told));
     let point = point.0;
     assert_eq!(of_slot.len(), 1, "{point}: {of_slot:?}");
     let end = (end_of(&of_slot[0]), of_slot[0]["exit_code"].clone());
@@ -177,13 +178,16 @@ fn check(point: Point) {
     assert_eq!(engine.docker(&left), "", "{point}");
     // What follows was done once. Of a program that had run when we died nobody knows that it had.
     let ends: Vec<String> = after.iter().map(end_of).collect();
-    let end = if point == "its end is written" { "lost crashed" } else { "succeeded exited_zero" };
-    assert_eq!(ends, [end], "{point}");
-    assert_eq!(lines(&roadstead.path("followed")), 1, "{point}");
+    // Where it is while others were told cannot be known either.
+    let (done, lost) = (("succeeded exited_zero", 1), "lost crashed");
+    let times = lines(&roadstead.path("followed"));
+    let is_right = match point {
+        "its end is written" => ends == [lost] && times == 1,
+        "others were told" => ends == [done.0] && times == done.1 || ends == [lost] && times <= 1,
+        _ => ends == [done.0] && times == done.1,
+    };
+    assert!(is_right, "{point}: {ends:?} {times}");
     // Told, and where it was told twice, it was the same.
-    let daemon = roadstead.serve();
-    wait_for("the ping", PATIENCE, || !told.told().is_empty());
-    assert_eq!(daemon.stop(PATIENCE), Some(0), "{point}");
     let mut pings: Vec<String> = told.told().into_iter().map(|told| told.line).collect();
     pings.dedup();
     assert!(pings.len() == 1 && pings[0].contains("/check/7"), "{point}: {pings:?}");
@@ -233,7 +237,7 @@ fn a_program_of_our_own_container_runs_once_whenever_we_die_and_is_lost_where_no
             count.display()
         );
         let roadstead = owing_one_slot(&name, &work, &told);
-        let [of_slot, after] = die_and_return((point, STORE, point), &name, &roadstead);
+        let [of_slot, after] = die_and_return((point, STORE, point), &name, (&roadstead, &told));
         let ends: Vec<String> = of_slot.iter().map(end_of).collect();
         assert_eq!(ends, [end], "{point}: {}", roadstead.log(&name));
         assert_eq!(lines(&count), times, "{point}");

@@ -284,7 +284,8 @@ mod tests {
             state: "waiting",
             paused: None,
         };
-        let pause = Pause { since: now(), reason: "by hand".to_owned() };
+        let since = now() - TimeDelta::hours(2);
+        let pause = Pause { since, reason: "by hand".to_owned() };
         let fresh = JobRow {
             name: "new".to_owned(),
             next: None,
@@ -303,7 +304,7 @@ mod tests {
         check(
             "JOB  KIND    SCHEDULE     TIMEZONE  STATE   NEXT  LAST  OUTCOME\n\
              new  deploy  */5 * * * *  UTC       paused  -     -     -\n\n\
-             all jobs are paused since 0 s ago, also those that come later: by hand\n  \
+             all jobs are paused since 2 h ago, also those that come later: by hand\n  \
              `roadstead resume --all` ends that\n",
             |to| jobs(to, &page(true, false), &[fresh], pause.as_ref()),
         );

@@ -35,6 +35,8 @@ pub(super) struct Looks {
     last: Option<Instant>,
     /// Problems already told.
     told: String,
+    /// They were read since our start: a job that nobody knows by now is gone.
+    were_read: bool,
 }
 
 impl Daemon {
@@ -73,7 +75,7 @@ impl Daemon {
     }
 
     /// Takes the jobs over that containers carry; without a list they stay as they were.
-    pub(super) fn heed_labels(&mut self, containers: Option<Vec<LabelledContainer>>) {
+    pub(super) async fn heed_labels(&mut self, containers: Option<Vec<LabelledContainer>>) {
         self.looks.is_looking = false;
         if let Some(containers) = containers {
             let settings = &self.configuration.settings;
@@ -91,10 +93,17 @@ impl Daemon {
             }
             self.looks.told = told;
             self.take_jobs_of_labels(jobs);
+            self.looks.were_read = true;
+            self.settle_those_of_labels().await;
         }
         if std::mem::take(&mut self.looks.again) {
             self.look_at_labels();
         }
+    }
+
+    /// Whether jobs of labels are still to be found.
+    pub(super) fn waits_for_labels(&self) -> bool {
+        self.configuration.settings.schedulers.ofelia_labels && !self.looks.were_read
     }
 
     /// A job of a file wins over one of a label.

@@ -14,9 +14,11 @@ mod runs;
 mod slots;
 mod upkeep;
 
+pub use self::files::Recorder;
 pub use self::once::{run_once, unknown_job};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -156,7 +158,7 @@ struct Daemon {
     told: String,
 }
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it. `read_from` are the files that the configuration was read from.
 ///
 /// # Errors
 ///
@@ -164,11 +166,12 @@ struct Daemon {
 pub async fn serve(
     world: World,
     store: Store,
-    configuration: Configuration,
+    (configuration, read_from): (Configuration, BTreeSet<PathBuf>),
     listener: Listener,
 ) -> Result<()> {
     let grace = configuration.settings.shutdown_grace;
     let mut daemon = Daemon::new(world, store, configuration);
+    daemon.watch_what_was_read(read_from);
     let mut signals = Signals::new()?;
     daemon.begin().await?;
     loop {
@@ -372,7 +375,7 @@ impl Daemon {
             Event::EngineReady { was_down, containers } => {
                 self.engine_ready = true;
                 info!("the Docker Engine at {} answers", self.world.engine.host());
-                self.settle_orphans(&containers).await;
+                self.settle_orphans(containers).await;
                 self.queue.engine_answers(true);
                 self.look_at_labels();
                 if !std::mem::replace(&mut self.looked_at_startup, true) {
@@ -388,7 +391,7 @@ impl Daemon {
                 }
                 self.heed_container(&news).await;
             }
-            Event::Labelled(containers) => self.heed_labels(containers),
+            Event::Labelled(containers) => self.heed_labels(containers).await,
             Event::Looked(look) => self.heed_files(look).await,
             Event::Reload => {
                 let message = self.reload().await;

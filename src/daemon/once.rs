@@ -18,7 +18,7 @@ use crate::logs;
 use crate::notify::{Ended, Notifier};
 use crate::reconcile::{self, World};
 use crate::run::{Ending, RunId, Trigger};
-use crate::store::{NewRun, Store};
+use crate::store::{Change, NewRun, Store};
 
 /// Longest wait for those who are told of the run.
 const TIME_TO_TELL: Duration = Duration::from_secs(5);
@@ -78,6 +78,9 @@ pub async fn run_once(
     };
     let ending = Box::pin(attempt.to_its_end()).instrument(span.clone()).await;
     let ended = (world.now)();
+    if Notifier::concerns(job) {
+        store.record(ended, vec![Change::Untold(run)]).await?;
+    }
     store.finish_run(run, ended, &ending).await?;
     span.in_scope(|| tell_end(&ending, begun));
     if is_deploy {
@@ -86,6 +89,7 @@ pub async fn run_once(
     if Notifier::concerns(job) {
         let tail = tail_of(configuration.settings.log.dir.clone(), &job.name, run).await;
         notifier.ended(&Ended { job, run, started, ended, ending: &ending, tail: &tail }).await;
+        store.told(run).await?;
         notifier.flush(TIME_TO_TELL).await;
     }
     Ok((run, ending))

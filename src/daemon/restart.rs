@@ -13,31 +13,52 @@ use super::runs::Wish;
 use crate::docker::Container;
 use crate::execute::related;
 use crate::job::{Job, Work};
+use crate::notify::Notifier;
 use crate::plan::labels;
 use crate::run::{Details, Ending, Outcome, Reason, Run};
 use crate::store::Change;
 
-/// Runs that may have a container, until the Engine says whether they have.
+/// Runs that may have a container, until the Engine says whether they have; and those of jobs that
+/// nobody knows, until the labels of containers are read.
 #[derive(Default)]
-pub(super) struct Orphans(Vec<Run>);
+pub(super) struct Orphans {
+    runs: Vec<Run>,
+    /// What the Engine said.
+    containers: Vec<Container>,
+}
 
 impl Daemon {
     /// Takes up what the last Roadstead left open, as far as that can be said without the Engine.
     pub(super) async fn take_back_open_runs(&mut self) -> Result<()> {
         let open = self.store.open_runs().await?;
-        let (orphans, others) = open.into_iter().partition(|run| {
-            run.outcome != Outcome::Queued
-                && self.job(&run.job).is_some_and(|job| self.may_have_containers(job))
+        let (runs, others) = open.into_iter().partition(|run| match self.job(&run.job) {
+            None => self.may_be_of_label(run),
+            Some(job) => run.outcome != Outcome::Queued && self.may_have_containers(job),
         });
-        self.orphans = Orphans(orphans);
+        self.orphans.runs = runs;
         self.settle(others, &[]).await;
         Ok(())
     }
 
     /// Decides about runs that may have a container, now that the Engine told which there are.
-    pub(super) async fn settle_orphans(&mut self, containers: &[Container]) {
-        let orphans = std::mem::take(&mut self.orphans.0);
-        self.settle(orphans, containers).await;
+    pub(super) async fn settle_orphans(&mut self, containers: Vec<Container>) {
+        let orphans = std::mem::take(&mut self.orphans.runs);
+        let (unknown, known) = orphans.into_iter().partition(|run| self.may_be_of_label(run));
+        self.settle(known, &containers).await;
+        self.orphans = Orphans { runs: unknown, containers };
+    }
+
+    /// Decides about runs of jobs that nobody knew, now that the labels are read.
+    pub(super) async fn settle_those_of_labels(&mut self) {
+        let Orphans { runs, containers } = std::mem::take(&mut self.orphans);
+        if !runs.is_empty() {
+            self.settle(runs, &containers).await;
+        }
+    }
+
+    /// Whether a run is of a job that nobody knows, and that may yet be found in labels.
+    fn may_be_of_label(&self, run: &Run) -> bool {
+        self.job(&run.job).is_none() && self.waits_for_labels()
     }
 
     async fn settle(&mut self, runs: Vec<Run>, containers: &[Container]) {
@@ -154,6 +175,8 @@ pub(super) async fn lose_what_is_cut_off(
         });
         if !is_left {
             changes.push(Change::Ended(run.id, lost()));
+            let is_told = jobs.iter().any(|job| job.name == run.job && Notifier::concerns(job));
+            changes.extend(is_told.then_some(Change::Untold(run.id)));
         }
     }
     store.record(now, changes).await.map(drop)

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::run::{remove_ended, start_and_follow};
+use super::run::{remove, remove_ended, start_and_follow};
 use super::sink::Tee;
 use super::{
     Context, Execution, alone, and_then, engine_ending, failed, follow, group, ogc, prepared,
@@ -65,7 +65,10 @@ pub(super) fn go_on<'a>(
         let works = context.job.work.then();
         let place = known.then.min(works.len());
         let ending = match (&known.ending, place) {
-            (Some(ending), _) => ending.clone(),
+            (Some(ending), _) => {
+                clear_away(context, context.job, &known, containers).await;
+                ending.clone()
+            }
             (None, 0) => cut_off(context, &context.job.work, &known, containers).await,
             (None, _) => {
                 let (suffix, work) = (suffix_of(context, place), &works[place - 1]);
@@ -76,6 +79,22 @@ pub(super) fn go_on<'a>(
         };
         and_then(context, ending, works, place).await
     })
+}
+
+/// Removes the container of the work of a job whose end was written down, where it is still there.
+pub(super) async fn clear_away(
+    context: Context<'_>,
+    job: &Job,
+    known: &Details,
+    containers: &[Container],
+) {
+    let place = known.then.checked_sub(1);
+    let work = place.and_then(|before| job.work.then().get(before)).unwrap_or(&job.work);
+    let is_kept = matches!(work, Work::Run(run) if run.keep || run.container.is_some());
+    let left = containers.iter().find(|it| known.container.as_ref() == Some(&it.id));
+    if let Some(left) = left.filter(|_| !is_kept) {
+        remove(context, &left.id, &left.name).await;
+    }
 }
 
 /// One work that had not ended.

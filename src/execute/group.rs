@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
-use super::adopt::{go_on, time_left};
+use super::adopt::{clear_away, go_on, time_left};
 use super::sink::Sink;
 use super::{Answer, Context, carry_out, engine_ending, failed, is_good, limited, stopped};
 use crate::apply::seconds;
@@ -150,8 +150,11 @@ fn key_of(of_group: Option<&str>, jobs: &[String], index: usize) -> String {
 async fn one(context: Context<'_>, member: &Member, left: &[Container]) -> Ending {
     let Member { job, key, known } = member;
     let name = job.name.as_str();
-    if let Some(ending) = known.as_ref().and_then(|known| end_of(known, job)) {
+    if let Some(known) = known
+        && let Some(ending) = end_of(known, job)
+    {
         info!("{name} had ended before roadstead died: {}", ending.message);
+        clear_away(context, job, known, left).await;
         return ending;
     }
     let (mut limit, mut written) = (job.timeout, BTreeMap::new());

@@ -27,7 +27,7 @@ type Point = (&'static str, &'static str, &'static str);
 const OF_JOB: &str = "(SELECT job FROM runs WHERE id = NEW.run) = 'JOB'";
 
 /// The points of a run with a container that fails twice, of what follows it, and of those who are told.
-const POINTS: [Point; 22] = [
+const POINTS: [Point; 23] = [
     ("the slot is entered", STORE, "INSERT ON runs WHEN NEW.job = 'JOB'"),
     ("it starts", STORE, "INSERT ON transitions WHEN NEW.state = 'starting' AND OF_JOB"),
     ("a try begins", STORE, "INSERT ON steps WHEN NEW.name = 'try 1 of 2'"),
@@ -50,6 +50,11 @@ const POINTS: [Point; 22] = [
         STORE,
         "UPDATE OF details ON runs WHEN NEW.details LIKE '%\"container\"%' AND \
          (SELECT count(*) FROM steps WHERE run = NEW.id AND name = 'try 2 of 2') = 1",
+    ),
+    (
+        "it is removed, too",
+        STORE,
+        "INSERT ON steps WHEN NEW.name LIKE 'remove container %' AND NEW.position > 4",
     ),
     (
         "it is gone, too",

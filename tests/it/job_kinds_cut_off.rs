@@ -215,6 +215,38 @@ fn a_remote_job_is_dismissed_also_by_the_one_who_came_later() {
 }
 
 #[test]
+fn a_run_of_a_job_in_labels_waits_until_they_are_read() {
+    let engine = Engine::shared();
+    let name = unique("labels");
+    let label = |rest: &str| format!("--label=ofelia.job-exec.{name}.{rest}");
+    engine.docker(&[
+        "run",
+        "--detach",
+        "--name",
+        &name,
+        "--label=ofelia.enabled=true",
+        &label("schedule=@every 1s"),
+        &label("no-overlap=true"),
+        &label("command=sleep 600"),
+        &label("user=0"),
+        "rs-test/app:1",
+        "sleep",
+        "600",
+    ]);
+    let roadstead = Roadstead::new(&engine.host(), "AUTODEPLOY_OFELIA_LABELS=true");
+    let daemon = roadstead.serve();
+    let first = || runs(&roadstead, &[]).into_iter().next();
+    wait_for("a run", PATIENCE, || first().is_some_and(|run| run["outcome"] == "running"));
+    daemon.kill();
+    let daemon = roadstead.serve();
+    wait_for("its end", PATIENCE, || first().is_some_and(|run| !run["ended"].is_null()));
+    // Not `job_gone`.
+    assert_eq!(end_of(&first().unwrap()), "lost crashed");
+    assert_eq!(daemon.stop(PATIENCE), Some(0));
+    engine.docker(&["rm", "--force", &name]);
+}
+
+#[test]
 fn a_deploy_inside_a_group_is_left_alone_while_another_run_is_repaired() {
     let engine = Engine::shared();
     let compose = |image: &str| format!("services:\n  web: {{image: 'rs-test/{image}'}}\n");

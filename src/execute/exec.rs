@@ -45,7 +45,7 @@ pub(super) async fn exec(context: Context<'_>, exec: &Exec) -> Answer {
             return Ok(stopped(format!("stopped before its turn in `{}`", container.name)));
         }
         let step = format!("run the command in {}", container.name);
-        let work = in_one(context, exec, container, (index, &mut tee));
+        let work = Box::pin(in_one(context, exec, container, (index, &mut tee)));
         ending = context.step(step, work).await?;
         if ending.outcome != Outcome::Succeeded {
             break;

@@ -338,7 +338,7 @@ mod tests {
             (bad.clone(), 0, true),
             (bad, 1, true),
         ] {
-            let known = Details { ending, then, ..Details::default() };
+            let known = Details { then, ending, ..Details::default() };
             assert_eq!(end_of(&known, &job).is_some(), has_ended, "{known:?}");
         }
     }

@@ -118,3 +118,31 @@ fn of_jobs(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Pause>>
 fn pause(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Pause> {
     Ok(Pause { since: rows::time(row, first)?, reason: row.get(first + 1)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_job_is_resumed_where_it_was_paused_by_name() {
+        let since = DateTime::from_timestamp(0, 0).unwrap();
+        let pause = Pause { since, reason: String::new() };
+        let of_jobs = BTreeMap::from([("web".to_owned(), pause.clone())]);
+        let names = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        // (all are paused, what is asked for, what is resumed)
+        for (all, asked, resumed) in [
+            (false, &["web"][..], Some(&["web"][..])),
+            (false, &["new"], Some(&[])),
+            (true, &["web"], Some(&["web"])),
+            (true, &["new"], None),
+            (true, &["web", "new"], Some(&["web"])),
+            (true, &[], Some(&["web"])),
+        ] {
+            let of_all = all.then(|| pause.clone());
+            let pauses = Pauses { of_all, of_jobs: of_jobs.clone() };
+            let found = pauses.to_resume(&names(asked));
+            assert_eq!(found.as_ref().ok(), resumed.map(names).as_ref(), "{asked:?}");
+            assert!(found.err().is_none_or(|said| said.contains("resume --all")));
+        }
+    }
+}

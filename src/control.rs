@@ -36,7 +36,7 @@ pub enum Request {
     },
     /// Let jobs have no new runs but what a person asks for.
     Pause {
-        /// Their names; empty is all.
+        /// Their names; empty is all, also those that come later.
         jobs: Vec<String>,
         /// Why, for those who ask later.
         reason: String,

@@ -393,6 +393,15 @@ pub struct Run {
     pub exit_code: Option<i64>,
 }
 
+impl Run {
+    /// How it ended, if it has.
+    pub fn ending(&self) -> Option<Ending> {
+        let (message, exit_code) = (self.message.clone(), self.exit_code);
+        let ending = Ending::new(self.outcome, self.reason?, message);
+        Some(Ending { exit_code, ..ending })
+    }
+}
+
 /// What a run was made of, for those who ask later what exactly ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
@@ -417,6 +426,33 @@ pub struct Details {
     /// Results to keep, e.g. of a remote process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<serde_json::Value>,
+    /// When `container` was made: what the run wrote since then is that container's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+    /// Which of the works that follow the job's own goes on, from 1; 0 is its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub then: usize,
+    /// The job at a server that the run follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
+    /// How the work that goes on, a try of it, or a job of a group ended, where that is known before the
+    /// run has ended: a crash in between forgets nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+}
+
+/// A job at a server, as it is found again after a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// Path and query of its status, at the server that the job names.
+    pub status: String,
+    /// Lines of its log that are in ours.
+    pub log_lines: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// One step of a run's plan, as the store keeps it.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::Run;
 use super::output::{Output, print};
-use super::setup::{configuration, log_to_console, now, read_disk, world};
+use super::setup::{configuration, log_to_console, now, read_and_recorded, world};
 use super::{FAILED, Usage};
 use crate::control::{Call, Exclusive, Listener, Reply, Request};
 use crate::daemon;
@@ -27,7 +27,7 @@ const CHANGES: u8 = 3;
 
 /// `serve`.
 pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
-    let everything = read_disk(env_file)?;
+    let (everything, read_from) = read_and_recorded(env_file)?;
     let settings = &everything.configuration.settings;
     let _guard = logs::start(&settings.log, settings.timezone, true);
     for problem in &everything.configuration.problems.0 {
@@ -40,7 +40,8 @@ pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
     let listener = Listener::bind(&settings.state_dir, &held)?;
     let world = world(env_file, &everything.configuration)?;
     let web = Web::open(settings).await?;
-    let served = daemon::serve(world, store, everything.configuration.clone(), listener);
+    let read = (everything.configuration.clone(), read_from);
+    let served = daemon::serve(world, store, read, listener);
     match web {
         None => served.await?,
         Some(web) => tokio::select! {

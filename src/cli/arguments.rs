@@ -95,14 +95,16 @@ pub(super) enum Command {
         after_help = "Examples:\n  roadstead pause backup --reason 'disk is being changed'\n  \
                             roadstead pause web db\n  roadstead pause --all\n\n\
                             A pause outlives restarts, and holds until `roadstead resume`. --all \
-                            pauses the jobs there are now. Exit code 0 when they are paused, 2 for \
-                            a job that is not there."
+                            pauses jobs that come later, too, until `resume --all`. Exit code 0 when \
+                            they are paused, 2 for a job that is not there."
     )]
     Pause(Pause),
     /// Ends pauses
     #[command(after_help = "Examples:\n  roadstead resume backup\n  roadstead resume --all\n\n\
-                            Slots that passed in the meantime are not run. Exit code 0 also when \
-                            nothing was paused, 2 for a job that is not there.")]
+                            Slots that passed in the meantime are not run. --all ends the pause of \
+                            all jobs and those of single ones. Exit code 0 also when nothing was \
+                            paused, 1 for one job where all are paused, 2 for a job that is not \
+                            there.")]
     Resume(Resume),
     /// Ends a run, or all runs of a job, also those that wait
     #[command(after_help = "Examples:\n  roadstead cancel 42\n  roadstead cancel backup\n\n\
@@ -236,7 +238,7 @@ pub(super) struct Pause {
     /// The jobs
     #[arg(value_name = "JOB", required_unless_present = "all", conflicts_with = "all")]
     pub jobs: Vec<String>,
-    /// All jobs there are
+    /// All jobs, also those that come later
     #[arg(long)]
     pub all: bool,
     /// Why, for those who ask later

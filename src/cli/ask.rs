@@ -13,7 +13,7 @@ use super::setup::{configuration, now};
 use crate::control::{Call, Reply, Request};
 use crate::daemon::unknown_job;
 use crate::job::Configuration;
-use crate::store::{Pause, Store};
+use crate::store::{Pause, Pauses, Store};
 
 /// `pause`.
 pub(super) async fn pause(
@@ -28,14 +28,12 @@ pub(super) async fn pause(
         return tell(output, &said);
     }
     // Nobody serves: what is written now holds from the next start on.
-    let jobs = if pause.all {
-        configuration.jobs.iter().map(|job| job.name.clone()).collect()
-    } else {
-        pause.jobs
-    };
     let store = Store::open(&configuration.settings.state_dir).await?;
-    store.pause(&jobs, &Pause { since: now(), reason: pause.reason }).await?;
-    tell(output, &format!("paused: {}", jobs.join(", ")))
+    store.pause(&pause.jobs, &Pause { since: now(), reason: pause.reason }).await?;
+    if pause.all {
+        return tell(output, "paused: all jobs, also those that come later");
+    }
+    tell(output, &format!("paused: {}", pause.jobs.join(", ")))
 }
 
 /// `resume`.
@@ -47,22 +45,23 @@ pub(super) async fn resume(
     let configuration = configuration(env_file)?;
     let request = Request::Resume { jobs: resume.jobs.clone() };
     let store = Store::open_read_only(&configuration.settings.state_dir).await?;
-    let paused: Vec<String> = match &store {
-        Some(store) => store.pauses().await?.into_keys().collect(),
-        None => Vec::new(),
+    let paused = match &store {
+        Some(store) => store.pauses().await?,
+        None => Pauses::default(),
     };
     // One that is gone can still be paused.
-    must_exist(&configuration, &resume.jobs, &paused)?;
+    let names: Vec<String> = paused.of_jobs.keys().cloned().collect();
+    must_exist(&configuration, &resume.jobs, &names)?;
     if let Some(said) = asked(&configuration, &request).await? {
         return tell(output, &said);
     }
-    let is_meant = |job: &String| resume.all || resume.jobs.contains(job);
-    let jobs: Vec<String> = paused.into_iter().filter(is_meant).collect();
-    if jobs.is_empty() {
-        return tell(output, "nothing was paused");
+    let jobs = paused.to_resume(&resume.jobs).map_err(anyhow::Error::msg)?;
+    let was_all = resume.all && paused.of_all.is_some();
+    if was_all || !jobs.is_empty() {
+        let store = Store::open(&configuration.settings.state_dir).await?;
+        store.resume(&jobs, resume.all).await?;
     }
-    Store::open(&configuration.settings.state_dir).await?.resume(&jobs).await?;
-    tell(output, &format!("resumed: {}", jobs.join(", ")))
+    tell(output, &Pauses::said(&jobs, was_all))
 }
 
 /// `cancel`.

@@ -97,17 +97,19 @@ fn page(output: Output, settings: &Settings) -> Page {
 pub(super) async fn jobs(env_file: Option<&Path>, output: Output) -> Result<u8> {
     let configuration = configuration_with_labels(env_file).await?;
     let store = Store::open_read_only(&configuration.settings.state_dir).await?;
-    let (mut last, mut pauses) = match &store {
+    let (mut last, pauses) = match &store {
         Some(store) => (store.last_runs().await?, store.pauses().await?),
         None => Default::default(),
     };
     let now = now();
     let rows = configuration.jobs.iter().map(|job| {
         let next = Timetable::of(job).next_after(now);
-        JobRow::new(job, next, last.remove(&job.name), pauses.remove(&job.name))
+        JobRow::new(job, next, last.remove(&job.name), pauses.of(&job.name).cloned())
     });
     let rows: Vec<JobRow> = rows.collect();
-    print(|to| views::jobs(to, &page(output, &configuration.settings), &rows))?;
+    print(|to| {
+        views::jobs(to, &page(output, &configuration.settings), &rows, pauses.of_all.as_ref())
+    })?;
     Ok(0)
 }
 

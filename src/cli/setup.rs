@@ -1,5 +1,6 @@
 //! What most commands begin with: the configuration, and the systems it names.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::compose::Files;
 use crate::config::{self, Loaded};
+use crate::daemon::Recorder;
 use crate::docker::Engine;
 use crate::git::{self, Git, View};
 use crate::job::native::Context as JobContext;
@@ -97,8 +99,17 @@ pub(super) fn job_texts(settings: &Settings) -> (Texts, Problems) {
 
 /// Reads everything from the disk.
 pub(super) fn read_disk(env_file: Option<&Path>) -> Result<Everything> {
+    read_and_recorded(env_file).map(|(everything, _)| everything)
+}
+
+/// As [`read_disk`], with the files that it was read from.
+pub(super) fn read_and_recorded(
+    env_file: Option<&Path>,
+) -> Result<(Everything, BTreeSet<PathBuf>)> {
     let disk = View::open(&[]).context("read the disk")?;
-    Ok(read(env_file, &disk)?)
+    let recorder = Recorder::of(&disk);
+    let everything = read(env_file, &recorder)?;
+    Ok((everything, recorder.asked()))
 }
 
 /// The configuration of a command that goes on in spite of warnings.

@@ -112,8 +112,13 @@ impl Serialize for Slot {
     }
 }
 
-/// Prints jobs as a list.
-pub fn jobs(to: &mut dyn Write, page: &Page, jobs: &[JobRow]) -> io::Result<()> {
+/// Prints jobs as a list, and where all are paused, a line that says so.
+pub fn jobs(
+    to: &mut dyn Write,
+    page: &Page,
+    jobs: &[JobRow],
+    paused: Option<&Pause>,
+) -> io::Result<()> {
     if page.output.json {
         return json(to, &jobs);
     }
@@ -131,7 +136,16 @@ pub fn jobs(to: &mut dyn Write, page: &Page, jobs: &[JobRow]) -> io::Result<()> 
             job.last.as_ref().map(outcome).unwrap_or_default(),
         ]);
     }
-    table.write(to, page.output, "no jobs: see `roadstead check`")
+    table.write(to, page.output, "no jobs: see `roadstead check`")?;
+    let Some(paused) = paused.filter(|_| page.output.terminal) else { return Ok(()) };
+    let why = if paused.reason.is_empty() { "" } else { ": " };
+    let since = moment(page, paused.since);
+    writeln!(
+        to,
+        "\nall jobs are paused since {since}, also those that come later{why}{}\n  `roadstead resume \
+         --all` ends that",
+        paused.reason
+    )
 }
 
 /// Prints how each job stands; what a person must act on follows the list.
@@ -270,7 +284,8 @@ mod tests {
             state: "waiting",
             paused: None,
         };
-        let pause = Pause { since: now(), reason: "by hand".to_owned() };
+        let since = now() - TimeDelta::hours(2);
+        let pause = Pause { since, reason: "by hand".to_owned() };
         let fresh = JobRow {
             name: "new".to_owned(),
             next: None,
@@ -283,7 +298,15 @@ mod tests {
             "JOB  KIND    SCHEDULE     TIMEZONE  STATE    NEXT    LAST     OUTCOME\n\
              web  deploy  */5 * * * *  UTC       waiting  in 3 m  5 m ago  unchanged\n\
              new  deploy  */5 * * * *  UTC       paused   -       -        -\n",
-            |to| jobs(to, &page(true, false), &[row, fresh]),
+            |to| jobs(to, &page(true, false), &[row, fresh.clone()], None),
+        );
+        let pause = fresh.paused.clone();
+        check(
+            "JOB  KIND    SCHEDULE     TIMEZONE  STATE   NEXT  LAST  OUTCOME\n\
+             new  deploy  */5 * * * *  UTC       paused  -     -     -\n\n\
+             all jobs are paused since 2 h ago, also those that come later: by hand\n  \
+             `roadstead resume --all` ends that\n",
+            |to| jobs(to, &page(true, false), &[fresh], pause.as_ref()),
         );
     }
 

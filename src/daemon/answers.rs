@@ -10,7 +10,7 @@ use super::runs::{Wish, uses_engine};
 use crate::control::{Conversation, Reply, Request as Asked};
 use crate::problem::nearest;
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
-use crate::store::{Change, Pause};
+use crate::store::{Change, Pause, Pauses};
 
 impl Daemon {
     pub(super) async fn answer(&mut self, mut conversation: Conversation) {
@@ -37,8 +37,11 @@ impl Daemon {
         } else {
             let waiting = self.queue.waiting().count();
             let waiting = if waiting > 0 { format!(", {waiting} waiting") } else { String::new() };
-            let paused = self.pauses.len();
-            let paused = if paused > 0 { format!(", {paused} paused") } else { String::new() };
+            let paused = match (&self.pauses.of_all, self.pauses.of_jobs.len()) {
+                (Some(_), _) => ", all paused".to_owned(),
+                (None, 0) => String::new(),
+                (None, count) => format!(", {count} paused"),
+            };
             format!("{jobs} jobs, {running} running{waiting}{paused}")
         };
         let healthy = self.engine_ready && self.unwritten.is_empty() && self.owed.is_empty();
@@ -63,49 +66,43 @@ impl Daemon {
     }
 
     async fn pause(&mut self, jobs: Vec<String>, reason: String) -> Result<Reply, String> {
-        let jobs = self.known(jobs)?;
+        self.must_be_known(&jobs)?;
         let pause = Pause { since: (self.world.now)(), reason };
         self.store.pause(&jobs, &pause).await.map_err(|error| format!("{error:#}"))?;
-        for job in &jobs {
-            self.pauses.entry(job.clone()).or_insert_with(|| pause.clone());
-        }
-        let message = format!("paused: {}", jobs.join(", "));
+        let message = if jobs.is_empty() {
+            self.pauses.of_all.get_or_insert(pause);
+            "paused: all jobs, also those that come later".to_owned()
+        } else {
+            let message = format!("paused: {}", jobs.join(", "));
+            for job in jobs {
+                self.pauses.of_jobs.entry(job).or_insert_with(|| pause.clone());
+            }
+            message
+        };
         info!("{message}");
         Ok(Reply::Done { message })
     }
 
     async fn resume(&mut self, jobs: Vec<String>) -> Result<Reply, String> {
         // A job that is gone can still be paused.
-        let jobs: Vec<String> = if jobs.is_empty() {
-            self.pauses.keys().cloned().collect()
-        } else {
-            let gone = |job: &String| self.pauses.contains_key(job);
-            let (gone, known): (Vec<_>, Vec<_>) = jobs.into_iter().partition(gone);
-            if !known.is_empty() {
-                self.known(known)?;
-            }
-            gone
-        };
-        self.store.resume(&jobs).await.map_err(|error| format!("{error:#}"))?;
+        let is_paused = |job: &String| self.pauses.of_jobs.contains_key(job);
+        let others: Vec<String> = jobs.iter().filter(|job| !is_paused(job)).cloned().collect();
+        self.must_be_known(&others)?;
+        let (all, jobs) = (jobs.is_empty(), self.pauses.to_resume(&jobs)?);
+        self.store.resume(&jobs, all).await.map_err(|error| format!("{error:#}"))?;
+        let was_all = all && self.pauses.of_all.take().is_some();
         for job in &jobs {
-            self.pauses.remove(job);
+            self.pauses.of_jobs.remove(job);
         }
-        let message = match jobs.as_slice() {
-            [] => "nothing was paused".to_owned(),
-            jobs => format!("resumed: {}", jobs.join(", ")),
-        };
+        let message = Pauses::said(&jobs, was_all);
         info!("{message}");
         Ok(Reply::Done { message })
     }
 
-    /// The jobs of these names, or all.
-    fn known(&self, jobs: Vec<String>) -> Result<Vec<String>, String> {
-        if jobs.is_empty() {
-            return Ok(self.configuration.jobs.iter().map(|job| job.name.clone()).collect());
-        }
+    fn must_be_known(&self, jobs: &[String]) -> Result<(), String> {
         match jobs.iter().find(|job| self.job(job).is_none()) {
             Some(unknown) => Err(unknown_job(unknown, &self.configuration.jobs)),
-            None => Ok(jobs),
+            None => Ok(()),
         }
     }
 

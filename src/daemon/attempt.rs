@@ -13,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::Event;
-use super::runs::{Adopted, outlives_us};
+use super::runs::outlives_us;
+use crate::docker::Container;
 use crate::execute::{Execution, adopt, execute};
 use crate::job::{Job, Retry};
 use crate::notify::Notifier;
 use crate::reconcile::World;
-use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::run::{Details, Ending, Outcome, Reason, RunId, Trigger};
 use crate::settings::LogSettings;
 use crate::store::{Change, Store};
 
@@ -40,8 +41,8 @@ pub(super) struct Attempt {
     pub started: DateTime<Utc>,
     /// Who tells others that it started.
     pub notifier: Option<Notifier>,
-    /// The container to take over, where the run started before us.
-    pub adopted: Option<Adopted>,
+    /// The containers that were made for it, in every state, where the run started before us.
+    pub adopted: Option<Vec<Container>>,
 }
 
 /// Carries a run out.
@@ -76,13 +77,11 @@ impl Attempt {
             notifier.started(&self.job, self.run, self.started).await;
         }
         let retry = self.job.policy.retry;
-        let before = self.adopted.as_ref().map_or(Duration::ZERO, |adopted| {
-            ((self.world.now)() - adopted.started).to_std().unwrap_or_default()
-        });
+        let before = ((self.world.now)() - self.started).to_std().unwrap_or_default();
         let begun = Instant::now();
         let left = || self.job.timeout.saturating_sub(before + begun.elapsed());
         let mut number = self.tries_before().await.max(1);
-        let mut adopted = self.adopted.as_ref();
+        let mut adopted = self.adopted.as_deref();
         loop {
             let ending = self.one_try(number, left(), adopted.take()).await;
             let is_last = number > retry.max
@@ -121,7 +120,7 @@ impl Attempt {
     }
 
     /// One try, as a step of its own where there may be several.
-    async fn one_try(&self, number: u32, left: Duration, adopted: Option<&Adopted>) -> Ending {
+    async fn one_try(&self, number: u32, left: Duration, adopted: Option<&[Container]>) -> Ending {
         let now = || (self.world.now)();
         let most = self.job.policy.retry.max + 1;
         // Steps of this try come after those before it.
@@ -133,7 +132,7 @@ impl Attempt {
         if let Some(step) = step {
             first += 1;
             let name = format!("try {number} of {most}");
-            if let Err(error) = self.store.begin_step(self.run, step, &name, now()).await {
+            if let Err(error) = self.store.begin_try(self.run, step, &name, now()).await {
                 warn!("the journal could not be written: {error:#}");
             }
         }
@@ -154,9 +153,12 @@ impl Attempt {
             allow_commands: self.allow_commands,
         };
         let ending = match adopted {
-            Some(adopted) => Box::pin(adopt(&self.world, &execution, &adopted.container)).await,
+            Some(containers) => Box::pin(adopt(&self.world, &execution, containers)).await,
             None => Box::pin(execute(&self.world, &execution)).await,
         };
+        if most > 1 && ending.outcome == Outcome::Failed {
+            self.keep(&ending).await;
+        }
         if let Some(step) = step {
             let failure = (ending.outcome == Outcome::Failed).then_some(ending.message.as_str());
             if let Err(error) = self.store.end_step(self.run, step, now(), failure).await {
@@ -164,6 +166,17 @@ impl Attempt {
             }
         }
         ending
+    }
+}
+
+impl Attempt {
+    /// Writes down how a try ended: what dies before the next one goes on with it.
+    async fn keep(&self, ending: &Ending) {
+        let known = self.store.details(self.run).await.ok().flatten().unwrap_or_default();
+        let known = Details { ending: Some(ending.clone()), ..known };
+        if let Err(error) = self.store.set_details(self.run, &known).await {
+            warn!("the end of a try could not be written down: {error:#}");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -60,10 +60,10 @@ impl Daemon {
             // Before it is read: what changes meanwhile is then seen as a change.
             let before = FilesRead::look_at(known);
             let disk = View::open(&[]).context("read the configuration")?;
-            let recorder = Recorder { disk: &disk, asked: Mutex::default() };
+            let recorder = Recorder::of(&disk);
             let configuration = reader(&recorder);
-            let asked = recorder.asked.into_inner().unwrap_or_else(PoisonError::into_inner);
-            let files = before.or_look_at(asked.into_iter().chain(directories).collect());
+            let files =
+                before.or_look_at(recorder.asked().into_iter().chain(directories).collect());
             Ok::<_, anyhow::Error>((configuration, files))
         });
         // A network file system that hangs must not stop the clock.
@@ -153,7 +153,7 @@ impl Daemon {
 }
 
 /// Directories and files that jobs are read from.
-fn directories(settings: &Settings) -> BTreeSet<PathBuf> {
+pub(super) fn directories(settings: &Settings) -> BTreeSet<PathBuf> {
     let schedulers = &settings.schedulers;
     let directories = [settings.jobs_dir.clone(), schedulers.jobs_dir.clone()];
     directories.into_iter().chain(schedulers.ofelia_config.clone()).collect()

@@ -10,20 +10,16 @@ use tracing::warn;
 
 use super::runs::Wish;
 use super::{Daemon, ENGINE_RETRY, Event};
-use crate::compose::load::normalise_name;
 use crate::docker::{NamedEvent, What};
-use crate::job::{ContainerEvent, Deploy, Job, On, When, Work};
-use crate::run::{Ending, Outcome, RunId, Trigger};
-
-/// What happened to a container.
-pub(super) type ContainerNews = NamedEvent;
+use crate::job::{ContainerEvent, Job, On, When, Work};
+use crate::run::{Ending, Outcome, Trigger};
 
 /// News that wait for the loop; more wait at the Engine.
 const NEWS_WAITING: usize = 1024;
 
 impl Daemon {
     /// Runs that follow from the end of one.
-    pub(super) fn followers(&self, job: &str, _run: RunId, ending: &Ending) -> Vec<Wish> {
+    pub(super) fn followers(&self, job: &str, ending: &Ending) -> Vec<Wish> {
         let outcome = ending.outcome;
         let mut wishes = self.wishes_of_listeners(Trigger::After, |on| {
             matches!(on, On::Ended { job: other, when } if other == job && fits(*when, outcome))
@@ -31,7 +27,8 @@ impl Daemon {
         if let Some(Work::Deploy(deploy)) = self.job(job).map(|job| &job.work)
             && outcome != Outcome::Unchanged
         {
-            let names = names_of(job, deploy);
+            // What a deploy may be called by those who wait for it.
+            let names = [job.to_owned(), deploy.expected_project()];
             wishes.extend(self.wishes_of_listeners(Trigger::Deploy, |on| {
                 matches!(on, On::Deployed { project, when }
                     if names.contains(project) && fits(*when, outcome))
@@ -52,7 +49,7 @@ impl Daemon {
     }
 
     /// Sets off what waits for what happened to a container.
-    pub(super) async fn heed_container(&mut self, news: &ContainerNews) {
+    pub(super) async fn heed_container(&mut self, news: &NamedEvent) {
         let wishes = self.wishes_of_listeners(Trigger::Container, |on| {
             matches!(on, On::Container { event, container }
                 if is_event(*event, news.what) && is_container(container, news))
@@ -130,13 +127,6 @@ fn fits(when: When, outcome: Outcome) -> bool {
     }
 }
 
-/// What a deploy may be called by those who wait for it.
-fn names_of(job: &str, deploy: &Deploy) -> BTreeSet<String> {
-    let base = deploy.directory.file_name().unwrap_or_default().to_string_lossy();
-    let project = deploy.project_name.clone().unwrap_or_else(|| normalise_name(&base));
-    [job.to_owned(), project].into()
-}
-
 fn is_event(wanted: ContainerEvent, what: What) -> bool {
     match wanted {
         ContainerEvent::Started => what == What::Started,
@@ -145,7 +135,7 @@ fn is_event(wanted: ContainerEvent, what: What) -> bool {
     }
 }
 
-fn is_container(wanted: &str, news: &ContainerNews) -> bool {
+fn is_container(wanted: &str, news: &NamedEvent) -> bool {
     let is_service = wanted.split_once('/').is_some_and(|(project, service)| {
         news.project.as_deref() == Some(project) && news.service.as_deref() == Some(service)
     });
@@ -180,7 +170,7 @@ mod tests {
 
     #[test]
     fn containers_are_known_by_name_or_by_service() {
-        let news = ContainerNews {
+        let news = NamedEvent {
             name: "shop-web-1".to_owned(),
             project: Some("shop".to_owned()),
             service: Some("web".to_owned()),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::configuration::directories;
 use super::{Daemon, Event};
 use crate::compose::Files;
 use crate::job::On;
@@ -88,6 +89,13 @@ impl Watch {
 }
 
 impl Daemon {
+    /// Notes how the files look that the configuration was just read from; blocks for the disk.
+    pub(super) fn watch_what_was_read(&mut self, files: BTreeSet<PathBuf>) {
+        let directories = directories(&self.configuration.settings);
+        let files = files.into_iter().chain(directories).collect();
+        self.watch.configured_from(FilesRead::look_at(files));
+    }
+
     /// Starts a look, if it is time for one.
     pub(super) fn look_at_files(&mut self) {
         let is_time = self.watch.last_look.is_none_or(|last| last.elapsed() >= LOOK_EVERY);
@@ -164,10 +172,22 @@ impl FilesRead {
     }
 }
 
-/// Remembers which files were asked for.
-pub(super) struct Recorder<'a> {
-    pub disk: &'a dyn Files,
-    pub asked: Mutex<BTreeSet<PathBuf>>,
+/// Files that remember which of them were asked for.
+pub struct Recorder<'a> {
+    disk: &'a dyn Files,
+    asked: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Nothing was asked for yet.
+    pub fn of(disk: &'a dyn Files) -> Self {
+        Self { disk, asked: Mutex::default() }
+    }
+
+    /// What was asked for.
+    pub fn asked(self) -> BTreeSet<PathBuf> {
+        self.asked.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Files for Recorder<'_> {

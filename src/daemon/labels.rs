@@ -39,6 +39,8 @@ pub(super) struct Looks {
     told: String,
     /// What the last one saw.
     seen: Vec<LabelledContainer>,
+    /// They were read since our start: a job that nobody knows by now is gone.
+    were_read: bool,
 }
 
 impl Daemon {
@@ -77,7 +79,7 @@ impl Daemon {
     }
 
     /// Takes the jobs over that containers carry; without a list they stay as they were.
-    pub(super) fn heed_labels(&mut self, containers: Option<Vec<LabelledContainer>>) {
+    pub(super) async fn heed_labels(&mut self, containers: Option<Vec<LabelledContainer>>) {
         self.looks.is_looking = false;
         if let Some(containers) = containers {
             let settings = &self.configuration.settings;
@@ -95,6 +97,8 @@ impl Daemon {
             self.looks.told = told;
             self.looks.seen = containers;
             self.take_jobs_of_labels(jobs);
+            self.looks.were_read = true;
+            self.settle_those_of_labels().await;
         }
         if std::mem::take(&mut self.looks.again) {
             self.look_at_labels();
@@ -106,6 +110,12 @@ impl Daemon {
         Reply::Labels { containers: self.looks.seen.clone() }
     }
 
+    /// Whether jobs of labels are still to be found.
+    pub(super) fn waits_for_labels(&self) -> bool {
+        self.configuration.settings.schedulers.ofelia_labels && !self.looks.were_read
+    }
+
+    /// A job of a file wins over one of a label.
     fn take_jobs_of_labels(&mut self, jobs: Vec<Written>) {
         let configured = &self.configuration.jobs;
         let jobs = without_taken(jobs, configured).into_iter().map(|it| it.job);

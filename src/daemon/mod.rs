@@ -14,9 +14,11 @@ mod runs;
 mod slots;
 mod upkeep;
 
+pub use self::files::Recorder;
 pub use self::once::{run_once, unknown_job};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,13 +33,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, error, info, warn};
 
 use self::configuration::Jobs;
-use self::events::ContainerNews;
 use self::files::Watch;
 use self::restart::Orphans;
 use self::runs::Wish;
 use crate::clock::{self, Agenda};
 use crate::control::{Conversation, Listener, Reply};
-use crate::docker::{Container, What};
+use crate::docker::{Container, NamedEvent, What};
+use crate::execute::members;
 use crate::job::ofelia::LabelledContainer;
 use crate::job::{Configuration, Job};
 use crate::notify::Notifier;
@@ -46,7 +48,7 @@ use crate::queue::{Limits, Queue};
 use crate::reconcile::{self, World};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::settings::Settings;
-use crate::store::{Change, Pause, Store};
+use crate::store::{Change, Pauses, Store};
 
 /// The longest sleep of the loop: a machine that slept, a clock that was set, and a job file that was
 /// changed are noticed after it.
@@ -78,7 +80,7 @@ enum Event {
         containers: Vec<Container>,
     },
     /// Something happened to a container.
-    Container(ContainerNews),
+    Container(NamedEvent),
     /// Labels of containers were looked at, if that could be done.
     Labelled(Option<Vec<LabelledContainer>>),
     /// Watched files and the files of our configuration were looked at.
@@ -122,7 +124,7 @@ struct Daemon {
     running: BTreeMap<RunId, Running>,
     /// Commands that wait for a queued run to start.
     waiting: BTreeMap<RunId, Vec<Conversation>>,
-    pauses: BTreeMap<String, Pause>,
+    pauses: Pauses,
     /// What the store did not take, because the disk was full or a person held it.
     unwritten: Vec<Change>,
     /// What could not be entered for the same reason.
@@ -136,7 +138,7 @@ struct Daemon {
     backlog: VecDeque<Event>,
     watch: Watch,
     looks: labels::Looks,
-    container_news: Option<tokio::sync::mpsc::Receiver<ContainerNews>>,
+    container_news: Option<tokio::sync::mpsc::Receiver<NamedEvent>>,
     needs_recovery: Arc<AtomicBool>,
     engine_ready: bool,
     /// Compares the wall clock with one that is never set.
@@ -156,7 +158,7 @@ struct Daemon {
     told: String,
 }
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it. `read_from` are the files that the configuration was read from.
 ///
 /// # Errors
 ///
@@ -164,11 +166,12 @@ struct Daemon {
 pub async fn serve(
     world: World,
     store: Store,
-    configuration: Configuration,
+    (configuration, read_from): (Configuration, BTreeSet<PathBuf>),
     listener: Listener,
 ) -> Result<()> {
     let grace = configuration.settings.shutdown_grace;
     let mut daemon = Daemon::new(world, store, configuration);
+    daemon.watch_what_was_read(read_from);
     let mut signals = Signals::new()?;
     daemon.begin().await?;
     loop {
@@ -227,7 +230,7 @@ impl Daemon {
             configuration,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            pauses: BTreeMap::new(),
+            pauses: Pauses::default(),
             unwritten: Vec::new(),
             owed: Vec::new(),
             orphans: Orphans::default(),
@@ -261,7 +264,8 @@ impl Daemon {
             Event::Mumbled
         });
         self.pauses = self.store.pauses().await?;
-        self.take_back_open_runs(now).await?;
+        self.tell_what_is_untold().await?;
+        self.take_back_open_runs().await?;
         self.prune_all(now).await?;
         self.fill_agenda(now).await?;
         let count = self.configuration.jobs.len();
@@ -281,9 +285,12 @@ impl Daemon {
         self.engine_ready = false;
         self.queue.engine_answers(false);
         let world = self.world.clone();
-        // A run that goes on puts its own project back.
-        let is_idle = |it: &&Job| self.queue.running_of(&it.name).next().is_none();
-        let idle = self.configuration.jobs.iter().filter(is_idle);
+        // A run that goes on puts its own project back, also as a job of a group.
+        let jobs = &self.configuration.jobs;
+        let running = self.queue.running().filter_map(|request| self.job(&request.job));
+        let busy = running.flat_map(|job| members(job, jobs)).map(|job| &job.name);
+        let busy: BTreeSet<&String> = busy.collect();
+        let idle = jobs.iter().filter(|job| !busy.contains(&job.name));
         let directories = reconcile::directories(idle);
         self.tasks.spawn(async move {
             let (mut pause, longest) = ENGINE_RETRY;
@@ -384,7 +391,7 @@ impl Daemon {
                 }
                 self.heed_container(&news).await;
             }
-            Event::Labelled(containers) => self.heed_labels(containers),
+            Event::Labelled(containers) => self.heed_labels(containers).await,
             Event::Looked(look) => self.heed_files(look).await,
             Event::Reload => {
                 let message = self.reload().await;

@@ -11,14 +11,14 @@ use tracing::{Instrument, info, info_span};
 use super::attempt::Attempt;
 use super::restart::lose_what_is_cut_off;
 use super::runs::tell_end;
-use super::upkeep::TAIL_BYTES;
+use super::upkeep::tail_of;
 use crate::execute::related;
 use crate::job::{Configuration, Job, Work};
 use crate::logs;
 use crate::notify::{Ended, Notifier};
 use crate::reconcile::{self, World};
 use crate::run::{Ending, RunId, Trigger};
-use crate::store::{NewRun, Store};
+use crate::store::{Change, NewRun, Store};
 
 /// Longest wait for those who are told of the run.
 const TIME_TO_TELL: Duration = Duration::from_secs(5);
@@ -39,7 +39,8 @@ pub async fn run_once(
         bail!(unknown_job(name, &configuration.jobs));
     };
     world.engine.ping().await?;
-    lose_what_is_cut_off(store, &world.engine, (world.now)()).await?;
+    let jobs = &configuration.jobs;
+    lose_what_is_cut_off(store, &world.engine, jobs, (world.now)()).await?;
     let directories = reconcile::directories(configuration.jobs.iter());
     reconcile::recover(world, &directories).await?;
     let started = (world.now)();
@@ -77,18 +78,18 @@ pub async fn run_once(
     };
     let ending = Box::pin(attempt.to_its_end()).instrument(span.clone()).await;
     let ended = (world.now)();
+    if Notifier::concerns(job) {
+        store.record(ended, vec![Change::Untold(run)]).await?;
+    }
     store.finish_run(run, ended, &ending).await?;
     span.in_scope(|| tell_end(&ending, begun));
     if is_deploy {
         logs::marker_end(&job.name, started, ended);
     }
     if Notifier::concerns(job) {
-        let (directory, name) = (configuration.settings.log.dir.clone(), job.name.clone());
-        logs::settled().await;
-        let tail = move || logs::run_tail(&directory, &name, run, TAIL_BYTES);
-        let tail = tokio::task::spawn_blocking(tail).await.ok().and_then(std::io::Result::ok);
-        let tail = tail.unwrap_or_default();
+        let tail = tail_of(configuration.settings.log.dir.clone(), &job.name, run).await;
         notifier.ended(&Ended { job, run, started, ended, ending: &ending, tail: &tail }).await;
+        store.told(run).await?;
         notifier.flush(TIME_TO_TELL).await;
     }
     Ok((run, ending))

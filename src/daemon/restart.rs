@@ -1,127 +1,154 @@
 //! After a restart: what becomes of runs that had not ended when we died.
 //!
-//! What waited waits again. What had not begun begins again, in the same row. A container that goes on, or
-//! went on until its end, is taken over. The rest is lost: nobody knows how far it came.
+//! What waited waits again. What had not begun begins again, in the same row. What can be gone on with is:
+//! a container that lives, or lived until its end, a job at a server, the jobs of a group that are left, a
+//! further try. The rest is lost: nobody knows how far it came.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::Daemon;
-use super::runs::{Adopted, Wish, outlives_us};
+use super::runs::Wish;
 use crate::docker::Container;
+use crate::execute::related;
 use crate::job::{Job, Work};
+use crate::notify::Notifier;
 use crate::plan::labels;
-use crate::plan::observed::State;
-use crate::run::{Ending, Outcome, Reason, Run, RunId};
+use crate::run::{Details, Ending, Outcome, Reason, Run};
 use crate::store::Change;
 
-/// Runs that may have a container, until the Engine says whether they have.
+/// Runs that may have a container, until the Engine says whether they have; and those of jobs that
+/// nobody knows, until the labels of containers are read.
 #[derive(Default)]
-pub(super) struct Orphans(Vec<Run>);
+pub(super) struct Orphans {
+    runs: Vec<Run>,
+    /// What the Engine said.
+    containers: Vec<Container>,
+}
 
 impl Daemon {
     /// Takes up what the last Roadstead left open, as far as that can be said without the Engine.
-    pub(super) async fn take_back_open_runs(&mut self, now: DateTime<Utc>) -> Result<()> {
-        let mut changes = Vec::new();
-        let mut again = Vec::new();
-        let (mut followers, mut cut_off) = (Vec::new(), Vec::new());
-        for run in self.store.open_runs().await? {
+    pub(super) async fn take_back_open_runs(&mut self) -> Result<()> {
+        let open = self.store.open_runs().await?;
+        let (runs, others) = open.into_iter().partition(|run| match self.job(&run.job) {
+            None => self.may_be_of_label(run),
+            Some(job) => run.outcome != Outcome::Queued && self.may_have_containers(job),
+        });
+        self.orphans.runs = runs;
+        self.settle(others, &[]).await;
+        Ok(())
+    }
+
+    /// Decides about runs that may have a container, now that the Engine told which there are.
+    pub(super) async fn settle_orphans(&mut self, containers: Vec<Container>) {
+        let orphans = std::mem::take(&mut self.orphans.runs);
+        let (unknown, known) = orphans.into_iter().partition(|run| self.may_be_of_label(run));
+        self.settle(known, &containers).await;
+        self.orphans = Orphans { runs: unknown, containers };
+    }
+
+    /// Decides about runs of jobs that nobody knew, now that the labels are read.
+    pub(super) async fn settle_those_of_labels(&mut self) {
+        let Orphans { runs, containers } = std::mem::take(&mut self.orphans);
+        if !runs.is_empty() {
+            self.settle(runs, &containers).await;
+        }
+    }
+
+    /// Whether a run is of a job that nobody knows, and that may yet be found in labels.
+    fn may_be_of_label(&self, run: &Run) -> bool {
+        self.job(&run.job).is_none() && self.waits_for_labels()
+    }
+
+    async fn settle(&mut self, runs: Vec<Run>, containers: &[Container]) {
+        let (mut changes, mut followers, mut lost_runs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut again, mut going_on) = (Vec::new(), Vec::new());
+        for run in runs {
             let Some(job) = self.job(&run.job) else {
                 let ending = job_gone(&run);
                 warn!("run {} of {}: {}", run.id, run.job, ending.message);
                 changes.push(Change::Ended(run.id, ending));
                 continue;
             };
-            match run.outcome {
-                Outcome::Queued => again.push(run),
-                _ if has_containers(job) => self.orphans.0.push(run),
-                Outcome::Starting => {
+            let members = related(job, &self.configuration.jobs);
+            let own = containers.iter().filter(|it| is_of(it, &run, &members));
+            let own: Vec<Container> = own.cloned().collect();
+            let details = self.store.details(run.id).await.ok().flatten().unwrap_or_default();
+            if run.outcome != Outcome::Queued && goes_on(job, &run, &own, &details) {
+                going_on.push((run, own));
+            } else if run.outcome == Outcome::Running {
+                warn!("run {} of {} was cut off when roadstead died", run.id, run.job);
+                followers.extend(self.followers(&run.job, &lost()));
+                changes.extend(self.end_of(&run.job, run.id, &lost()));
+                lost_runs.push(run);
+            } else {
+                if run.outcome == Outcome::Starting {
+                    info!("run {} of {} had not begun: it starts again", run.id, run.job);
                     changes.push(Change::Requeued(run.id));
-                    again.push(run);
                 }
-                _ => {
-                    warn!("run {} of {} was cut off when roadstead died", run.id, run.job);
-                    let ending = lost();
-                    followers.extend(self.followers(&run.job, run.id, &ending));
-                    changes.push(Change::Ended(run.id, ending));
-                    cut_off.push(run);
-                }
+                again.push(run);
             }
         }
-        self.store.record(now, changes).await?;
-        for run in cut_off {
+        // Those that go on first: what waits sees them.
+        let going_on = going_on.into_iter().filter_map(|(run, containers)| {
+            let request = self.promised(&run)?;
+            self.queue.adopt(request.clone());
+            Some((request, run.started, containers))
+        });
+        for (request, started, containers) in going_on.collect::<Vec<_>>() {
+            self.launch_one(&request, started, Some(containers)).await;
+        }
+        for run in again {
+            if let Some(request) = self.promised(&run) {
+                self.queue.request(request);
+            }
+        }
+        self.end_and_enter(changes, followers).await;
+        for run in lost_runs {
             self.tell_others(&run.job, run.id, run.started, &lost());
         }
-        self.wait_again(again);
-        self.enter(followers).await;
-        Ok(())
     }
 
-    /// Decides about runs that may have a container, now that the Engine told which there are.
-    pub(super) async fn settle_orphans(&mut self, containers: Vec<Container>) {
-        let mut changes = Vec::new();
-        let mut again = Vec::new();
-        let mut followers = Vec::new();
-        let mut alive = Vec::new();
-        for run in std::mem::take(&mut self.orphans.0) {
-            if let Some(container) = self.container_of(&run, &containers).await {
-                alive.push((run, container));
-            } else if run.outcome == Outcome::Starting {
-                info!("run {} of {} had not begun: it starts again", run.id, run.job);
-                changes.push(Change::Requeued(run.id));
-                again.push(run);
-            } else {
-                warn!("run {} of {} was cut off when roadstead died", run.id, run.job);
-                let ending = lost();
-                followers.extend(self.followers(&run.job, run.id, &ending));
-                self.tell_others(&run.job, run.id, run.started, &ending);
-                changes.push(Change::Ended(run.id, ending));
-            }
-        }
-        self.record(changes).await;
-        for (run, container) in alive {
-            let Some(job) = self.job(&run.job) else {
-                self.record(vec![Change::Ended(run.id, job_gone(&run))]).await;
-                continue;
-            };
-            let wish = Wish { is_promised: true, ..Wish::new(&run.job, run.trigger, run.slot) };
-            let request = self.request(job, run.id, &wish);
-            self.queue.adopt(request.clone());
-            let adopted = Adopted { container, started: run.started };
-            self.launch_one(&request, Some(adopted)).await;
-        }
-        self.wait_again(again);
-        self.enter(followers).await;
+    /// What the queue is asked for a run that was entered before: it was promised a run of its own.
+    fn promised(&self, run: &Run) -> Option<crate::queue::Request> {
+        let wish = Wish { is_promised: true, ..Wish::new(&run.job, run.trigger, run.slot) };
+        Some(self.request(self.job(&run.job)?, run.id, &wish))
     }
 
-    /// Id of the container that a run is or was in.
-    async fn container_of(&self, run: &Run, containers: &[Container]) -> Option<String> {
-        let job = self.job(&run.job);
-        let own = containers.iter().filter(|it| is_of(it, run, job));
-        // Of several the one that goes on, else the newest that was started.
-        let best = own
-            .max_by_key(|it| (it.state == State::Running, it.state != State::Created, it.created));
-        if let Some(container) = best {
-            return Some(container.id.clone());
-        }
-        // One that was there before is not ours to label.
-        self.store.details(run.id).await.ok().flatten()?.container
+    /// Whether only the Engine can say what became of a run of it.
+    fn may_have_containers(&self, job: &Job) -> bool {
+        let has_own = |work: &Work| matches!(work, Work::Run(_) | Work::ComposeRun(_));
+        let has = |job: &Job| has_own(&job.work) || job.work.then().iter().any(has_own);
+        let needs_engine =
+            |job: &Job| matches!(job.work, Work::Deploy(_) | Work::Exec(_) | Work::Container(_));
+        let members = || related(job, &self.configuration.jobs);
+        has(job)
+            || matches!(job.work, Work::Group(_))
+                && members().iter().any(|member| has(member) || needs_engine(member))
     }
+}
 
-    /// Puts runs back into the line; each was promised a run of its own.
-    fn wait_again(&mut self, runs: Vec<Run>) {
-        for run in runs {
-            let Some(job) = self.job(&run.job) else { continue };
-            let wish = Wish { is_promised: true, ..Wish::new(&run.job, run.trigger, run.slot) };
-            let request = self.request(job, run.id, &wish);
-            self.queue.request(request);
+/// Whether a run that was starting or running can be gone on with.
+fn goes_on(job: &Job, run: &Run, containers: &[Container], details: &Details) -> bool {
+    match &job.work {
+        // The next one looks at what is really there.
+        Work::Deploy(_) => false,
+        _ if !containers.is_empty() => true,
+        _ if run.outcome == Outcome::Starting => false,
+        Work::Run(_) | Work::ComposeRun(_) | Work::Group(_) => true,
+        Work::Exec(_)
+        | Work::Container(_)
+        | Work::Command(_)
+        | Work::Http(_)
+        | Work::OgcProcess(_) => {
+            details.ending.is_some() || details.then > 0 || details.remote.is_some()
         }
     }
 }
 
 /// Settles what a Roadstead that died left open, for a command on a host where none serves: what waited
-/// goes on waiting for the next one, and so does what has a container.
+/// goes on waiting for the next one, and so does what can be gone on with.
 ///
 /// # Errors
 ///
@@ -129,36 +156,38 @@ impl Daemon {
 pub(super) async fn lose_what_is_cut_off(
     store: &crate::store::Store,
     engine: &crate::docker::Engine,
+    jobs: &[Job],
     now: DateTime<Utc>,
-) -> Result<Vec<RunId>> {
+) -> Result<()> {
     let open = store.open_runs().await?;
+    let open: Vec<Run> = open.into_iter().filter(|run| run.outcome == Outcome::Running).collect();
     if open.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let containers = engine.containers_with(labels::RUN).await?;
-    let has_container = |run: &Run| containers.iter().any(|it| is_of(it, run, None));
-    let cut_off = open.into_iter().filter(|run| run.outcome == Outcome::Running);
-    let cut_off: Vec<RunId> = cut_off.filter(|run| !has_container(run)).map(|run| run.id).collect();
-    let changes = cut_off.iter().map(|run| Change::Ended(*run, lost())).collect();
-    store.record(now, changes).await?;
-    Ok(cut_off)
+    let mut changes = Vec::new();
+    for run in open {
+        let details = store.details(run.id).await?.unwrap_or_default();
+        let is_left = jobs.iter().find(|job| job.name == run.job).is_some_and(|job| {
+            let members = related(job, jobs);
+            let own = containers.iter().filter(|it| is_of(it, &run, &members));
+            goes_on(job, &run, &own.cloned().collect::<Vec<_>>(), &details)
+        });
+        if !is_left {
+            changes.push(Change::Ended(run.id, lost()));
+            let is_told = jobs.iter().any(|job| job.name == run.job && Notifier::concerns(job));
+            changes.extend(is_told.then_some(Change::Untold(run.id)));
+        }
+    }
+    store.record(now, changes).await.map(drop)
 }
 
 /// Whether a container was made for a run. Another Roadstead on the same Engine numbers its runs, too.
-fn is_of(container: &Container, run: &Run, job: Option<&Job>) -> bool {
+fn is_of(container: &Container, run: &Run, members: &[Job]) -> bool {
     let of_number = container.label(labels::RUN) == run.id.to_string();
     let label = container.label(labels::JOB);
-    let of_member = match job.map(|job| &job.work) {
-        Some(Work::Group(group)) => group.jobs.iter().any(|member| member == label),
-        _ => false,
-    };
-    let of_job = label == run.job || of_member;
+    let of_job = label == run.job || members.iter().any(|member| member.name == label);
     of_number && of_job && container.created >= run.started.timestamp()
-}
-
-/// Whether a run of it may have left a container behind; a group's members have some of their own.
-fn has_containers(job: &Job) -> bool {
-    outlives_us(job) || matches!(job.work, Work::Group(_))
 }
 
 fn lost() -> Ending {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -11,9 +11,11 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::attempt::{Attempt, attempt};
 use super::{Daemon, Running};
 use crate::control::{Conversation, Reply};
+use crate::docker::Container;
 use crate::execute::{locks, related};
 use crate::job::{Job, Work};
 use crate::logs;
+use crate::notify::Notifier;
 use crate::queue::{Refusal, Request};
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::store::{Change, NewRun};
@@ -112,7 +114,7 @@ impl Daemon {
 
     /// A paused job gets no run but what a person asks for.
     fn pause_of(&self, wish: &Wish) -> Option<Ending> {
-        let pause = self.pauses.get(&wish.job).filter(|_| wish.trigger != Trigger::Manual)?;
+        let pause = self.pauses.of(&wish.job).filter(|_| wish.trigger != Trigger::Manual)?;
         let why = if pause.reason.is_empty() { "" } else { ": " };
         let message = format!("the job is paused{why}{}", pause.reason);
         Some(Ending::new(Outcome::Skipped, Reason::Paused, message))
@@ -120,8 +122,31 @@ impl Daemon {
 
     /// What the queue is asked for a run.
     pub(super) fn request(&self, job: &Job, run: RunId, wish: &Wish) -> Request {
-        let locks = locks(job, &self.configuration.jobs);
-        Request { locks, ..request(job, run, wish) }
+        let deadline = job.policy.start_deadline.and_then(|it| TimeDelta::from_std(it).ok());
+        Request {
+            run,
+            job: job.name.clone(),
+            kind: job.work.kind(),
+            locks: locks(job, &self.configuration.jobs),
+            trigger: wish.trigger,
+            overlap: job.policy.overlap,
+            is_promised: wish.is_promised,
+            priority: job.policy.priority,
+            start_by: wish.slot.zip(deadline).and_then(|(slot, it)| slot.checked_add_signed(it)),
+            uses_engine: uses_engine(job),
+        }
+    }
+
+    /// The end of a run, and where somebody is to be told of it, that nobody was yet.
+    pub(super) fn end_of(
+        &self,
+        job: &str,
+        run: RunId,
+        ending: &Ending,
+    ) -> impl Iterator<Item = Change> + use<> {
+        let is_told = self.job(job).is_some_and(Notifier::concerns);
+        let ended = Change::Ended(run, ending.clone());
+        [Some(ended), is_told.then_some(Change::Untold(run))].into_iter().flatten()
     }
 
     /// Lets the queue decide about an entered run.
@@ -183,8 +208,10 @@ impl Daemon {
         if requests.is_empty() {
             return;
         }
+        // As history has it, also for those who are told of the run: a restart reads it there.
+        let started = (self.world.now)().trunc_subsecs(3);
         let changes = requests.iter().map(|request| Change::Starting(request.run)).collect();
-        if self.record(changes).await.is_none() {
+        if self.record_at(started, changes).await.is_none() {
             // Nothing starts that history would not know; they wait for the next look.
             for request in requests {
                 self.queue.finished(request.run);
@@ -193,12 +220,18 @@ impl Daemon {
             return;
         }
         for request in requests {
-            self.launch_one(&request, None).await;
+            self.launch_one(&request, started, None).await;
         }
     }
 
-    /// Starts one run, or takes over the container of one that started before us.
-    pub(super) async fn launch_one(&mut self, request: &Request, adopted: Option<Adopted>) {
+    /// Starts one run, or goes on with one that started before us: with the containers that were made for
+    /// it, in every state.
+    pub(super) async fn launch_one(
+        &mut self,
+        request: &Request,
+        started: DateTime<Utc>,
+        adopted: Option<Vec<Container>>,
+    ) {
         let run = request.run;
         let Some(job) = self.job(&request.job).cloned() else {
             let ending = Ending::new(
@@ -208,19 +241,17 @@ impl Daemon {
             );
             return self.end_at_once(run, ending).await;
         };
-        let now = (self.world.now)();
-        let started = adopted.as_ref().map_or(now, |adopted| adopted.started);
         let span = info_span!("run", job = %job.name, run);
         let is_deploy = matches!(job.work, Work::Deploy(_));
         if is_deploy {
             logs::marker_start(&job.name, started);
         }
-        span.in_scope(|| {
-            if adopted.is_some() {
+        span.in_scope(|| match &adopted {
+            Some(containers) if !containers.is_empty() => {
                 info!(target: logs::RUN, "roadstead is back and takes its container over");
-            } else {
-                info!(target: logs::RUN, "started by {}", request.trigger);
             }
+            Some(_) => info!(target: logs::RUN, "roadstead is back and goes on with this run"),
+            None => info!(target: logs::RUN, "started by {}", request.trigger),
         });
         let mut askers = self.waiting.remove(&run).unwrap_or_default();
         for asker in &mut askers {
@@ -280,11 +311,11 @@ impl Daemon {
             if running.is_deploy {
                 logs::marker_end(&running.job, running.started, now);
             }
-            wishes.extend(self.followers(&running.job, run, &ending));
+            wishes.extend(self.followers(&running.job, &ending));
             if ending.reason == Reason::EngineUnreachable {
                 self.needs_recovery.store(true, Ordering::Relaxed);
             }
-            changes.push(Change::Ended(run, ending.clone()));
+            changes.extend(self.end_of(&running.job, run, &ending));
             told.push((running.job.clone(), run, running.started, ending.clone()));
             self.unpruned.insert(running.job);
             self.ends_since_prune += 1;
@@ -312,20 +343,28 @@ impl Daemon {
     /// Writes changes, and before them those that could not be written. `None` when the store fails: ends
     /// are kept for another try.
     pub(super) async fn record(&mut self, changes: Vec<Change>) -> Option<Vec<Option<RunId>>> {
+        self.record_at((self.world.now)(), changes).await
+    }
+
+    async fn record_at(
+        &mut self,
+        at: DateTime<Utc>,
+        changes: Vec<Change>,
+    ) -> Option<Vec<Option<RunId>>> {
         if changes.is_empty() && self.unwritten.is_empty() {
             return Some(Vec::new());
         }
         let before = self.unwritten.len();
         let all: Vec<Change> = self.unwritten.iter().cloned().chain(changes).collect();
-        match self.store.record((self.world.now)(), all.clone()).await {
+        match self.store.record(at, all.clone()).await {
             Ok(mut recorded) => {
                 self.unwritten.clear();
                 Some(recorded.split_off(before))
             }
             Err(error) => {
                 error!("history could not be written: {error:#}");
-                self.unwritten =
-                    all.into_iter().filter(|it| matches!(it, Change::Ended(..))).collect();
+                let is_kept = |it: &Change| matches!(it, Change::Ended(..) | Change::Untold(_));
+                self.unwritten = all.into_iter().filter(is_kept).collect();
                 None
             }
         }
@@ -357,14 +396,6 @@ impl Decided {
     }
 }
 
-/// A container of a run that started before us.
-pub(super) struct Adopted {
-    /// Its id.
-    pub container: String,
-    /// When the run started.
-    pub started: DateTime<Utc>,
-}
-
 /// Whether the work goes on in a container without us, and can be taken over after a restart.
 pub(super) fn outlives_us(job: &Job) -> bool {
     matches!(job.work, Work::Run(_) | Work::ComposeRun(_))
@@ -373,22 +404,6 @@ pub(super) fn outlives_us(job: &Job) -> bool {
 /// Whether the work is done by the Docker Engine, which is to start only so many containers a second.
 pub(super) fn uses_engine(job: &Job) -> bool {
     !matches!(job.work, Work::Http(_) | Work::OgcProcess(_) | Work::Command(_) | Work::Group(_))
-}
-
-pub(super) fn request(job: &Job, run: RunId, wish: &Wish) -> Request {
-    let deadline = job.policy.start_deadline.and_then(|it| TimeDelta::from_std(it).ok());
-    Request {
-        run,
-        job: job.name.clone(),
-        kind: job.work.kind(),
-        locks: job.locks(),
-        trigger: wish.trigger,
-        overlap: job.policy.overlap,
-        is_promised: wish.is_promised,
-        priority: job.policy.priority,
-        start_by: wish.slot.zip(deadline).and_then(|(slot, it)| slot.checked_add_signed(it)),
-        uses_engine: uses_engine(job),
-    }
 }
 
 fn overlap(message: &str) -> Ending {

@@ -130,7 +130,7 @@ impl Daemon {
         for job in &self.configuration.jobs {
             let next = self.agenda.next_of(&job.name);
             let next = next.map_or_else(|| "on request".to_owned(), |it| it.to_rfc3339());
-            let paused = if self.pauses.contains_key(&job.name) { ", paused" } else { "" };
+            let paused = if self.pauses.of(&job.name).is_some() { ", paused" } else { "" };
             let kind = job.work.kind();
             info!("job {} ({kind}): {}, next {next}{paused}", job.name, job.schedule);
         }

@@ -1,6 +1,7 @@
 //! What is done besides running jobs: history and output are kept short, and others are told of ends.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -21,7 +22,7 @@ const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// Longest wait for the disk at our end.
 const TIME_TO_TELL: Duration = Duration::from_secs(2);
 /// Bytes of the end of a run's output that are told.
-pub(super) const TAIL_BYTES: usize = 64 * 1024;
+const TAIL_BYTES: usize = 64 * 1024;
 
 impl Daemon {
     /// Deletes history beyond what each job keeps.
@@ -83,17 +84,26 @@ impl Daemon {
             return;
         };
         let (directory, ended) = (self.configuration.settings.log.dir.clone(), (self.world.now)());
-        let ending = ending.clone();
+        let (ending, store) = (ending.clone(), self.store.clone());
         while self.telling.try_join_next().is_some() {}
         self.telling.spawn(async move {
-            logs::settled().await;
-            let name = job.name.clone();
-            let tail = move || logs::run_tail(&directory, &name, run, TAIL_BYTES);
-            let tail = tokio::task::spawn_blocking(tail).await;
-            let tail = tail.ok().and_then(Result::ok).unwrap_or_default();
+            let tail = tail_of(directory, &job.name, run).await;
             let ended = Ended { job: &job, run, started, ended, ending: &ending, tail: &tail };
             notifier.ended(&ended).await;
+            if let Err(error) = store.told(run).await {
+                warn!("others may be told of run {run} of {} again: {error:#}", job.name);
+            }
         });
+    }
+
+    /// Tells of ends that the last Roadstead wrote down and told nobody.
+    pub(super) async fn tell_what_is_untold(&mut self) -> Result<()> {
+        for run in self.store.untold().await? {
+            if let Some(ending) = run.ending() {
+                self.tell_others(&run.job, run.id, run.started, &ending);
+            }
+        }
+        Ok(())
     }
 
     /// Waits until what is to be told is written down, though not yet delivered.
@@ -103,4 +113,12 @@ impl Daemon {
             warn!("the disk is slow: not everybody is told of the last runs");
         }
     }
+}
+
+/// The end of a run's output, once all of it is on the disk; nothing where it cannot be read.
+pub(super) async fn tail_of(directory: PathBuf, job: &str, run: RunId) -> String {
+    logs::settled().await;
+    let name = job.to_owned();
+    let tail = move || logs::run_tail(&directory, &name, run, TAIL_BYTES);
+    tokio::task::spawn_blocking(tail).await.ok().and_then(Result::ok).unwrap_or_default()
 }

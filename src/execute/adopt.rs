@@ -1,40 +1,146 @@
-//! Taking over a run whose container lives, or ended, while we were dead.
+//! Going on with a run that a crash of ours cut off: from what was written down, and from the containers
+//! that are there.
+//!
+//! A container that lives, or ended meanwhile, is taken over; a job at a server is followed on; a work that
+//! had not begun begins; what ended is not done again. Of what went on in our own process nobody knows how
+//! far it came: it is lost.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::run::{remove, start_and_follow};
+use super::run::{remove, remove_ended, start_and_follow};
 use super::sink::Tee;
-use super::{Context, Execution, and_then, engine_ending, failed, follow, prepared, within_time};
-use crate::job::{RunContainer, Work};
+use super::{
+    Context, Execution, alone, and_then, engine_ending, failed, follow, group, ogc, prepared,
+    suffix_of, within_time,
+};
+use crate::docker::Container;
+use crate::job::{Job, RunContainer, Work};
 use crate::logs::Output;
+use crate::plan::labels;
 use crate::plan::observed::State;
 use crate::reconcile::World;
-use crate::run::{Ending, Outcome, Reason};
+use crate::run::{Details, Ending, Outcome, Reason};
 
 /// The time that a run gets after all, when its own is over already: to say what its container said.
 const LEAST_TIME: Duration = Duration::from_secs(1);
 
-/// Takes over a run whose container was left behind: its output from the container's start on, its
-/// exit code, its removal, and what is to follow it. Never fails: how it ended is the answer.
-pub async fn adopt(world: &World, execution: &Execution<'_>, container: &str) -> Ending {
-    let output = Output::open_again(execution.log, &execution.job.name, execution.run);
-    let output = prepared(output, world, execution.job);
-    let limit = time_left(world, execution).await;
-    within_time(world, execution, (output, limit), Some(container)).await
+/// Goes on with a run; `containers` are those that were made for it, in every state. Never fails: how it
+/// ended is the answer.
+pub async fn adopt(world: &World, execution: &Execution<'_>, containers: &[Container]) -> Ending {
+    let (job, run) = (execution.job, execution.run);
+    let details = execution.store.details(run).await.ok().flatten().unwrap_or_default();
+    let started = execution.store.run(run).await.ok().flatten().map(|run| run.started);
+    // A container's output comes again from its start; nothing else does.
+    let comes_again = match job.work {
+        Work::Group(_) | Work::OgcProcess(_) => None,
+        _ if details.ending.is_some() => None,
+        _ => details
+            .since
+            .or_else(|| started.filter(|_| details.then == 0 && details.container.is_some())),
+    };
+    let output = Output::open_again(execution.log, &job.name, run, comes_again);
+    let output = prepared(output, world, job);
+    let limit = time_left(job, started, (world.now)());
+    within_time(world, execution, (output, limit), Some(containers)).await
 }
 
-/// The run's time began when it started, not now.
-async fn time_left(world: &World, execution: &Execution<'_>) -> Duration {
-    let run = execution.store.run(execution.run).await.ok().flatten();
-    let spent = run.and_then(|run| ((world.now)() - run.started).to_std().ok()).unwrap_or_default();
-    execution.job.timeout.saturating_sub(spent).max(LEAST_TIME)
+/// What is left of a job's time, which began when it started, not now.
+pub(super) fn time_left(job: &Job, started: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Duration {
+    let spent = started.and_then(|started| (now - started).to_std().ok()).unwrap_or_default();
+    job.timeout.saturating_sub(spent).max(LEAST_TIME)
 }
 
-pub(super) async fn take_over(context: Context<'_>, container: &str) -> Ending {
+/// Goes on with the work of a job where it was cut off, and with what follows it.
+pub(super) fn go_on<'a>(
+    context: Context<'a>,
+    containers: &'a [Container],
+) -> BoxFuture<'a, Ending> {
+    Box::pin(async move {
+        let known = context.record.known(context.member).await.unwrap_or_default();
+        let works = context.job.work.then();
+        let place = known.then.min(works.len());
+        let ending = match (&known.ending, place) {
+            (Some(ending), _) => {
+                clear_away(context, context.job, &known, containers).await;
+                ending.clone()
+            }
+            (None, 0) => cut_off(context, &context.job.work, &known, containers).await,
+            (None, _) => {
+                let (suffix, work) = (suffix_of(context, place), &works[place - 1]);
+                let context = Context { suffix: &suffix, ..context };
+                let ending = cut_off(context, work, &known, containers).await;
+                and_then(context, ending, work.then(), 0).await
+            }
+        };
+        and_then(context, ending, works, place).await
+    })
+}
+
+/// Removes the container of the work of a job whose end was written down, where it is still there.
+pub(super) async fn clear_away(
+    context: Context<'_>,
+    job: &Job,
+    known: &Details,
+    containers: &[Container],
+) {
+    let place = known.then.checked_sub(1);
+    let work = place.and_then(|before| job.work.then().get(before)).unwrap_or(&job.work);
+    let is_kept = matches!(work, Work::Run(run) if run.keep || run.container.is_some());
+    let left = containers.iter().find(|it| known.container.as_ref() == Some(&it.id));
+    if let Some(left) = left.filter(|_| !is_kept) {
+        remove(context, &left.id, &left.name).await;
+    }
+}
+
+/// One work that had not ended.
+async fn cut_off(
+    context: Context<'_>,
+    work: &Work,
+    known: &Details,
+    containers: &[Container],
+) -> Ending {
+    let answer = match (work, &known.remote) {
+        (Work::Run(_) | Work::ComposeRun(_), _) => {
+            return in_container(context, work, known, containers).await;
+        }
+        (Work::Group(group), _) => group::group(context, group, Some(containers)).await,
+        (Work::OgcProcess(process), Some(remote)) => {
+            ogc::go_on(context, process, remote.clone()).await
+        }
+        _ => {
+            let message = "roadstead died during this work, and nobody knows how far it came";
+            return Ending::new(Outcome::Lost, Reason::Crashed, message);
+        }
+    };
+    answer.unwrap_or_else(|error| engine_ending(&error))
+}
+
+/// A work that has a container of its own, unless that was not made yet.
+async fn in_container(
+    context: Context<'_>,
+    work: &Work,
+    known: &Details,
+    containers: &[Container],
+) -> Ending {
     let engine = &context.world.engine;
+    let is_first = known.then == 0;
+    let recorded = known.container.as_deref().filter(|_| is_first || known.since.is_some());
+    let own = containers.iter().filter(|it| it.label(labels::JOB) == context.job.name);
+    // One whose id could not be written down was not started; one that has ended may be of a work before.
+    let of_work = own.filter(|it| {
+        Some(it.id.as_str()) == recorded
+            || recorded.is_none() && (is_first || it.state.lives() || it.state == State::Created)
+    });
+    let found = of_work.max_by_key(|it| (it.state.lives(), it.created)).map(|it| it.id.as_str());
+    let Some(container) = found.or(recorded) else {
+        info!("nothing of it had begun: it begins now");
+        return alone(context, work).await;
+    };
     let about = match engine.about(container).await {
         Ok(Some(about)) => about,
         Ok(None) => {
@@ -47,22 +153,8 @@ pub(super) async fn take_over(context: Context<'_>, container: &str) -> Ending {
         Err(error) => return engine_ending(&error),
     };
     let none = RunContainer::default();
-    let (run, is_ours) = match &context.job.work {
-        Work::Run(run) => (run.as_ref(), run.container.is_none()),
-        Work::ComposeRun(_) => (&none, true),
-        // The others of the group cannot be told from it: those that ran, and those that did not.
-        Work::Group(_) => return end_of_group(context, &about.id, &about.name).await,
-        Work::Deploy(_)
-        | Work::Exec(_)
-        | Work::Container(_)
-        | Work::Command(_)
-        | Work::Http(_)
-        | Work::OgcProcess(_) => {
-            let message = "roadstead died during this run, which had no container of its own";
-            return Ending::new(Outcome::Lost, Reason::Crashed, message);
-        }
-    };
-    let keep = run.keep || !is_ours;
+    let run = if let Work::Run(run) = work { run.as_ref() } else { &none };
+    let is_ours = run.container.is_none();
     let begun = Instant::now();
     let ending = if about.state == State::Created && is_ours {
         info!("container {} was made and not started before roadstead died", about.name);
@@ -81,8 +173,7 @@ pub(super) async fn take_over(context: Context<'_>, container: &str) -> Ending {
             Err(error) => return failed(Reason::PrepareFailed, format!("{error:#}")),
         };
         // What an existing container wrote in earlier runs is not this one's.
-        let started = context.execution.store.run(context.execution.run).await.ok().flatten();
-        let since = started.filter(|_| !is_ours).map_or(0, |run| run.started.timestamp());
+        let since = known.since.filter(|_| !is_ours).map_or(0, |since| since.timestamp());
         match follow::Source::again(engine, &about, since).await {
             Ok(source) => {
                 follow::to_the_end(context, (&about, &run.service.pre_stop), source, tee, begun)
@@ -91,25 +182,11 @@ pub(super) async fn take_over(context: Context<'_>, container: &str) -> Ending {
             Err(error) => engine_ending(&error),
         }
     };
-    // Without the Engine nothing can be removed, and the container may live on.
-    if !keep && ending.reason != Reason::EngineUnreachable {
-        remove(context, &about.id, &about.name).await;
-    }
     let message = format!("{}, taken over after a restart of roadstead", ending.message);
-    and_then(context, Ending { message, ..ending }, &run.then).await
-}
-
-/// A group cannot go on where it was: its container is ended and removed.
-async fn end_of_group(context: Context<'_>, id: &str, name: &str) -> Ending {
-    let stop = &context.job.policy.stop;
-    let ended = super::stop::end_container(&context.world.engine, id, stop).await;
-    let how = match ended {
-        Ok(how) => how,
-        Err(error) => return engine_ending(&error),
-    };
-    remove(context, id, name).await;
-    let message = format!(
-        "roadstead died during this group; container `{name}` of one of its jobs was ended ({how})"
-    );
-    Ending::new(Outcome::Lost, Reason::Crashed, message)
+    let ending = Ending { message, ..ending };
+    // Without the Engine nothing can be removed, and the container may live on.
+    if !run.keep && is_ours && ending.reason != Reason::EngineUnreachable {
+        remove_ended(context, (&about.id, &about.name), Some(&ending)).await;
+    }
+    ending
 }

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::sink::{ERR, OUT, Tee};
 use super::stop::{GRACE, TERM};
-use super::{Answer, Context, and_then, exited, failed, stopped};
+use super::{Answer, Context, exited, failed, stopped};
 use crate::apply::seconds;
 use crate::job::work::Command;
 use crate::run::{Details, Ending, Reason};
@@ -51,8 +51,7 @@ pub(super) async fn command(context: Context<'_>, command: &Command) -> Answer {
     context.made_of(made_of).await;
     let begun = Instant::now();
     let work = async { Ok(carry_out(context, command, &mut tee, begun).await) };
-    let ending = context.step(format!("run {program}"), work).await?;
-    Ok(and_then(context, ending, &command.then).await)
+    context.step(format!("run {program}"), work).await
 }
 
 async fn carry_out(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::run::{have_image, keep_container, record_service, remove, start_and_follow};
+use super::run::{have_image, keep_container, record_service, remove_ended, start_and_follow};
 use super::sink::Tee;
 use super::{Answer, Context, engine_ending, failed, stopped};
 use crate::apply::{self, OneOffContainer, OneOffModel, Waiting, Watch};
@@ -80,7 +80,7 @@ pub(super) async fn compose_run(context: Context<'_>, run: &ComposeRun) -> Answe
         Ok(()) => start_and_follow(context, (&id, &name), as_new.service, Tee::default()).await,
         Err(error) => Err(error),
     };
-    remove(context, &id, &name).await;
+    remove_ended(context, (&id, &name), ended.as_ref().ok()).await;
     ended
 }
 

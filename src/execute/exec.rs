@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::kill::{self, Marked};
 use super::sink::{ERR, OUT, Tee};
 use super::target::{self, Found};
-use super::{Answer, Context, and_then, engine_ending, exited, failed, stopped};
+use super::{Answer, Context, engine_ending, exited, failed, stopped};
 use crate::apply::seconds;
 use crate::docker::{Attached, Engine, ExecCommand, Stream, is_unreachable};
 use crate::job::work::{Exec, Scope};
@@ -64,7 +64,7 @@ pub(super) async fn exec(context: Context<'_>, exec: &Exec) -> Answer {
         let count = containers.len();
         ending.message = format!("exited with 0 in each of {count} containers");
     }
-    Ok(and_then(context, ending, &exec.then).await)
+    Ok(ending)
 }
 
 async fn in_one(

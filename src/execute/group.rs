@@ -1,17 +1,21 @@
 //! `group`: other jobs as part of one run, in order or several at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 use tracing::{Instrument, info, info_span, warn};
 
+use super::adopt::{clear_away, go_on, time_left};
 use super::sink::Sink;
 use super::{Answer, Context, carry_out, engine_ending, failed, is_good, limited, stopped};
 use crate::apply::seconds;
+use crate::docker::Container;
 use crate::job::work::{ComposeRun, Group};
 use crate::job::{Job, Work};
+use crate::logs;
 use crate::run::{Details, Ending, Outcome, Reason};
 
 /// The jobs that a job's work names, and those that theirs name: what [`super::Execution::jobs`] takes.
@@ -23,22 +27,15 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
         let others: Vec<&str> = match work {
             Work::Group(Group { jobs, .. }) => jobs.iter().map(String::as_str).collect(),
             Work::ComposeRun(ComposeRun { project, .. }) => vec![project.as_str()],
-            Work::Run(run) => {
-                open.extend(&run.then);
-                Vec::new()
-            }
-            Work::Exec(exec) => {
-                open.extend(&exec.then);
-                Vec::new()
-            }
-            Work::Command(command) => {
-                open.extend(&command.then);
-                Vec::new()
-            }
-            Work::Deploy(_) | Work::Container(_) | Work::Http(_) | Work::OgcProcess(_) => {
-                Vec::new()
-            }
+            Work::Deploy(_)
+            | Work::Run(_)
+            | Work::Exec(_)
+            | Work::Container(_)
+            | Work::Command(_)
+            | Work::Http(_)
+            | Work::OgcProcess(_) => Vec::new(),
         };
+        open.extend(work.then());
         for name in others {
             let Some(found) = jobs.iter().find(|it| it.name == name) else { continue };
             if names.insert(name.to_owned()) {
@@ -48,6 +45,22 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
         }
     }
     related
+}
+
+/// A job, and for a group all jobs that it runs, also those of groups in it.
+pub fn members<'a>(job: &'a Job, jobs: &'a [Job]) -> Vec<&'a Job> {
+    let mut members = vec![job];
+    let mut place = 0;
+    while let Some(job) = members.get(place) {
+        if let Work::Group(group) = &job.work {
+            let of_it = jobs.iter().filter(|it| group.jobs.contains(&it.name));
+            let is_new = |it: &&Job| !members.iter().any(|known| known.name == it.name);
+            let new: Vec<&Job> = of_it.filter(is_new).collect();
+            members.extend(new);
+        }
+        place += 1;
+    }
+    members
 }
 
 /// What a job must have to itself while it runs: its own, and for a group that of all its jobs.
@@ -62,7 +75,13 @@ pub fn locks(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
 /// Groups inside groups beyond which they are taken for a circle.
 const DEEPEST: usize = 16;
 
-pub(super) async fn group(context: Context<'_>, group: &Group) -> Answer {
+/// Runs the jobs of a group. `left` are the containers of one that a crash cut off: what ended is not run
+/// again, and what was begun is gone on with, as far as that can be.
+pub(super) async fn group(
+    context: Context<'_>,
+    group: &Group,
+    left: Option<&[Container]>,
+) -> Answer {
     let begun = Instant::now();
     if context.depth >= DEEPEST {
         let message = format!("groups inside groups, {DEEPEST} deep: do they name each other?");
@@ -71,23 +90,28 @@ pub(super) async fn group(context: Context<'_>, group: &Group) -> Answer {
     let record = |details: &mut Details| details.command.clone_from(&group.jobs);
     context.made_of(record).await;
     let mut members = Vec::new();
-    for name in &group.jobs {
-        let Some(member) = context.execution.jobs.iter().find(|it| it.name == *name) else {
+    for (index, name) in group.jobs.iter().enumerate() {
+        let Some(job) = context.execution.jobs.iter().find(|it| it.name == *name) else {
             let message = format!("there is no job `{name}` to run in this group");
             return Ok(failed(Reason::MemberFailed, message));
         };
-        members.push(member);
+        let key = key_of(context.member, &group.jobs, index);
+        let known = match left {
+            Some(_) => context.record.known(Some(&key)).await,
+            None => None,
+        };
+        members.push(Member { job: job.clone(), key, known });
     }
     let has_failed = AtomicBool::new(false);
-    let one = |(index, member): (usize, &Job)| {
-        let (has_failed, member) = (&has_failed, member.clone());
+    let one = |(index, member): (usize, Member)| {
+        let has_failed = &has_failed;
         async move {
             // Those that run already when one fails come to their end; no further one starts.
             let is_over = has_failed.load(Ordering::Relaxed) && !group.keep_going;
-            if is_over || context.cancel.is_cancelled() {
+            if member.known.is_none() && (is_over || context.cancel.is_cancelled()) {
                 return (index, None);
             }
-            let ending = one(context, &member).await;
+            let ending = one(context, &member, left.unwrap_or_default()).await;
             if !is_good(&ending) {
                 has_failed.store(true, Ordering::Relaxed);
             }
@@ -102,14 +126,52 @@ pub(super) async fn group(context: Context<'_>, group: &Group) -> Answer {
     Ok(summary(&ended.collect::<Vec<_>>(), context.cancel.is_cancelled(), &seconds(begun)))
 }
 
-/// One job of the group, within its own time.
-async fn one(context: Context<'_>, member: &Job) -> Ending {
-    let name = member.name.as_str();
-    let sink = Sink::new(context.output, Some(name));
+/// A job of a group.
+struct Member {
+    job: Job,
+    /// What its part of the record is called.
+    key: String,
+    /// What is known of it, where it was begun before a crash.
+    known: Option<Details>,
+}
+
+/// What the record calls the job at this place of a group: its name, after that of an inner group, and with
+/// a number where the group has it more than once.
+fn key_of(of_group: Option<&str>, jobs: &[String], index: usize) -> String {
+    let name = &jobs[index];
+    let outer = of_group.map_or_else(String::new, |group| format!("{group}/"));
+    match jobs[..index].iter().filter(|before| *before == name).count() {
+        0 => format!("{outer}{name}"),
+        before => format!("{outer}{name}#{}", before + 1),
+    }
+}
+
+/// One job of the group, within its own time; one that was begun before a crash is gone on with.
+async fn one(context: Context<'_>, member: &Member, left: &[Container]) -> Ending {
+    let Member { job, key, known } = member;
+    let name = job.name.as_str();
+    if let Some(known) = known
+        && let Some(ending) = end_of(known, job)
+    {
+        info!("{name} had ended before roadstead died: {}", ending.message);
+        clear_away(context, job, known, left).await;
+        return ending;
+    }
+    let (mut limit, mut written) = (job.timeout, BTreeMap::new());
+    match known {
+        None => context.record.change(Some(key), |_| {}).await,
+        Some(known) => {
+            info!("{name} was cut off when roadstead died");
+            limit = time_left(job, known.since, (context.world.now)());
+            written = written_since(context, name, known.since);
+        }
+    }
+    let sink = Sink::new(context.output, Some(name)).passing_over(written);
     let cancel = context.cancel.child_token();
     let timed_out = AtomicBool::new(false);
     let inner = Context {
-        job: member,
+        job,
+        member: Some(key),
         sink: &sink,
         cancel: &cancel,
         timed_out: &timed_out,
@@ -117,9 +179,15 @@ async fn one(context: Context<'_>, member: &Job) -> Ending {
         ..context
     };
     let work = async {
-        let work = carry_out(inner, &member.work);
-        let limit = (member, member.timeout);
-        Ok(limited(context.execution, limit, (&cancel, &timed_out), work).await)
+        let work = match known {
+            None => carry_out(inner, &job.work),
+            Some(_) => go_on(inner, left),
+        };
+        let limit = (job, limit);
+        let ending = limited(context.execution, limit, (&cancel, &timed_out), work).await;
+        let ended = ending.clone();
+        context.record.change(Some(key), |details| details.ending = Some(ended)).await;
+        Ok(ending)
     };
     let span = info_span!("member", member = name);
     let stepped = context.step(format!("run job {name}"), work.instrument(span)).await;
@@ -131,6 +199,29 @@ async fn one(context: Context<'_>, member: &Job) -> Ending {
         warn!("{line}");
     }
     ending
+}
+
+/// How a job of a group ended, where all of its work had ended.
+fn end_of(known: &Details, job: &Job) -> Option<Ending> {
+    let is_all = |ending: &Ending| {
+        ending.outcome != Outcome::Succeeded || known.then >= job.work.then().len()
+    };
+    known.ending.clone().filter(is_all)
+}
+
+/// How much of what a container says from its start on is in the output already.
+fn written_since(
+    context: Context<'_>,
+    name: &str,
+    since: Option<DateTime<Utc>>,
+) -> BTreeMap<String, u64> {
+    let Some(since) = since else { return BTreeMap::new() };
+    let execution = context.execution;
+    let run = (execution.job.name.as_str(), execution.run);
+    logs::lines_since(&execution.log.dir, run, name, since).unwrap_or_else(|error| {
+        warn!("what {name} wrote before the restart cannot be read and is written again: {error}");
+        BTreeMap::new()
+    })
 }
 
 /// How a group ended, from how each of its jobs did; `None` for those that were not started.
@@ -206,11 +297,50 @@ mod tests {
             job("y", "c", command()),
             job("z", "d", command()),
         ];
+        let names: Vec<&str> = members(&jobs[0], &jobs).iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["outer", "inner", "x", "y"]);
         let names: Vec<String> = related(&jobs[0], &jobs).into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["inner", "x", "y"]);
         let locks = |index: usize| locks(&jobs[index], &jobs).into_iter().collect::<Vec<_>>();
         assert_eq!(locks(0), ["name:a", "name:b", "name:c", "name:e"]);
         assert_eq!(locks(2), ["name:b"]);
+    }
+
+    #[test]
+    fn jobs_of_groups_have_each_a_place_of_their_own_in_the_record() {
+        let jobs = ["a", "b", "a", "a"].map(str::to_owned);
+        for (of_group, index, expected) in [
+            (None, 0, "a"),
+            (None, 1, "b"),
+            (None, 2, "a#2"),
+            (None, 3, "a#3"),
+            (Some("inner"), 0, "inner/a"),
+            (Some("inner/most"), 2, "inner/most/a#2"),
+        ] {
+            assert_eq!(key_of(of_group, &jobs, index), expected);
+        }
+    }
+
+    #[test]
+    fn a_job_of_a_group_has_ended_when_all_that_follows_it_has() {
+        let follower = Work::Command(Command::default());
+        let two =
+            Work::Command(Command { then: vec![follower.clone(), follower], ..Command::default() });
+        let job = job("a", "a", two);
+        let good = Some(Ending::new(Outcome::Succeeded, Reason::Done, "fine"));
+        let bad = Some(failed(Reason::ExitedNonZero, "exited with 3"));
+        for (ending, then, has_ended) in [
+            (None, 0, false),
+            (good.clone(), 0, false),
+            (good.clone(), 1, false),
+            (good, 2, true),
+            (None, 2, false),
+            (bad.clone(), 0, true),
+            (bad, 1, true),
+        ] {
+            let known = Details { then, ending, ..Details::default() };
+            assert_eq!(end_of(&known, &job).is_some(), has_ended, "{known:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod stop;
 mod target;
 
 pub use self::adopt::adopt;
-pub use self::group::{locks, related};
+pub use self::group::{locks, members, related};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ use tracing::info;
 use self::record::Record;
 use self::sink::Sink;
 use crate::apply::Journal;
-use crate::docker::is_unreachable;
+use crate::docker::{Container, is_unreachable};
 use crate::git;
 use crate::job::{Job, Work};
 use crate::logs::{Output, secrets_of};
@@ -87,12 +87,14 @@ struct Context<'a> {
     suffix: &'a str,
     /// How many groups it is in.
     depth: usize,
+    /// Which job of a group it is, e.g. `inner/load`: what its part of the record is called.
+    member: Option<&'a str>,
 }
 
 impl Context<'_> {
     /// Writes down what the work is made of.
     async fn made_of(self, change: impl FnOnce(&mut Details)) {
-        self.record.change(self.sink.mark(), change).await;
+        self.record.change(self.member, change).await;
     }
 
     /// A step that ends with an ending: one that is not good is an error in the journal, too.
@@ -157,7 +159,7 @@ async fn within_time(
     world: &World,
     execution: &Execution<'_>,
     (output, limit): (Output, Duration),
-    adopted: Option<&str>,
+    left: Option<&[Container]>,
 ) -> Ending {
     let job = execution.job;
     let cancel = execution.cancel.child_token();
@@ -184,10 +186,11 @@ async fn within_time(
         timed_out: &timed_out,
         suffix: "",
         depth: 0,
+        member: None,
     };
     let work = async {
-        match adopted {
-            Some(container) => adopt::take_over(context, container).await,
+        match left {
+            Some(containers) => adopt::go_on(context, containers).await,
             None => carry_out(context, &job.work).await,
         }
     };
@@ -239,8 +242,16 @@ async fn limited(
     }
 }
 
-/// Carries out one work. Boxed, because works may hold others.
+/// Carries out one work and what follows it. Boxed, because works may hold others.
 fn carry_out<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
+    Box::pin(async move {
+        let ending = alone(context, work).await;
+        and_then(context, ending, work.then(), 0).await
+    })
+}
+
+/// Carries out one work without what follows it.
+fn alone<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
     Box::pin(async move {
         // Each boxed: otherwise every run would be as large as the largest kind.
         let ended = match work {
@@ -264,38 +275,48 @@ fn carry_out<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> 
             Work::Command(command) => Box::pin(command::command(context, command)).await,
             Work::Http(work) => Box::pin(http::http(context, work)).await,
             Work::OgcProcess(process) => Box::pin(ogc::process(context, process)).await,
-            Work::Group(group) => Box::pin(group::group(context, group)).await,
+            Work::Group(group) => Box::pin(group::group(context, group, None)).await,
         };
         ended.unwrap_or_else(|error| engine_ending(&error))
     })
 }
 
-/// Runs what comes after a work that succeeded, in order, up to the first failure; `ending` is the
-/// work's own.
-async fn and_then(context: Context<'_>, ending: Ending, works: &[Work]) -> Ending {
-    if ending.outcome != Outcome::Succeeded {
+/// Runs what comes after a work that succeeded, in order from this place on, up to the first failure;
+/// `ending` is the work's own, or that of the last one before the place.
+async fn and_then(context: Context<'_>, ending: Ending, works: &[Work], from: usize) -> Ending {
+    if ending.outcome != Outcome::Succeeded || from == works.len() {
         return ending;
     }
-    for (index, work) in works.iter().enumerate() {
+    for (index, work) in works.iter().enumerate().skip(from) {
         let (number, count) = (index + 1, works.len());
         if context.cancel.is_cancelled() {
             let message = format!("stopped before what follows it, {number} of {count}");
             return Ending::new(Outcome::Cancelled, Reason::Shutdown, message);
         }
         info!("{}; then {number} of {count} ({})", ending.message, work.kind());
-        let suffix = format!("{}-{}", context.suffix, number + 1);
+        let suffix = suffix_of(context, number);
+        // What follows what follows has no place of its own in the record.
+        if context.suffix.is_empty() {
+            let goes_on = |details: &mut Details| {
+                (details.then, details.since, details.ending) = (number, None, None);
+            };
+            context.made_of(goes_on).await;
+        }
         let next = carry_out(Context { suffix: &suffix, ..context }, work).await;
         if next.outcome != Outcome::Succeeded {
             let message = format!("then {number} of {count} ({}): {}", work.kind(), next.message);
             return Ending { message, ..next };
         }
     }
-    match works.len() {
-        0 => ending,
-        count => {
-            let message = format!("{}, and what follows it ({count}) succeeded", ending.message);
-            Ending { message, ..ending }
-        }
+    let message = format!("{}, and what follows it ({}) succeeded", ending.message, works.len());
+    Ending { message, ..ending }
+}
+
+/// What tells the containers of a work from others of its run; 0 is the job's own work.
+fn suffix_of(context: Context<'_>, number: usize) -> String {
+    match number {
+        0 => context.suffix.to_owned(),
+        _ => format!("{}-{}", context.suffix, number + 1),
     }
 }
 

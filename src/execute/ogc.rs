@@ -13,7 +13,7 @@ use super::{Answer, Context, failed, stopped};
 use crate::apply::seconds;
 use crate::http::{Answer as HttpAnswer, Call, Client, Failure, Options, Url, shown};
 use crate::job::work::{OgcMode, OgcProcess, OnTimeout, Step};
-use crate::run::{Ending, Outcome, Reason};
+use crate::run::{Details, Ending, Outcome, Reason, Remote};
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 10;
@@ -55,29 +55,48 @@ enum Begun {
 }
 
 pub(super) async fn process(context: Context<'_>, work: &OgcProcess) -> Answer {
-    let begun = Instant::now();
     let command = vec!["POST".to_owned(), shown(&execution_address(work))];
     context.made_of(|details| details.command = command).await;
+    Ok(to_its_end(context, work, None).await)
+}
+
+/// Goes on with a job that was asked for before a restart of ours.
+pub(super) async fn go_on(context: Context<'_>, work: &OgcProcess, remote: Remote) -> Answer {
+    Ok(to_its_end(context, work, Some(remote)).await)
+}
+
+/// Follows what is there, or asks for a new one, until it ends or is to be stopped.
+async fn to_its_end(context: Context<'_>, work: &OgcProcess, remote: Option<Remote>) -> Ending {
+    let begun = Instant::now();
     let server = match Server::new(work) {
         Ok(server) => server,
-        Err(error) => return Ok(failed(Reason::PrepareFailed, format!("{error:#}"))),
+        Err(error) => return failed(Reason::PrepareFailed, format!("{error:#}")),
     };
-    let mut location = None;
+    // A path with its query keeps the server, and who we are there, as the job has them.
+    let mut location = match remote.as_ref().map(|it| server.base.join(&it.status)) {
+        None => None,
+        Some(Ok(at)) => Some(at),
+        Some(Err(error)) => {
+            let message = format!("the address of the remote job cannot be read: {error}");
+            return failed(Reason::Internal, message);
+        }
+    };
+    let log = RemoteLog::after(remote.map_or(0, |remote| remote.log_lines));
     let ended = tokio::select! {
-        ended = carry_out(context, &server, &mut location, begun) => ended,
+        ended = carry_out(context, &server, (&mut location, log), begun) => Some(ended),
         () = context.cancel.cancelled() => None,
     };
     if let Some(ending) = ended {
-        return Ok(ending);
+        return ending;
     }
     let is_over = context.timed_out.load(std::sync::atomic::Ordering::Relaxed);
-    Ok(stopped(match location {
+    stopped(match location {
         None => "stopped before the server named a job".to_owned(),
         Some(at) if is_over && work.on_timeout == OnTimeout::Leave => {
             format!("the remote job {} goes on, as `on_timeout: leave` says", shown(at.as_str()))
         }
         Some(at) => server.dismiss(&at).await,
-    }))
+    })
 }
 
 fn execution_address(work: &OgcProcess) -> String {
@@ -105,34 +124,42 @@ fn segment(text: &str) -> String {
     })
 }
 
-/// From the login to the end; `None` is never said here. Keeps the job's address where it is found, so
-/// that it can be dismissed.
+/// From the login to the end. Keeps the job's address where it is found, so that it can be dismissed, and
+/// looked at after a restart.
 async fn carry_out(
     context: Context<'_>,
     server: &Server<'_>,
-    location: &mut Option<Url>,
+    (location, log): (&mut Option<Url>, RemoteLog),
     begun: Instant,
-) -> Option<Ending> {
+) -> Ending {
     let work = server.work;
     if let Some(login) = &work.login {
         let logged_in = context.journal.step("log in", server.log_in(login)).await;
         if let Err(error) = logged_in {
-            return Some(failed(Reason::HttpFailed, format!("{error:#}")));
+            return failed(Reason::HttpFailed, format!("{error:#}"));
         }
     }
-    let what = format!("execute process {}", work.process);
-    let at = match context.journal.step(&what, server.execute(context.job.timeout)).await {
-        Ok(Begun::Done(answer)) => return Some(succeeded(context, &answer, begun).await),
-        Ok(Begun::Job(at)) => at,
-        Err(error) => return Some(failed(Reason::RemoteFailed, format!("{what}: {error:#}"))),
+    let at = if let Some(at) = location {
+        info!("looks on at the remote job {}", shown(at.as_str()));
+        at.clone()
+    } else {
+        let what = format!("execute process {}", work.process);
+        let at = match context.journal.step(&what, server.execute(context.job.timeout)).await {
+            Ok(Begun::Done(answer)) => return succeeded(context, &answer, begun).await,
+            Ok(Begun::Job(at)) => at,
+            Err(error) => return failed(Reason::RemoteFailed, format!("{what}: {error:#}")),
+        };
+        let query = at.query().map_or_else(String::new, |query| format!("?{query}"));
+        let remote = Remote { status: format!("{}{query}", at.path()), log_lines: 0 };
+        context.made_of(|details| details.remote = Some(remote)).await;
+        context.sink.line(REMOTE, &format!("job {}", shown(at.as_str())));
+        location.insert(at).clone()
     };
-    context.sink.line(REMOTE, &format!("job {}", shown(at.as_str())));
-    *location = Some(at.clone());
-    let (status, document) = match poll(context, server, &at).await {
+    let (status, document) = match poll(context, server, &at, log).await {
         Ok(ended) => ended,
-        Err(message) => return Some(failed(Reason::HttpFailed, message)),
+        Err(message) => return failed(Reason::HttpFailed, message),
     };
-    Some(match status {
+    match status {
         Status::Succeeded => match server.get(&under(&at, "results")).await {
             Ok(answer) if (200..300).contains(&answer.status) => {
                 succeeded(context, &answer, begun).await
@@ -158,7 +185,7 @@ async fn carry_out(
             let why = server.why_it_failed(&at, &document).await;
             failed(Reason::RemoteFailed, format!("the remote job failed: {why}"))
         }
-    })
+    }
 }
 
 /// Keeps the results with the run.
@@ -187,11 +214,11 @@ async fn poll(
     context: Context<'_>,
     server: &Server<'_>,
     at: &Url,
+    mut log: RemoteLog,
 ) -> Result<(Status, Value), String> {
     let (shortest, longest) = server.work.poll;
     let mut usual = shortest;
     let mut told = String::new();
-    let mut log = RemoteLog::default();
     let mut failures = 0;
     loop {
         let (asked, document) = match server.look(at, (context.world.now)()).await {
@@ -272,13 +299,17 @@ fn retry_after(answer: &HttpAnswer, now: DateTime<Utc>) -> Option<Duration> {
 }
 
 /// How much of a job's log at the server was told.
-#[derive(Default)]
 struct RemoteLog {
     told: usize,
     is_missing: bool,
 }
 
 impl RemoteLog {
+    /// One of which so many lines were told before.
+    fn after(told: usize) -> Self {
+        Self { told, is_missing: false }
+    }
+
     /// Tells lines that are new; a server without logs is asked once.
     async fn tell_news(&mut self, context: Context<'_>, server: &Server<'_>, at: &Url) {
         if self.is_missing {
@@ -294,7 +325,13 @@ impl RemoteLog {
         for line in lines.iter().skip(self.told) {
             context.sink.line(REMOTE, line);
         }
-        self.told = self.told.max(lines.len());
+        if lines.len() > self.told {
+            self.told = lines.len();
+            let in_ours = |details: &mut Details| {
+                details.remote.get_or_insert_default().log_lines = lines.len();
+            };
+            context.made_of(in_ours).await;
+        }
     }
 }
 

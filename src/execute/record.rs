@@ -22,6 +22,14 @@ impl<'a> Record<'a> {
         Self { store, run, details: tokio::sync::Mutex::new(known) }
     }
 
+    /// What is known; of one job of a group where `member` names it, and `None` where that was not begun.
+    pub(super) async fn known(&self, member: Option<&str>) -> Option<Details> {
+        let details = self.details.lock().await;
+        let Some(member) = member else { return Some(details.clone()) };
+        let of_member = details.results.as_ref()?.get(MEMBERS)?.get(member)?;
+        serde_json::from_value(of_member.clone()).ok()
+    }
+
     /// Changes what is known; of one job of a group where `member` names it. A store that fails costs
     /// the record, not the run.
     pub(super) async fn change(&self, member: Option<&str>, change: impl FnOnce(&mut Details)) {

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::sink::Tee;
 use super::stop::end_container;
 use super::target::environment_of;
-use super::{Answer, Context, and_then, engine_ending, failed, follow, stopped};
+use super::{Answer, Context, engine_ending, failed, follow, stopped};
 use crate::apply::{self, seconds};
 use crate::compose::model::{PullPolicy, Service};
 use crate::docker::{NewContainer, Surroundings, is_unreachable};
@@ -24,11 +24,10 @@ use crate::run::{Details, Ending, Outcome, Reason};
 const KEEP: &str = "dev.roadstead.keep";
 
 pub(super) async fn run(context: Context<'_>, run: &RunContainer) -> Answer {
-    let ending = match &run.container {
-        Some(name) => existing(context, run, name).await?,
-        None => new(context, run).await?,
-    };
-    Ok(and_then(context, ending, &run.then).await)
+    match &run.container {
+        Some(name) => existing(context, run, name).await,
+        None => new(context, run).await,
+    }
 }
 
 async fn new(context: Context<'_>, run: &RunContainer) -> Answer {
@@ -97,9 +96,22 @@ async fn new(context: Context<'_>, run: &RunContainer) -> Answer {
         Err(error) => Ok(failed(Reason::PrepareFailed, format!("{error:#}"))),
     };
     if !run.keep {
-        remove(context, &id, &name).await;
+        remove_ended(context, (&id, &name), ended.as_ref().ok()).await;
     }
     ended
+}
+
+/// Removes a container of ours that ended so. How it ended is written down before: it is nowhere else.
+pub(super) async fn remove_ended(
+    context: Context<'_>,
+    (id, name): (&str, &str),
+    ending: Option<&Ending>,
+) {
+    // One that was stopped is told with who asked for it, which is known when the run ends.
+    if let Some(ending) = ending.filter(|ending| ending.outcome != Outcome::Cancelled) {
+        context.made_of(|details| details.ending = Some(ending.clone())).await;
+    }
+    remove(context, id, name).await;
 }
 
 /// Removes a container of ours with its anonymous volumes.
@@ -111,8 +123,12 @@ pub(super) async fn remove(context: Context<'_>, id: &str, name: &str) {
 }
 
 pub(super) async fn keep_container(context: Context<'_>, id: &str) {
-    let id = id.to_owned();
-    context.made_of(|details| details.container = Some(id)).await;
+    let (id, now) = (id.to_owned(), (context.world.now)());
+    let is_made = |details: &mut Details| {
+        details.container = Some(id);
+        details.since = Some(now);
+    };
+    context.made_of(is_made).await;
 }
 
 /// Starts a container that is made and stays with it to its end.
@@ -333,7 +349,9 @@ async fn existing(context: Context<'_>, run: &RunContainer, name: &str) -> Answe
         Ok(tee) => tee,
         Err(error) => return Ok(failed(Reason::PrepareFailed, format!("{error:#}"))),
     };
+    let now = (context.world.now)();
     let made_of = |details: &mut Details| {
+        details.since = Some(now);
         details.image = Some(about.image.clone());
         details.digest = Some(about.image_id.clone());
         details.command.clone_from(&about.command);

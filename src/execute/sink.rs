@@ -1,5 +1,6 @@
 //! Where the bytes of a run's processes go: the run's output, and files besides.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
@@ -28,17 +29,20 @@ pub(super) struct Sink<'a> {
     mark: Option<&'a str>,
     /// What a stream wrote since its last line end, where lines are marked.
     partial: Mutex<Vec<(&'static str, Vec<u8>)>>,
+    /// Marked lines of each stream that come again and are in the output already.
+    passed_over: Mutex<BTreeMap<String, u64>>,
 }
 
 impl<'a> Sink<'a> {
     /// A sink into a run's output; `mark` is who speaks, where several do.
     pub(super) fn new(output: &'a Mutex<Output>, mark: Option<&'a str>) -> Self {
-        Self { output, mark, partial: Mutex::default() }
+        Self { output, mark, partial: Mutex::default(), passed_over: Mutex::default() }
     }
 
-    /// The name that stands before each line.
-    pub(super) fn mark(&self) -> Option<&'a str> {
-        self.mark
+    /// Passes over so many marked lines of each stream, which come again.
+    pub(super) fn passing_over(mut self, lines: BTreeMap<String, u64>) -> Self {
+        self.passed_over = Mutex::new(lines);
+        self
     }
 
     /// Takes bytes, cut anywhere.
@@ -68,6 +72,12 @@ impl<'a> Sink<'a> {
     }
 
     fn marked(&self, mark: &str, stream: &'static str, line: &[u8]) {
+        let mut passed_over = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left @ 1..) = passed_over.get_mut(stream) {
+            *left -= 1;
+            return;
+        }
+        drop(passed_over);
         let mut whole = format!("{mark} | ").into_bytes();
         whole.extend_from_slice(line);
         if !whole.ends_with(b"\n") {

@@ -29,7 +29,6 @@ pub use self::policy::{
 use self::schedule::Schedule;
 pub use self::work::{Deploy, RunContainer, Work};
 use crate::compose::Files;
-use crate::compose::load::normalise_name;
 use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
 use crate::source::Source;
@@ -103,10 +102,7 @@ impl Job {
         let Work::Deploy(deploy) = &self.work else { return locks };
         let checkout = |source: &Source| format!("checkout:{}", source.directory.display());
         locks.extend(deploy.sources.iter().map(checkout));
-        // A `name:` in a file cannot be known before it is loaded; this is Compose's default.
-        let base = deploy.directory.file_name().unwrap_or_default().to_string_lossy();
-        let project = deploy.project_name.clone().unwrap_or_else(|| normalise_name(&base));
-        locks.insert(format!("project:{project}"));
+        locks.insert(format!("project:{}", deploy.expected_project()));
         locks.insert(format!("directory:{}", deploy.directory.display()));
         locks
     }

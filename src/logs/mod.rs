@@ -37,7 +37,7 @@ pub use crate::logs::output::Output;
 pub use crate::logs::read::{JobLine, Since, follow, run_lines, tail};
 use crate::logs::rotate::Limits;
 pub use crate::logs::runs::{
-    RunFile, RunLine, RunReader, Swept, outdated, run_log_path, run_tail, sweep,
+    RunFile, RunLine, RunReader, Swept, lines_since, outdated, run_log_path, run_tail, sweep,
 };
 use crate::run::RunId;
 use crate::settings::{LogFormat, LogSettings};

@@ -71,13 +71,20 @@ impl Output {
     }
 
     /// Opens the output of a run that goes on since before a restart of ours: what its processes wrote
-    /// comes again from its start, and what the file of the run has already is written to neither file.
+    /// since `comes_again` comes again from there, and what the file of the run has of it already is
+    /// written to neither file. `None`: nothing comes again.
     ///
     /// Blocks for the disk as long as it takes to read that file once.
-    pub fn open_again(settings: &LogSettings, job: &str, run: RunId) -> Self {
+    pub fn open_again(
+        settings: &LogSettings,
+        job: &str,
+        run: RunId,
+        comes_again: Option<DateTime<Utc>>,
+    ) -> Self {
         let mut output = Self::open(settings, job, run);
         if output.pages.sink.is_some() {
-            match runs::look(&runs::run_log_path(&settings.dir, job, run), FULL) {
+            let path = runs::run_log_path(&settings.dir, job, run);
+            match runs::look(&path, FULL, comes_again) {
                 Ok(found) => {
                     output.pages.skip = found.lines;
                     output.pages.left_out.is_told = found.is_full;
@@ -447,7 +454,8 @@ mod tests {
                     }
                     logged(&settings, |_| {
                         let mut output =
-                            Output::open_again(&settings, "web", 1).limited_to(limit_bytes);
+                            Output::open_again(&settings, "web", 1, DateTime::from_timestamp(0, 0))
+                                .limited_to(limit_bytes);
                         for (stream, bytes) in &STORY {
                             output.write(stream, bytes);
                         }

@@ -40,7 +40,7 @@ pub(super) fn is_of_run(name: &str) -> bool {
 
 /// One line of a run's file, with its line feed.
 pub(super) fn line(time: DateTime<Utc>, stream: &str, part: Part, text: &str) -> String {
-    let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let time = as_written(time);
     let mark = match part {
         Part::Whole => "",
         Part::Begun => "+",
@@ -115,14 +115,50 @@ impl RunReader {
 /// What a run's file held when its run was taken up again.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Lines of each stream, without states.
+    /// Lines of each stream since the time that was asked for, without states.
     pub(super) lines: BTreeMap<String, u64>,
     /// The note that the rest is left out is there.
     pub(super) is_full: bool,
 }
 
-/// Counts what a run's file holds; a torn last line is taken off.
-pub(super) fn look(path: &Path, full: &str) -> io::Result<Found> {
+/// Counts the lines of each stream that a part of a run wrote since `since`: one whose lines begin with
+/// `mark | `.
+///
+/// Blocks for the disk as long as it takes to read the run's file once.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn lines_since(
+    dir: &Path,
+    (job, run): (&str, RunId),
+    mark: &str,
+    since: DateTime<Utc>,
+) -> io::Result<BTreeMap<String, u64>> {
+    let mut lines = BTreeMap::new();
+    let Some(mut reader) = RunReader::open(dir, job, run) else { return Ok(lines) };
+    let since = as_written(since);
+    reader.read(&mut |line| {
+        let line = RunLine::parse(line).filter(|line| {
+            let said = line.text.strip_prefix(mark).is_some_and(|rest| rest.starts_with(" | "));
+            said && line.time >= since.as_str() && !line.overwritten && line.stream != NOTE
+        });
+        if let Some(line) = line {
+            *lines.entry(line.stream.to_owned()).or_default() += 1;
+        }
+        Ok(())
+    })?;
+    Ok(lines)
+}
+
+/// A time as it stands in a run's file, where times of one length are in the order of their texts.
+fn as_written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Counts what a run's file holds since a time, `None` for nothing; a torn last line is taken off.
+pub(super) fn look(path: &Path, full: &str, since: Option<DateTime<Utc>>) -> io::Result<Found> {
+    let since = since.map(as_written);
     let mut found = Found::default();
     let mut file = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
@@ -141,7 +177,7 @@ pub(super) fn look(path: &Path, full: &str) -> io::Result<Found> {
         let Some(line) = RunLine::parse(text.trim_end_matches('\n')) else { continue };
         if line.stream == NOTE {
             found.is_full |= line.text.starts_with(full);
-        } else if !line.overwritten {
+        } else if !line.overwritten && since.as_deref().is_some_and(|since| line.time >= since) {
             *found.lines.entry(line.stream.to_owned()).or_default() += 1;
         }
     }

@@ -31,6 +31,8 @@ pub enum Change {
     Running(RunId),
     /// A run has ended; its first end counts.
     Ended(RunId, Ending),
+    /// Somebody is to be told how a run ended, and nobody was yet.
+    Untold(RunId),
 }
 
 /// Condition of runs that have not ended.
@@ -75,6 +77,27 @@ impl Store {
         self.with(|connection| {
             let sql = format!("SELECT {} FROM runs WHERE {OPEN} ORDER BY id", rows::RUN);
             connection.prepare_cached(&sql)?.query_map([], rows::run)?.collect()
+        })
+        .await
+    }
+
+    /// Ended runs of which nobody was told yet, oldest first.
+    pub async fn untold(&self) -> Result<Vec<Run>> {
+        self.with(|connection| {
+            let columns = rows::RUN;
+            let sql = format!(
+                "SELECT {columns} FROM runs WHERE id IN (SELECT run FROM untold) ORDER BY id"
+            );
+            connection.prepare_cached(&sql)?.query_map([], rows::run)?.collect()
+        })
+        .await
+    }
+
+    /// Records that those who are to be told of a run's end were.
+    pub async fn told(&self, run: RunId) -> Result<()> {
+        self.write(move |connection| {
+            let sql = "DELETE FROM untold WHERE run = ?1";
+            connection.prepare_cached(sql)?.execute([run]).map(drop)
         })
         .await
     }
@@ -168,6 +191,11 @@ pub(super) fn change(
 ) -> rusqlite::Result<Option<RunId>> {
     let (run, state, changed) = match change {
         Change::Entered { run, ending } => return enter(connection, at, run, ending.as_ref()),
+        Change::Untold(run) => {
+            let sql = "INSERT OR IGNORE INTO untold (run) VALUES (?1)";
+            let changed = connection.prepare_cached(sql)?.execute([run])?;
+            return Ok((changed > 0).then_some(*run));
+        }
         Change::Requeued(run) => {
             let sql = "UPDATE runs SET outcome = 'queued' \
                        WHERE id = ?1 AND outcome IN ('starting', 'running')";

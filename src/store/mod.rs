@@ -10,7 +10,7 @@ mod rows;
 mod schema;
 
 pub use self::ledger::Change;
-pub use self::pauses::Pause;
+pub use self::pauses::{Pause, Pauses};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -129,13 +129,24 @@ impl Store {
         name: &str,
         at: DateTime<Utc>,
     ) -> Result<()> {
-        const SQL: &str = "INSERT INTO steps (run, position, name, started) VALUES (?1, ?2, ?3, ?4) \
-                           ON CONFLICT (run, position) DO UPDATE SET name = excluded.name, \
-                           started = excluded.started, ended = NULL, error = NULL";
+        let (name, index) = (name.to_owned(), self.position(index));
+        self.write(move |connection| insert_step(connection, (run, index), &name, at)).await
+    }
+
+    /// Records that a try of a run starts, as a step, and with it that nothing of it was made yet: what
+    /// was known is of a try before.
+    pub async fn begin_try(
+        &self,
+        run: RunId,
+        index: usize,
+        name: &str,
+        at: DateTime<Utc>,
+    ) -> Result<()> {
         let (name, index) = (name.to_owned(), self.position(index));
         self.write(move |connection| {
-            let values = params![run, index, name, at.timestamp_millis()];
-            connection.prepare_cached(SQL)?.execute(values).map(drop)
+            let sql = "UPDATE runs SET details = NULL WHERE id = ?1";
+            connection.prepare_cached(sql)?.execute([run])?;
+            insert_step(connection, (run, index), &name, at)
         })
         .await
     }
@@ -331,6 +342,19 @@ impl Store {
             _ => Ok(()),
         }
     }
+}
+
+fn insert_step(
+    connection: &Connection,
+    (run, index): (RunId, i64),
+    name: &str,
+    at: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    const SQL: &str = "INSERT INTO steps (run, position, name, started) VALUES (?1, ?2, ?3, ?4) \
+                       ON CONFLICT (run, position) DO UPDATE SET name = excluded.name, \
+                       started = excluded.started, ended = NULL, error = NULL";
+    let values = params![run, index, name, at.timestamp_millis()];
+    connection.prepare_cached(SQL)?.execute(values).map(drop)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -78,6 +78,16 @@ const MIGRATIONS: &[&str] = &[
         reason TEXT    NOT NULL
     ) WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE untold (
+        run INTEGER PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE
+    ) WITHOUT ROWID;
+    CREATE TABLE pause_of_all (
+        one    INTEGER PRIMARY KEY CHECK (one = 1),
+        since  INTEGER NOT NULL,
+        reason TEXT    NOT NULL
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Opens the store for writing, making directory, file and schema where they are missing.

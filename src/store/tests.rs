@@ -248,11 +248,55 @@ async fn pauses_outlive_the_store_that_made_them() {
     store.pause(&names(&["web", "api"]), &pause(1, "disk is being changed")).await.unwrap();
     // The first reason stays.
     store.pause(&names(&["web"]), &pause(2, "again")).await.unwrap();
-    store.resume(&names(&["api", "none"])).await.unwrap();
+    store.resume(&names(&["api", "none"]), false).await.unwrap();
     drop(store);
     let store = open(&directory).await;
-    let wanted = [("web".to_owned(), pause(1, "disk is being changed"))].into();
+    let own = pause(1, "disk is being changed");
+    let of_jobs = std::collections::BTreeMap::from([("web".to_owned(), own.clone())]);
+    let wanted = Pauses { of_all: None, of_jobs: of_jobs.clone() };
     assert_eq!(store.pauses().await.unwrap(), wanted);
+    // All of them are paused besides: also those that nobody knows yet.
+    store.pause(&[], &pause(3, "a move")).await.unwrap();
+    store.pause(&[], &pause(4, "again")).await.unwrap();
+    drop(store);
+    let store = open(&directory).await;
+    let found = store.pauses().await.unwrap();
+    assert_eq!(found, Pauses { of_all: Some(pause(3, "a move")), of_jobs });
+    assert_eq!((found.of("web"), found.of("new")), (Some(&own), Some(&pause(3, "a move"))));
+    store.resume(&names(&["web"]), true).await.unwrap();
+    assert_eq!(store.pauses().await.unwrap(), Pauses::default());
+}
+
+#[tokio::test]
+async fn an_end_is_untold_until_somebody_was_told() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    store.record(at(0), vec![entered("web", None), entered("db", None)]).await.unwrap();
+    let ending = Ending::new(Outcome::Failed, Reason::ExitedNonZero, "exited with 3");
+    let ended = |run| Change::Ended(run, ending.clone());
+    let changes = vec![ended(1), Change::Untold(1), ended(2), Change::Untold(2), Change::Untold(2)];
+    store.record(at(1), changes).await.unwrap();
+    store.told(1).await.unwrap();
+    drop(store);
+    let store = open(&directory).await;
+    let untold = store.untold().await.unwrap();
+    assert_eq!(untold.iter().map(|run| run.id).collect::<Vec<_>>(), [2]);
+    assert_eq!(untold[0].ending(), Some(ending));
+    store.told(2).await.unwrap();
+    assert!(store.untold().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_try_knows_nothing_of_the_one_before() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).await;
+    store.record(at(0), vec![entered("web", None), Change::Starting(1)]).await.unwrap();
+    let details = Details { container: Some("c0ffee".to_owned()), ..Details::default() };
+    store.set_details(1, &details).await.unwrap();
+    store.begin_try(1, 0, "try 2 of 3", at(1)).await.unwrap();
+    assert_eq!(store.details(1).await.unwrap(), None);
+    assert_eq!(store.steps(1).await.unwrap()[0].name, "try 2 of 3");
+    assert_eq!(store.run(1).await.unwrap().unwrap().outcome, Outcome::Running);
 }
 
 #[tokio::test]
@@ -492,7 +536,7 @@ async fn a_file_of_a_newer_version_is_refused() {
     store.with(|connection| connection.pragma_update(None, "user_version", 99)).await.unwrap();
     drop(store);
     let error = Store::open(directory.path()).await.unwrap_err();
-    assert!(error.to_string().contains("has format 99, this Roadstead knows up to 2"), "{error}");
+    assert!(error.to_string().contains("has format 99, this Roadstead knows up to 3"), "{error}");
     let error = Store::open_read_only(directory.path()).await.unwrap_err();
     assert!(error.to_string().contains("has format 99"), "{error}");
 }

@@ -275,10 +275,46 @@ fn a_pause_holds_over_a_restart_and_a_person_still_runs_the_job() {
         !runs(&roadstead, &["--job", "tick", "--state", "succeeded", "--trigger", "schedule"])
             .is_empty()
     });
-    roadstead.run(&["pause", "--all"]).ok();
-    let said = roadstead.run(&["resume", "--all"]).ok();
-    assert!(said.contains("other") && said.contains("tick"), "{said}");
     assert_eq!(daemon.stop(PATIENCE), Some(0));
+}
+
+#[test]
+fn a_pause_of_all_jobs_holds_for_those_that_come_later() {
+    let roadstead = installed("- {name: other, command: ['true']}\n");
+    let daemon = serve(&roadstead);
+    roadstead.run(&["pause", "--all", "--reason", "a move"]).ok();
+    let tick = "- {name: tick, schedule: '@every 1s', command: ['true']}\n";
+    roadstead.write_job("later.yml", tick);
+    wait_for("a skipped slot", PATIENCE, || {
+        ends(&roadstead, "tick").contains(&"skipped paused".to_owned())
+    });
+    assert_eq!(daemon.stop(PATIENCE), Some(0));
+    let before = ends(&roadstead, "tick").len();
+    let daemon = serve(&roadstead);
+    wait_for("another skipped slot", PATIENCE, || ends(&roadstead, "tick").len() > before);
+    assert!(ends(&roadstead, "tick").iter().all(|end| end == "skipped paused"));
+    let jobs: Vec<Value> = serde_json::from_str(&roadstead.run(&["jobs", "--json"]).ok()).unwrap();
+    assert!(jobs.iter().all(|job| job["paused"]["reason"] == "a move"), "{jobs:?}");
+    // For one of them alone it does not end; a person still runs it.
+    let said = roadstead.run(&["resume", "tick"]).fails_with(1);
+    assert!(said.contains("resume --all"), "{said}");
+    roadstead.run(&["run", "other"]).ok();
+    // The pause of one outlives nothing: `--all` ends it, too.
+    roadstead.run(&["pause", "other"]).ok();
+    let said = roadstead.run(&["resume", "--all"]).ok();
+    assert!(said.contains("all jobs") && said.contains("other"), "{said}");
+    wait_for("a run", PATIENCE, || {
+        ends(&roadstead, "tick").contains(&"succeeded exited_zero".to_owned())
+    });
+    assert_eq!(daemon.stop(PATIENCE), Some(0));
+    // Nobody serves: it is written for the one who will.
+    roadstead.run(&["pause", "--all"]).ok();
+    let said = roadstead.run(&["jobs"]).ok();
+    assert_eq!(said.matches("paused").count(), 2, "{said}");
+    let said = roadstead.run(&["resume", "--all"]).ok();
+    assert_eq!(said.trim(), "resumed: all jobs");
+    let said = roadstead.run(&["resume", "--all"]).ok();
+    assert_eq!(said.trim(), "nothing was paused");
 }
 
 #[test]

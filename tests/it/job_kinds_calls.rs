@@ -22,14 +22,14 @@ use crate::support::scene::PATIENCE;
 use crate::support::{Engine, Roadstead, free_port, repository, run, unique, wait_for};
 
 /// A server of `tests/peers`. Dropped, it ends.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
     /// The web server, over TLS where there is a certificate.
-    fn web(tls: &[PathBuf]) -> Self {
+    pub(crate) fn web(tls: &[PathBuf]) -> Self {
         let mut child = Command::new("python3")
             .arg(repository().join("tests/peers/web_server.py"))
             .args(tls)

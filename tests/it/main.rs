@@ -5,6 +5,7 @@
 
 mod accounting;
 mod accounting_crash;
+mod accounting_transitions;
 mod adoption;
 mod bad_days;
 mod bad_input;
@@ -35,6 +36,7 @@ mod interop;
 mod job_kinds;
 mod job_kinds_adopt;
 mod job_kinds_calls;
+mod job_kinds_cut_off;
 mod jobs;
 mod ofelia_labels;
 mod output;

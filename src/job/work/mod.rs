@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 
 pub use self::http::{Expect, Http, Step, WaitFor};
 pub use self::ogc::{OgcMode, OgcProcess, OnTimeout};
+use crate::compose::load::normalise_name;
 use crate::compose::model::{Mount, MountKind, Network, Project, Service, Volume};
 use crate::settings::HealthGate;
 use crate::source::Source;
@@ -101,6 +102,15 @@ pub struct Deploy {
     pub remove_orphans: bool,
     /// How long to wait for new containers.
     pub health: HealthGate,
+}
+
+impl Deploy {
+    /// The name that its project is expected to have: Compose's default, unless it is given one. A `name:`
+    /// in a file cannot be known before it is loaded.
+    pub fn expected_project(&self) -> String {
+        let base = self.directory.file_name().unwrap_or_default().to_string_lossy();
+        self.project_name.clone().unwrap_or_else(|| normalise_name(&base))
+    }
 }
 
 /// Runs a new container to completion.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use tracing::warn;
 
 use crate::job::work::{Redirect, RedirectFile};
-use crate::logs::Output;
+use crate::logs::{Output, Voice};
 
 /// The standard output of a process.
 pub(super) const OUT: &str = "out";
@@ -18,22 +18,19 @@ pub(super) const ERR: &str = "err";
 /// What something elsewhere says.
 pub(super) const REMOTE: &str = "remote";
 
-/// Bytes of a line that are held back for its mark.
-const LONGEST_MARKED_LINE: usize = 16 * 1024;
-
 /// Takes bytes of the streams of a run, from one process or from several.
 pub(super) struct Sink<'a> {
     output: &'a Mutex<Output>,
     /// The name that stands before each line.
     mark: Option<&'a str>,
-    /// What a stream wrote since its last line end, where lines are marked.
-    partial: Mutex<Vec<(&'static str, Vec<u8>)>>,
+    /// Who speaks, where several do.
+    voice: Option<Mutex<Voice>>,
 }
 
 impl<'a> Sink<'a> {
     /// A sink into a run's output; `mark` is who speaks, where several do.
     pub(super) fn new(output: &'a Mutex<Output>, mark: Option<&'a str>) -> Self {
-        Self { output, mark, partial: Mutex::default() }
+        Self { output, mark, voice: mark.map(|mark| Mutex::new(Voice::of(mark))) }
     }
 
     /// The name that stands before each line.
@@ -43,21 +40,12 @@ impl<'a> Sink<'a> {
 
     /// Takes bytes, cut anywhere.
     pub(super) fn write(&self, stream: &'static str, bytes: &[u8]) {
-        let Some(mark) = self.mark else {
-            self.output.lock().unwrap_or_else(PoisonError::into_inner).write(stream, bytes);
-            return;
-        };
-        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = partial.iter().position(|(name, _)| *name == stream).unwrap_or_else(|| {
-            partial.push((stream, Vec::new()));
-            partial.len() - 1
-        });
-        let rest = &mut partial[index].1;
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            rest.extend_from_slice(piece);
-            if rest.ends_with(b"\n") || rest.len() >= LONGEST_MARKED_LINE {
-                self.marked(mark, stream, rest);
-                rest.clear();
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        match &self.voice {
+            None => output.write(stream, bytes),
+            Some(voice) => {
+                let mut voice = voice.lock().unwrap_or_else(PoisonError::into_inner);
+                output.write_of(&mut voice, stream, bytes);
             }
         }
     }
@@ -66,25 +54,13 @@ impl<'a> Sink<'a> {
     pub(super) fn line(&self, stream: &'static str, line: &str) {
         self.write(stream, format!("{line}\n").as_bytes());
     }
-
-    fn marked(&self, mark: &str, stream: &'static str, line: &[u8]) {
-        let mut whole = format!("{mark} | ").into_bytes();
-        whole.extend_from_slice(line);
-        if !whole.ends_with(b"\n") {
-            whole.push(b'\n');
-        }
-        self.output.lock().unwrap_or_else(PoisonError::into_inner).write(stream, &whole);
-    }
 }
 
 impl Drop for Sink<'_> {
     fn drop(&mut self) {
-        let Some(mark) = self.mark else { return };
-        let partial =
-            std::mem::take(&mut *self.partial.lock().unwrap_or_else(PoisonError::into_inner));
-        for (stream, rest) in partial.into_iter().filter(|(_, rest)| !rest.is_empty()) {
-            self.marked(mark, stream, &rest);
-        }
+        let Some(voice) = self.voice.take() else { return };
+        let voice = voice.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).end_of(voice);
     }
 }
 

@@ -15,8 +15,7 @@ use tracing::Level;
 use crate::logs::backlog::Backlog;
 use crate::logs::line::{Form, Line, Named};
 use crate::logs::rotate::{Limits, Lost, RotatingFile};
-use crate::logs::runs::{self, NOTE};
-use crate::logs::text::Part;
+use crate::logs::runs;
 use crate::logs::{MAIN, log_path, now};
 
 /// Files kept open; the one not written for longest is closed for the next.
@@ -24,7 +23,11 @@ const OPEN_FILES: usize = 64;
 
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
-/// The text for one file, as the worker gets it: whole lines, or nothing when the file is done with.
+/// Sent in a text's place: a try of a run begins. If its file has lines of an earlier one, it says so.
+pub(super) const BEGIN: &str = "\n";
+
+/// The text for one file, as the worker gets it: whole lines, [`BEGIN`], or nothing when the file is done
+/// with.
 pub(super) fn frame(file: &str, text: &str) -> Vec<u8> {
     [file.as_bytes(), b"\0", text.as_bytes()].concat()
 }
@@ -88,6 +91,14 @@ impl Files {
             .write_lines(text, |lost| if of_run { run_notice(lost) } else { notice(form, lost) });
         if let Err(error) = written {
             self.complain(&error);
+        }
+    }
+
+    /// Divides the lines of a run's earlier try from those that come.
+    fn begin(&mut self, name: &str) {
+        let written = std::fs::metadata(log_path(&self.dir, name));
+        if written.is_ok_and(|file| file.len() > 0) {
+            self.append_to(name, runs::note(now(), runs::NEXT_TRY).as_bytes());
         }
     }
 
@@ -158,10 +169,10 @@ impl Write for Files {
         if let (Some(name), Some(text)) = (parts.next(), parts.next()) {
             self.tell_dropped();
             let name = String::from_utf8_lossy(name).into_owned();
-            if text.is_empty() {
-                self.close(&name);
-            } else {
-                self.write_to(&name, text);
+            match text {
+                b"" => self.close(&name),
+                begin if begin == BEGIN.as_bytes() => self.begin(&name),
+                lines => self.write_to(&name, lines),
             }
         }
         self.backlog.finish();
@@ -174,7 +185,7 @@ impl Write for Files {
 }
 
 fn run_notice(lost: &Lost) -> String {
-    runs::line(now(), NOTE, Part::Whole, &format!("lost {} lines: {}", lost.lines, lost.why))
+    runs::note(now(), &format!("lost {} lines: {}", lost.lines, lost.why))
 }
 
 fn notice(form: Form, lost: &Lost) -> String {

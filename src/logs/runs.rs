@@ -21,7 +21,10 @@ use crate::settings::LogSettings;
 const DIRECTORY: &str = "runs";
 
 /// Stream of what is not output.
-pub(super) const NOTE: &str = "note";
+const NOTE: &str = "note";
+
+/// The note between two tries of a run.
+pub(super) const NEXT_TRY: &str = "another try begins";
 
 /// The file of a run's output.
 pub fn run_log_path(dir: &Path, job: &str, run: RunId) -> PathBuf {
@@ -38,15 +41,28 @@ pub(super) fn is_of_run(name: &str) -> bool {
     name.contains('/')
 }
 
-/// One line of a run's file, with its line feed.
-pub(super) fn line(time: DateTime<Utc>, stream: &str, part: Part, text: &str) -> String {
-    let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+/// A time as the lines of a run's file have it.
+pub(super) fn stamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Adds one line of a run's file, with its line feed.
+pub(super) fn push_line(to: &mut String, stamp: &str, (stream, part): (&str, Part), text: &str) {
     let mark = match part {
-        Part::Whole => "",
-        Part::Begun => "+",
-        Part::State => "~",
+        Part::Whole => " ",
+        Part::Begun => "+ ",
+        Part::State => "~ ",
     };
-    format!("{time} {stream}{mark} {text}\n")
+    for word in [stamp, " ", stream, mark, text, "\n"] {
+        to.push_str(word);
+    }
+}
+
+/// A line of Roadstead's own in a run's file, with its line feed.
+pub(super) fn note(time: DateTime<Utc>, text: &str) -> String {
+    let mut line = String::new();
+    push_line(&mut line, &stamp(time), (NOTE, Part::Whole), text);
+    line
 }
 
 /// One line of a run's output, read back.
@@ -112,7 +128,7 @@ impl RunReader {
     }
 }
 
-/// What a run's file held when its run was taken up again.
+/// What a run's file held of the last try when its run was taken up again.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Lines of each stream, without states.
@@ -121,7 +137,7 @@ pub(super) struct Found {
     pub(super) is_full: bool,
 }
 
-/// Counts what a run's file holds; a torn last line is taken off.
+/// Counts what a run's file holds of the last try; a torn last line is taken off.
 pub(super) fn look(path: &Path, full: &str) -> io::Result<Found> {
     let mut found = Found::default();
     let mut file = match File::options().read(true).write(true).open(path) {
@@ -139,7 +155,9 @@ pub(super) fn look(path: &Path, full: &str) -> io::Result<Found> {
         whole_bytes += read as u64;
         let text = String::from_utf8_lossy(&line);
         let Some(line) = RunLine::parse(text.trim_end_matches('\n')) else { continue };
-        if line.stream == NOTE {
+        if line.stream == NOTE && line.text == NEXT_TRY {
+            found = Found::default();
+        } else if line.stream == NOTE {
             found.is_full |= line.text.starts_with(full);
         } else if !line.overwritten {
             *found.lines.entry(line.stream.to_owned()).or_default() += 1;
@@ -372,7 +390,8 @@ mod tests {
             ("remote", Part::State, "10 %", false, true),
         ];
         for (stream, part, text, goes_on, overwritten) in rows {
-            let written = line(now(), stream, part, text);
+            let mut written = String::new();
+            push_line(&mut written, &stamp(now()), (stream, part), text);
             let expected =
                 RunLine { time: "2026-11-21T05:07:00.000Z", stream, text, goes_on, overwritten };
             assert_eq!(RunLine::parse(written.trim_end_matches('\n')), Some(expected));

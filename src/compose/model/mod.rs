@@ -248,6 +248,14 @@ impl Service {
         self.scale.or(deployed).unwrap_or(1)
     }
 
+    /// Has its containers stay where they ended: those of a one-off do not come back by themselves.
+    pub fn restart_never(&mut self) {
+        self.restart = None;
+        if let Some(deploy) = &mut self.deploy {
+            deploy.restart_policy = None;
+        }
+    }
+
     /// Gives a service that is only built the image `docker compose` would build for it.
     pub fn imply_image(&mut self, project: &str) {
         if self.image.is_empty() && self.build.is_some() {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::Run;
 use super::output::{Output, print};
-use super::setup::{configuration, log_to_console, now, read_disk, world};
+use super::setup::{configuration, log_to_console, now, world};
 use super::{FAILED, Usage};
 use crate::control::{Call, Exclusive, Listener, Reply, Request};
 use crate::daemon;
@@ -27,10 +27,10 @@ const CHANGES: u8 = 3;
 
 /// `serve`.
 pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
-    let everything = read_disk(env_file)?;
-    let settings = &everything.configuration.settings;
+    let configuration = configuration(env_file)?;
+    let settings = &configuration.settings;
     let _guard = logs::start(&settings.log, settings.timezone, true);
-    for problem in &everything.configuration.problems.0 {
+    for problem in &configuration.problems.0 {
         tracing::warn!("{problem}");
     }
     let store = Store::open(&settings.state_dir).await?;
@@ -38,9 +38,10 @@ pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
         bail!("another roadstead already uses `{}`", settings.state_dir.display());
     };
     let listener = Listener::bind(&settings.state_dir, &held)?;
-    let world = world(env_file, &everything.configuration)?;
+    let world = world(env_file, &configuration)?;
     let web = Web::open(settings).await?;
-    let served = daemon::serve(world, store, everything.configuration.clone(), listener);
+    // Given away, not copied: 100,000 jobs are large.
+    let served = daemon::serve(world, store, configuration, listener);
     match web {
         None => served.await?,
         Some(web) => tokio::select! {

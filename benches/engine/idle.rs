@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::process::{processor_ticks, resident_mib};
+use super::process::{megabytes, processor_ticks, resident_bytes};
 use super::rounds::{few, medians, timed};
 use super::support::{Engine, Roadstead, TempProject, wait_for};
 use super::table::{Row, Table};
@@ -14,8 +14,8 @@ const PROJECTS: usize = 10;
 /// Checkouts that one look covers.
 const CHECKOUTS: usize = 30;
 
-/// Largest resident memory of an idle daemon, in MiB.
-const RESIDENT_MIB: u64 = 20;
+/// Largest resident memory of an idle daemon, in bytes: 20 MB.
+const RESIDENT_BYTES: u64 = 20_000_000;
 
 /// Longest look at [`CHECKOUTS`] unchanged checkouts.
 const LOOK: Duration = Duration::from_secs(1);
@@ -55,10 +55,9 @@ fn idle_daemon(engine: &Engine, table: &mut Table) {
     let before = processor_ticks(&daemon);
     std::thread::sleep(WATCH);
     let ticks = processor_ticks(&daemon) - before;
-    let resident = resident_mib(&daemon);
+    let resident = resident_bytes(&daemon);
     let what = format!("resident, idle, {PROJECTS} projects");
-    table
-        .add(Row::new(&what, format!("{resident} MiB")).aim("<= 20 MiB", resident <= RESIDENT_MIB));
+    table.add(Row::new(&what, megabytes(resident)).aim("<= 20 MB", resident <= RESIDENT_BYTES));
     let what = format!("processor, idle, {} s", WATCH.as_secs());
     table.add(Row::new(&what, format!("{} ms", ticks * 10)).aim("<= 20 ms", ticks <= 2));
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::process::{peak_mib, resident_mib};
+use super::process::{megabytes, peak_bytes, resident_bytes};
 use super::rounds::timed;
 use super::support::{Engine, Roadstead, wait_for};
 use super::table::{Row, Table};
@@ -16,8 +16,8 @@ const WRITTEN: u64 = 1 << 30;
 /// Bytes that are enough for the rate of who only reads them.
 const WRITTEN_BARELY: u64 = WRITTEN / 8;
 
-/// By how much the daemon may grow at most, in MiB.
-const GROWTH_MIB: u64 = 40;
+/// By how much the daemon may grow at most.
+const GROWTH_BYTES: u64 = 40_000_000;
 
 /// Longest wait for one job.
 const TIMEOUT: &str = "30m";
@@ -45,7 +45,7 @@ pub(super) fn measure(engine: &Engine, table: &mut Table) {
     wait_for("a daemon that answers", Duration::from_secs(30), || {
         roadstead.run(&["health"]).code == Some(0)
     });
-    let idle = resident_mib(&daemon);
+    let idle = resident_bytes(&daemon);
     for (run, (name, pipe, line_bytes)) in (1..).zip(&writers) {
         let time = timed(|| drop(roadstead.run(&["run", name]).ok()));
         let bare = timed(|| read_barely(engine, &format!("{pipe} | head -c {WRITTEN_BARELY}")));
@@ -61,9 +61,10 @@ pub(super) fn measure(engine: &Engine, table: &mut Table) {
         let what = format!("1 GiB of {name} lines");
         let row = Row::new(&what, rate(WRITTEN, time)).bare(rate(WRITTEN_BARELY, bare));
         table.add(row.aim(&format!("{lines} of {wanted_lines} lines"), is_whole));
-        let (peak, what) = (peak_mib(&daemon), format!("peak after {name}, idle {idle} MiB"));
-        let row = Row::new(&what, format!("{peak} MiB"));
-        table.add(row.aim(&format!("grows <= {GROWTH_MIB} MiB"), peak <= idle + GROWTH_MIB));
+        let peak = peak_bytes(&daemon);
+        let what = format!("peak after {name}, idle {}", megabytes(idle));
+        let row = Row::new(&what, megabytes(peak));
+        table.add(row.aim("grows <= 40 MB", peak <= idle + GROWTH_BYTES));
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use reqwest::{Client, Url};
+use reqwest::Url;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::Notifier;
 use super::message::{Kind, LONGEST_PING_BYTES, Message};
 use super::outbox::Head;
-use super::send::{Answer, client, send};
+use super::send::{Answer, LazyClient, send};
 
 /// Receivers that are told at once; one that hangs holds up none of the others.
 const AT_ONCE: usize = 16;
@@ -53,13 +53,7 @@ impl Notifier {
     /// Delivers what is in the outbox, and what comes into it, until `cancel`. What is not delivered by
     /// then stays for the next start.
     pub async fn deliver(&self, cancel: &CancellationToken) {
-        let client = match client() {
-            Ok(client) => client,
-            Err(error) => {
-                warn!("nobody is told of runs: no HTTP client can be made: {error}");
-                return;
-            }
-        };
+        let client = LazyClient::default();
         let mut receivers = Receivers::default();
         let mut sending: FuturesUnordered<BoxFuture<'_, (Message, Answer)>> =
             FuturesUnordered::new();
@@ -113,7 +107,7 @@ impl Notifier {
     /// Starts to send what is due; returns how long there is nothing more to do.
     async fn start<'a>(
         &'a self,
-        client: &'a Client,
+        client: &'a LazyClient,
         receivers: &mut Receivers,
         sending: &mut FuturesUnordered<BoxFuture<'a, (Message, Answer)>>,
     ) -> Result<Duration> {

@@ -1,5 +1,6 @@
 //! One message over HTTP, and what its receiver made of it.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -26,21 +27,27 @@ pub(super) enum Answer {
     },
 }
 
-/// A client for messages.
-///
-/// # Errors
-///
-/// When TLS cannot be set up.
-pub(super) fn client() -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .user_agent(concat!("roadstead/", env!("CARGO_PKG_VERSION")))
-        .timeout(TIMEOUT)
-        .redirect(redirect::Policy::limited(5))
-        .build()
+/// A client for messages, made for the first of them: the certificate authorities it reads take
+/// megabytes, and most have nobody to tell.
+#[derive(Debug, Default)]
+pub(super) struct LazyClient(OnceLock<Client>);
+
+impl LazyClient {
+    fn get(&self) -> Result<&Client, reqwest::Error> {
+        if let Some(client) = self.0.get() {
+            return Ok(client);
+        }
+        let made = Client::builder()
+            .user_agent(concat!("roadstead/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIMEOUT)
+            .redirect(redirect::Policy::limited(5))
+            .build()?;
+        Ok(self.0.get_or_init(|| made))
+    }
 }
 
 /// Sends a message whose receiver takes bodies of so many bytes.
-pub(super) async fn send(client: &Client, message: &Message, limit_bytes: usize) -> Answer {
+pub(super) async fn send(client: &LazyClient, message: &Message, limit_bytes: usize) -> Answer {
     let body = match message.kind {
         Kind::Ping => last_bytes(&message.body, limit_bytes).to_vec(),
         Kind::Webhook => message.body.clone(),
@@ -53,6 +60,10 @@ pub(super) async fn send(client: &Client, message: &Message, limit_bytes: usize)
         };
         headers.insert(name, value);
     }
+    let client = match client.get() {
+        Ok(client) => client,
+        Err(error) => return Answer::Later { why: chain(&error), after: None },
+    };
     match client.post(&message.url).headers(headers).body(body).send().await {
         Ok(answer) => judge(message.kind, answer.status(), answer.headers()),
         Err(error) if error.is_builder() => {

@@ -3,7 +3,8 @@
 # starts a private one, as the tests do.
 #
 #   BENCH=engine scripts/bench.sh    only that one of benches/
-#   BENCH_PART=cold ...              only that part of it: config, unchanged, changed, cold, idle
+#   BENCH_PART=cold ...              only that part of it: config, unchanged, changed, cold, idle,
+#                                    output (a GiB thrice: minutes), many (100,000 jobs: minutes)
 #   BENCH_ROUNDS=30 ...              more rounds than 15; what takes seconds has a third of them
 set -eu
 cd "$(dirname "$0")/.."

@@ -39,10 +39,8 @@ impl Reference {
         if digest.as_ref().is_some_and(|it| !is_digest(it)) {
             return Err(invalid("a digest is `sha256:` and 64 hexadecimal digits"));
         }
-        let (name, tag) = match name.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => (name, Some(tag.to_owned())),
-            _ => (name, None),
-        };
+        let (name, tag) = name_and_tag(name);
+        let tag = tag.map(str::to_owned);
         if tag.as_ref().is_some_and(|it| !is_tag(it)) {
             return Err(invalid("a tag has letters, digits, `_`, `.`, `-`, 128 at most"));
         }
@@ -75,6 +73,14 @@ impl Reference {
     /// The name under which Docker keeps the registry's credentials.
     pub fn credentials_key(&self) -> &str {
         if self.registry == DOCKER_HUB { DOCKER_HUB_KEY } else { &self.registry }
+    }
+}
+
+/// The two parts of a name without a digest; a port is no tag.
+pub fn name_and_tag(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+        _ => (name, None),
     }
 }
 

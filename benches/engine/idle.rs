@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::process::{megabytes, processor_ticks, resident_bytes};
 use super::rounds::{few, medians, timed};
-use super::support::{Daemon, Engine, Roadstead, TempProject, wait_for};
+use super::support::{Engine, Roadstead, TempProject, wait_for};
 use super::table::{Row, Table};
 
 /// Projects that the idle daemon keeps.
@@ -55,9 +56,8 @@ fn idle_daemon(engine: &Engine, table: &mut Table) {
     std::thread::sleep(WATCH);
     let ticks = processor_ticks(&daemon) - before;
     let resident = resident_bytes(&daemon);
-    let shown = format!("{}.{} MB", resident / 1_000_000, resident % 1_000_000 / 100_000);
     let what = format!("resident, idle, {PROJECTS} projects");
-    table.add(Row::new(&what, shown).aim("<= 20 MB", resident <= RESIDENT_BYTES));
+    table.add(Row::new(&what, megabytes(resident)).aim("<= 20 MB", resident <= RESIDENT_BYTES));
     let what = format!("processor, idle, {} s", WATCH.as_secs());
     table.add(Row::new(&what, format!("{} ms", ticks * 10)).aim("<= 20 ms", ticks <= 2));
 }
@@ -80,17 +80,4 @@ fn look_at_checkouts(engine: &Engine, table: &mut Table) {
         medians(few(), &mut [&mut |_| timed(|| drop(roadstead.run(&["plan", "autodeploy"]).ok()))]);
     let what = format!("look at {CHECKOUTS} unchanged checkouts");
     table.add(Row::times(&what, time, None, None).aim("< 1 s", time < LOOK));
-}
-
-/// User and system time of a process in ticks of 10 ms.
-fn processor_ticks(daemon: &Daemon) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
-    let fields: Vec<_> = text.rsplit(") ").next().unwrap().split(' ').collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
-fn resident_bytes(daemon: &Daemon) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }

@@ -3,7 +3,7 @@
 //! Run it by `make bench`, which gives `ROADSTEAD_BIN` (the binary that ships) and `ORACLE`
 //! (docker-compose). Times are medians over `BENCH_ROUNDS` rounds, in each of which everyone who is
 //! compared has a turn; a figure that misses its aim is marked and fails the run. `BENCH_PART`
-//! names the one part that is wanted: config, unchanged, changed, cold or idle.
+//! names the one part that is wanted: config, unchanged, changed, cold, idle, output or many.
 
 #![expect(
     clippy::disallowed_methods,
@@ -17,7 +17,10 @@ mod changed;
 mod cold;
 mod files;
 mod idle;
+mod many;
+mod output;
 mod peers;
+mod process;
 mod rounds;
 mod table;
 mod unchanged;
@@ -56,6 +59,12 @@ fn main() -> ExitCode {
     }
     if is_wanted("idle") {
         idle::measure(&engine, &mut table);
+    }
+    if is_wanted("output") {
+        output::measure(&engine, &mut table);
+    }
+    if is_wanted("many") {
+        many::measure(&engine, &mut table);
     }
     println!("\n{table}");
     if table.misses() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

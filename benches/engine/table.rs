@@ -41,6 +41,12 @@ impl Row {
         row
     }
 
+    /// Sets the figure of the bare calls beside ours.
+    pub(super) fn bare(mut self, bare: String) -> Self {
+        self.bare = bare;
+        self
+    }
+
     /// Says what was wanted and whether it was reached.
     pub(super) fn aim(mut self, wanted: &str, reached: bool) -> Self {
         self.aims.push((wanted.to_owned(), reached));

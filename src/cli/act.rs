@@ -28,9 +28,10 @@ const CHANGES: u8 = 3;
 /// `serve`.
 pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
     let (everything, read_from) = read_and_recorded(env_file)?;
-    let settings = &everything.configuration.settings;
+    let configuration = everything.configuration;
+    let settings = &configuration.settings;
     let _guard = logs::start(&settings.log, settings.timezone, true);
-    for problem in &everything.configuration.problems.0 {
+    for problem in &configuration.problems.0 {
         tracing::warn!("{problem}");
     }
     let store = Store::open(&settings.state_dir).await?;
@@ -38,10 +39,10 @@ pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
         bail!("another roadstead already uses `{}`", settings.state_dir.display());
     };
     let listener = Listener::bind(&settings.state_dir, &held)?;
-    let world = world(env_file, &everything.configuration)?;
+    let world = world(env_file, &configuration)?;
     let web = Web::open(settings).await?;
-    let read = (everything.configuration.clone(), read_from);
-    let served = daemon::serve(world, store, read, listener);
+    // Given away, not copied: 100,000 jobs are large.
+    let served = daemon::serve(world, store, (configuration, read_from), listener);
     match web {
         None => served.await?,
         Some(web) => tokio::select! {

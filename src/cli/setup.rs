@@ -59,6 +59,7 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     warnings.0.extend(oddities.0);
     // Of many jobs most share a few schedules.
     let mut shared = Shared::default();
+    jobs.shrink_to_fit();
     for job in &mut jobs {
         shared.share(&mut job.schedule);
     }

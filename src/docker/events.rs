@@ -61,16 +61,7 @@ impl Engine {
         &self,
         since: DateTime<Utc>,
     ) -> Result<impl Stream<Item = Result<NamedEvent>> + Send + use<>> {
-        let filters = HashMap::from([("type".to_owned(), vec!["container".to_owned()])]);
-        let options = EventsOptions {
-            since: Some(since.timestamp().to_string()),
-            filters: Some(filters),
-            until: None,
-        };
-        let stream = self.docker()?.clone().events(Some(options));
-        Ok(stream.filter_map(|message| async move {
-            message.context("read the Engine's events").map(named_event).transpose()
-        }))
+        self.events_as(None, since, named_event)
     }
 
     /// Events of the containers that carry a label, written `name=value`, since a time.
@@ -86,18 +77,26 @@ impl Engine {
         label: &str,
         since: DateTime<Utc>,
     ) -> Result<impl Stream<Item = Result<ContainerEvent>> + Send + use<>> {
-        let filters = HashMap::from([
-            ("type".to_owned(), vec!["container".to_owned()]),
-            ("label".to_owned(), vec![label.to_owned()]),
-        ]);
+        self.events_as(Some(label), since, event)
+    }
+
+    /// Events of containers, of all or of those with a label, as `reduce` makes them.
+    fn events_as<T: Send + 'static>(
+        &self,
+        label: Option<&str>,
+        since: DateTime<Utc>,
+        reduce: fn(EventMessage) -> Option<T>,
+    ) -> Result<impl Stream<Item = Result<T>> + Send + use<T>> {
+        let mut filters = HashMap::from([("type".to_owned(), vec!["container".to_owned()])]);
+        filters.extend(label.map(|label| ("label".to_owned(), vec![label.to_owned()])));
         let options = EventsOptions {
             since: Some(since.timestamp().to_string()),
             filters: Some(filters),
             until: None,
         };
         let stream = self.docker()?.clone().events(Some(options));
-        Ok(stream.filter_map(|message| async move {
-            message.context("read the Engine's events").map(event).transpose()
+        Ok(stream.filter_map(move |message| async move {
+            message.context("read the Engine's events").map(reduce).transpose()
         }))
     }
 }

@@ -232,10 +232,10 @@ mod tests {
             (with(|_| {}), None),
             (
                 with(|it| {
-                    it.healthcheck = Some(Healthcheck {
+                    it.healthcheck = Some(Box::new(Healthcheck {
                         start_interval: Some(Duration::from_secs(1)),
                         ..Healthcheck::default()
-                    });
+                    }));
                 }),
                 Some("`healthcheck.start_interval` needs Docker Engine 25.0"),
             ),

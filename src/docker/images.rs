@@ -14,7 +14,7 @@ use super::auth::{self, REGISTRY_AUTH};
 use super::gates::IMAGE_MANIFESTS;
 use super::raw::{self, Change};
 use super::{Engine, is_not_found};
-use crate::image::{Credentials, Identity, Reference};
+use crate::image::{Credentials, Identity, Reference, name_and_tag};
 use crate::plan::observed::familiar;
 
 /// Longest silence in the middle of a pull before it counts as dead.
@@ -144,6 +144,7 @@ impl Engine {
             credentials.map(|it| (REGISTRY_AUTH, auth::for_one(parsed.credentials_key(), it)));
         let docker = raw::changed(self.docker()?, Change { header, ..Change::default() });
         let (name, tag) = name_and_tag(reference);
+        let tag = tag.unwrap_or("latest");
         let options = PushImageOptions { tag: Some(tag.to_owned()), ..Default::default() };
         let mut stream = Box::pin(docker.push_image(name, Some(options), None));
         loop {
@@ -193,18 +194,11 @@ impl Engine {
     /// When there is no such image.
     pub async fn tag(&self, image: &str, name: &str) -> Result<()> {
         let (repository, tag) = name_and_tag(name);
+        let tag = tag.unwrap_or("latest");
         let options =
             TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
         let tagged = self.docker()?.tag_image(image, Some(options)).await;
         tagged.with_context(|| format!("tag image `{image}` as `{name}`"))
-    }
-}
-
-/// The two parts of a name, whose tag may be left out; a port is no tag.
-fn name_and_tag(name: &str) -> (&str, &str) {
-    match name.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => (name, "latest"),
     }
 }
 

@@ -127,10 +127,7 @@ fn changed(model: &Model, run: &ComposeRun) -> Result<Service, Ending> {
     };
     let mut service = service.clone();
     // A one-off does not come back, has no ports of its own, and there is one of it.
-    service.restart = None;
-    if let Some(deploy) = &mut service.deploy {
-        deploy.restart_policy = None;
-    }
+    service.restart_never();
     service.container_name = None;
     service.ports.clear();
     service.stdin_open = false;

@@ -13,6 +13,7 @@ use super::{Answer, Context, engine_ending, failed, follow, stopped};
 use crate::apply::{self, seconds};
 use crate::compose::model::{PullPolicy, Service};
 use crate::docker::{NewContainer, Surroundings, is_unreachable};
+use crate::image::{Identity, name_and_tag};
 use crate::job::{Overlap, RunContainer};
 use crate::plan::labels;
 use crate::plan::observed::{Observed, familiar};
@@ -187,10 +188,7 @@ async fn not_created(context: Context<'_>, name: &str, error: anyhow::Error) -> 
 /// The service as one container that does not come back by itself.
 fn as_one_off(service: &Service, run: &RunContainer) -> Service {
     let mut service = service.clone();
-    service.restart = None;
-    if let Some(deploy) = &mut service.deploy {
-        deploy.restart_policy = None;
-    }
+    service.restart_never();
     let volumes_from = run.volumes_from.iter().map(|name| format!("container:{name}"));
     service.volumes_from.extend(volumes_from);
     // Names that Docker knows as modes, and no network at all, which is Docker's own bridge.
@@ -313,15 +311,12 @@ pub(super) async fn record_service(context: Context<'_>, service: &Service) -> R
 }
 
 /// The digest that an image was pulled by, else its id.
-fn digest_of(images: &BTreeMap<String, crate::image::Identity>, image: &str) -> Option<String> {
+fn digest_of(images: &BTreeMap<String, Identity>, image: &str) -> Option<String> {
     let name = familiar(image);
     let identity = images.get(&name)?;
     let repository = match name.split_once('@') {
         Some((repository, _)) => repository,
-        None => match name.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => repository,
-            _ => name.as_str(),
-        },
+        None => name_and_tag(&name).0,
     };
     let by_digest = images.iter().find_map(|(reference, other)| {
         let (of, digest) = reference.split_once('@')?;
@@ -375,7 +370,6 @@ async fn existing(context: Context<'_>, run: &RunContainer, name: &str) -> Answe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Identity;
 
     #[test]
     fn the_digest_is_that_of_the_registry_where_there_is_one() {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use tracing::warn;
 
 use crate::job::work::{Redirect, RedirectFile};
-use crate::logs::Output;
+use crate::logs::{Output, Voice};
 
 /// The standard output of a process.
 pub(super) const OUT: &str = "out";
@@ -19,49 +19,35 @@ pub(super) const ERR: &str = "err";
 /// What something elsewhere says.
 pub(super) const REMOTE: &str = "remote";
 
-/// Bytes of a line that are held back for its mark.
-const LONGEST_MARKED_LINE: usize = 16 * 1024;
-
 /// Takes bytes of the streams of a run, from one process or from several.
 pub(super) struct Sink<'a> {
     output: &'a Mutex<Output>,
     /// The name that stands before each line.
     mark: Option<&'a str>,
-    /// What a stream wrote since its last line end, where lines are marked.
-    partial: Mutex<Vec<(&'static str, Vec<u8>)>>,
-    /// Marked lines of each stream that come again and are in the output already.
-    passed_over: Mutex<BTreeMap<String, u64>>,
+    /// Who speaks, where several do.
+    voice: Option<Mutex<Voice>>,
 }
 
 impl<'a> Sink<'a> {
     /// A sink into a run's output; `mark` is who speaks, where several do.
     pub(super) fn new(output: &'a Mutex<Output>, mark: Option<&'a str>) -> Self {
-        Self { output, mark, partial: Mutex::default(), passed_over: Mutex::default() }
+        Self { output, mark, voice: mark.map(|mark| Mutex::new(Voice::of(mark))) }
     }
 
-    /// Passes over so many marked lines of each stream, which come again.
+    /// Passes over so many lines of each stream, which come again.
     pub(super) fn passing_over(mut self, lines: BTreeMap<String, u64>) -> Self {
-        self.passed_over = Mutex::new(lines);
+        self.voice = self.mark.map(|mark| Mutex::new(Voice::of(mark).passing_over(lines)));
         self
     }
 
     /// Takes bytes, cut anywhere.
     pub(super) fn write(&self, stream: &'static str, bytes: &[u8]) {
-        let Some(mark) = self.mark else {
-            self.output.lock().unwrap_or_else(PoisonError::into_inner).write(stream, bytes);
-            return;
-        };
-        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = partial.iter().position(|(name, _)| *name == stream).unwrap_or_else(|| {
-            partial.push((stream, Vec::new()));
-            partial.len() - 1
-        });
-        let rest = &mut partial[index].1;
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            rest.extend_from_slice(piece);
-            if rest.ends_with(b"\n") || rest.len() >= LONGEST_MARKED_LINE {
-                self.marked(mark, stream, rest);
-                rest.clear();
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        match &self.voice {
+            None => output.write(stream, bytes),
+            Some(voice) => {
+                let mut voice = voice.lock().unwrap_or_else(PoisonError::into_inner);
+                output.write_of(&mut voice, stream, bytes);
             }
         }
     }
@@ -70,31 +56,13 @@ impl<'a> Sink<'a> {
     pub(super) fn line(&self, stream: &'static str, line: &str) {
         self.write(stream, format!("{line}\n").as_bytes());
     }
-
-    fn marked(&self, mark: &str, stream: &'static str, line: &[u8]) {
-        let mut passed_over = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(left @ 1..) = passed_over.get_mut(stream) {
-            *left -= 1;
-            return;
-        }
-        drop(passed_over);
-        let mut whole = format!("{mark} | ").into_bytes();
-        whole.extend_from_slice(line);
-        if !whole.ends_with(b"\n") {
-            whole.push(b'\n');
-        }
-        self.output.lock().unwrap_or_else(PoisonError::into_inner).write(stream, &whole);
-    }
 }
 
 impl Drop for Sink<'_> {
     fn drop(&mut self) {
-        let Some(mark) = self.mark else { return };
-        let partial =
-            std::mem::take(&mut *self.partial.lock().unwrap_or_else(PoisonError::into_inner));
-        for (stream, rest) in partial.into_iter().filter(|(_, rest)| !rest.is_empty()) {
-            self.marked(mark, stream, &rest);
-        }
+        let Some(voice) = self.voice.take() else { return };
+        let voice = voice.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).end_of(voice);
     }
 }
 

@@ -15,8 +15,7 @@ use tracing::Level;
 use crate::logs::backlog::Backlog;
 use crate::logs::line::{Form, Line, Named};
 use crate::logs::rotate::{Limits, Lost, RotatingFile};
-use crate::logs::runs::{self, NOTE};
-use crate::logs::text::Part;
+use crate::logs::runs;
 use crate::logs::{MAIN, log_path, now};
 
 /// Files kept open; the one not written for longest is closed for the next.
@@ -158,10 +157,9 @@ impl Write for Files {
         if let (Some(name), Some(text)) = (parts.next(), parts.next()) {
             self.tell_dropped();
             let name = String::from_utf8_lossy(name).into_owned();
-            if text.is_empty() {
-                self.close(&name);
-            } else {
-                self.write_to(&name, text);
+            match text {
+                b"" => self.close(&name),
+                lines => self.write_to(&name, lines),
             }
         }
         self.backlog.finish();
@@ -174,7 +172,7 @@ impl Write for Files {
 }
 
 fn run_notice(lost: &Lost) -> String {
-    runs::line(now(), NOTE, Part::Whole, &format!("lost {} lines: {}", lost.lines, lost.why))
+    runs::note(now(), &format!("lost {} lines: {}", lost.lines, lost.why))
 }
 
 fn notice(form: Form, lost: &Lost) -> String {

@@ -1,7 +1,6 @@
 //! From `tracing` events to lines, and which file each goes to.
 
 use std::fmt::Debug;
-use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::logs::backlog::Backlog;
 use crate::logs::files::frame;
 use crate::logs::line::{Form, Line, Named};
-use crate::logs::{MAIN, MARKER, MARKER_TIME, OUTPUT, RUN, is_file_name, now};
+use crate::logs::{MAIN, MARKER, MARKER_TIME, RUN, is_file_name, now};
 use crate::run::RunId;
 use crate::settings::LogFormat;
 
@@ -55,8 +54,8 @@ impl Sink {
 
 impl Lines {
     fn write(&self, target: &str, line: &Line) {
-        let raw = target == OUTPUT || target == MARKER;
-        if let Some((console, form)) = self.console.as_ref().filter(|_| !raw) {
+        let is_marker = target == MARKER;
+        if let Some((console, form)) = self.console.as_ref().filter(|_| !is_marker) {
             send(console, form.render(line, Named::Yes).as_bytes());
         }
         let Some(job) = line.job.as_deref().filter(|job| is_file_name(job)) else {
@@ -66,10 +65,9 @@ impl Lines {
         if target == RUN {
             self.sink.send(MAIN, &self.sink.form.render(line, Named::Yes));
         }
-        let text = match (self.sink.form.format, line.run) {
-            (LogFormat::Text, Some(run)) if target == OUTPUT => output(run, &line.message),
-            (LogFormat::Text, _) if raw => format!("{}\n", line.message),
-            _ => self.sink.form.render(line, Named::No),
+        let text = match self.sink.form.format {
+            LogFormat::Text if is_marker => format!("{}\n", line.message),
+            LogFormat::Text | LogFormat::Json => self.sink.form.render(line, Named::No),
         };
         self.sink.send(job, &text);
     }
@@ -78,16 +76,6 @@ impl Lines {
 /// The queue's writer takes whole messages, and counts by itself what it has no room for.
 fn send(queue: &NonBlocking, message: &[u8]) {
     let _ = queue.clone().write_all(message);
-}
-
-/// What a container wrote, as a job's log has it.
-pub(super) fn output(run: RunId, text: &str) -> String {
-    let mut lines = String::new();
-    for line in text.split('\n') {
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(lines, "run {run} | {}", line.trim_end_matches('\r'));
-    }
-    lines
 }
 
 /// A marker's text, with its time behind it where it has one.

@@ -33,13 +33,12 @@ use crate::logs::files::Files;
 use crate::logs::layer::{Lines, Sink};
 use crate::logs::line::Form;
 pub use crate::logs::mask::secrets_of;
-pub use crate::logs::output::Output;
+pub use crate::logs::output::{Output, Voice};
 pub use crate::logs::read::{JobLine, Since, follow, run_lines, tail};
 use crate::logs::rotate::Limits;
 pub use crate::logs::runs::{
     RunFile, RunLine, RunReader, Swept, lines_since, outdated, run_log_path, run_tail, sweep,
 };
-use crate::run::RunId;
 use crate::settings::{LogFormat, LogSettings};
 
 /// Log of everything that is of no job: `roadstead.log`.
@@ -49,9 +48,6 @@ pub const MAIN: &str = "roadstead";
 ///
 /// `tracing::info!(target: logs::RUN, job, run, trigger, "started")`
 pub const RUN: &str = "roadstead::run";
-
-/// Target of what a container wrote; use [`output_line`].
-const OUTPUT: &str = "roadstead::output";
 
 /// Target of the markers; use [`marker_start`] and [`marker_end`].
 const MARKER: &str = "roadstead::marker";
@@ -104,12 +100,6 @@ pub fn marker_start(job: &str, at: DateTime<Utc>) {
 pub fn marker_end(job: &str, start: DateTime<Utc>, end: DateTime<Utc>) {
     mark(job, "autodeploy finished START_TIME=", start);
     mark(job, "autodeploy finished   END_TIME=", end);
-}
-
-/// Writes what a container wrote to `stream` (`stdout` or `stderr`) to the log of its job.
-pub fn output_line(job: &str, run: RunId, stream: &str, line: &str) {
-    let line = line.trim_end_matches(['\r', '\n']);
-    tracing::info!(target: OUTPUT, job, run, stream, "{line}");
 }
 
 /// Waits until what was logged so far is in its files, for a second at most: for who reads them next.
@@ -170,14 +160,14 @@ fn queue(writer: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
         .finish(writer)
 }
 
-/// What is written: `level`, but the libraries below us only from warnings on, and always the raw
-/// lines.
+/// What is written: `level`, but the libraries below us only from warnings on, and always the
+/// markers.
 fn filter(level: &str) -> EnvFilter {
     const LIBRARIES: [&str; 6] = ["bollard", "h2", "hyper", "hyper_util", "rustls", "tower"];
     let limit =
         level.parse().map_or(LevelFilter::WARN, |level: LevelFilter| level.min(LevelFilter::WARN));
     let quiet: String = LIBRARIES.map(|library| format!("{library}={limit},")).concat();
-    let raw = format!("{OUTPUT}=info,{MARKER}=info");
+    let raw = format!("{MARKER}=info");
     // A later word on the same library counts, so what a person wrote stands after ours.
     EnvFilter::builder().parse(format!("{quiet}{level},{raw}")).unwrap_or_else(|error| {
         warn(&format!("`AUTODEPLOY_LOG_LEVEL` is `{level}`: {error}; using `info`"));

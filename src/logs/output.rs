@@ -5,6 +5,7 @@
 //! faster than the disk waits for it; nothing that goes wrong here ends a run: what cannot be written
 //! is counted, and said.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,17 +14,14 @@ use serde_json::json;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::Level;
 
-use crate::logs::layer::{Sink, output};
+use crate::logs::layer::Sink;
 use crate::logs::line::{Line, Named};
 use crate::logs::mask::Secrets;
-use crate::logs::runs::{self, NOTE};
+use crate::logs::runs;
 use crate::logs::text::{Part, Splitter, readable};
 use crate::logs::{is_file_name, now};
 use crate::run::RunId;
 use crate::settings::{LogFormat, LogSettings};
-
-/// Bytes of the end of the output that messages quote.
-const TAIL_BYTES: usize = 4096;
 
 /// Bytes taken at once, so that a large chunk makes no large memory.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -40,22 +38,88 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How the note begins that there is more than is kept.
 const FULL: &str = "the rest of the output is counted and left out: ";
 
-/// The output of one run.
+/// The output of one try of a run.
 #[derive(Debug)]
 pub struct Output {
-    /// What each stream wrote since its last line end.
-    streams: Vec<(&'static str, Splitter)>,
+    voice: Voice,
     secrets: Secrets,
     pages: Pages,
 }
 
+/// One of those who write into a run's output: what each of its streams wrote since its last line end.
+#[derive(Debug, Default)]
+pub struct Voice {
+    /// What stands before each line, where several speak.
+    mark: String,
+    streams: Vec<(&'static str, Splitter)>,
+    /// How many of the next lines of a stream come again and are in the output already.
+    passed_over: BTreeMap<String, u64>,
+}
+
+impl Voice {
+    /// A voice whose lines begin with a name.
+    pub fn of(name: &str) -> Self {
+        Self { mark: format!("{name} | "), ..Self::default() }
+    }
+
+    /// Passes over so many lines of each stream; see [`super::lines_since`].
+    #[must_use]
+    pub fn passing_over(self, lines: BTreeMap<String, u64>) -> Self {
+        Self { passed_over: lines, ..self }
+    }
+
+    fn index_of(&mut self, stream: &'static str) -> usize {
+        let known = self.streams.iter().position(|(name, _)| *name == stream);
+        known.unwrap_or_else(|| {
+            self.streams.push((stream, Splitter::default()));
+            self.streams.len() - 1
+        })
+    }
+}
+
+/// Whether this line is one of those that come again, and counts it.
+fn comes_again(left: &mut BTreeMap<String, u64>, stream: &str, part: Part) -> bool {
+    match left.get_mut(stream) {
+        Some(left @ 1..) if part != Part::State => {
+            *left -= 1;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// A time, as a value and as the lines of a run's file have it.
+struct Moment {
+    time: DateTime<Utc>,
+    stamp: String,
+}
+
+impl Moment {
+    fn now() -> Self {
+        let time = now();
+        Self { time, stamp: runs::stamp(time) }
+    }
+}
+
+/// A piece with its mark. Others write between the pieces of a long line, so each is a line then.
+fn marked<'a>(mark: &str, part: Part, text: Cow<'a, str>) -> (Part, Cow<'a, str>) {
+    match part {
+        _ if mark.is_empty() => (part, text),
+        Part::Whole | Part::Begun => (Part::Whole, format!("{mark}{text}").into()),
+        Part::State => (Part::State, format!("{mark}{text}").into()),
+    }
+}
+
 impl Output {
-    /// Opens the output of a run; the settings are those that logging was started with.
+    /// Opens the output of a try of a run; the settings are those that logging was started with. What an
+    /// earlier try wrote stays.
     pub fn open(_settings: &LogSettings, job: &str, run: RunId) -> Self {
+        let sink = Sink::current().filter(|_| is_file_name(job));
         let pages = Pages {
             job: job.to_owned(),
             run,
-            sink: Sink::current().filter(|_| is_file_name(job)),
+            job_mark: format!("run {run} | "),
+            sink,
             limit_bytes: None,
             size_bytes: 0,
             left_out: Count::default(),
@@ -65,9 +129,8 @@ impl Output {
             lines: 0,
             waiting: Waiting::default(),
             lost_lines: 0,
-            tail: String::new(),
         };
-        Self { streams: Vec::new(), secrets: Secrets::default(), pages }
+        Self { voice: Voice::default(), secrets: Secrets::default(), pages }
     }
 
     /// Opens the output of a run that goes on since before a restart of ours: what its processes wrote
@@ -117,32 +180,50 @@ impl Output {
     ///
     /// Waits for the disk where the lines before wait for it, ten seconds at most.
     pub fn write(&mut self, stream: &'static str, bytes: &[u8]) {
-        let position = self.streams.iter().position(|(name, _)| *name == stream);
-        let index = position.unwrap_or_else(|| {
-            self.streams.push((stream, Splitter::default()));
-            self.streams.len() - 1
-        });
-        let Self { streams, secrets, pages } = self;
+        let mut voice = std::mem::take(&mut self.voice);
+        self.write_of(&mut voice, stream, bytes);
+        self.voice = voice;
+    }
+
+    /// As [`Self::write`], for one of several who write into the output of a run.
+    pub fn write_of(&mut self, voice: &mut Voice, stream: &'static str, bytes: &[u8]) {
+        let Self { secrets, pages, .. } = self;
+        let index = voice.index_of(stream);
+        let Voice { mark, streams, passed_over } = voice;
         let splitter = &mut streams[index].1;
         for chunk in bytes.chunks(CHUNK_BYTES) {
-            let now = now();
-            splitter.take(chunk, now, secrets, &mut |part, raw| {
-                pages.line(now, stream, part, &readable(raw, secrets));
+            let now = Moment::now();
+            splitter.take(chunk, now.time, secrets, &mut |part, raw| {
+                let (part, text) = marked(mark, part, readable(raw, secrets));
+                if !comes_again(passed_over, stream, part) {
+                    pages.line(&now, stream, part, &text);
+                }
             });
             pages.send();
         }
     }
 
-    /// Ends the output and returns its last lines, at most four kilobytes.
-    pub fn finish(mut self) -> String {
-        let (now, secrets) = (now(), &self.secrets);
-        for (stream, splitter) in &mut self.streams {
+    /// Writes what a voice has left: the last lines, which have no end.
+    pub fn end_of(&mut self, mut voice: Voice) {
+        let now = Moment::now();
+        let Self { secrets, pages, .. } = self;
+        let Voice { mark, streams, passed_over } = &mut voice;
+        for (stream, splitter) in streams {
             splitter.finish(&mut |part, raw| {
-                self.pages.line(now, stream, part, &readable(raw, secrets));
+                let (part, text) = marked(mark, part, readable(raw, secrets));
+                if !comes_again(passed_over, stream, part) {
+                    pages.line(&now, stream, part, &text);
+                }
             });
         }
-        self.pages.finish(now);
-        self.pages.tail
+        pages.send();
+    }
+
+    /// Ends the output.
+    pub fn finish(mut self) {
+        let voice = std::mem::take(&mut self.voice);
+        self.end_of(voice);
+        self.pages.finish(&Moment::now());
     }
 }
 
@@ -151,6 +232,8 @@ impl Output {
 struct Pages {
     job: String,
     run: RunId,
+    /// What stands before each line in the log of the job.
+    job_mark: String,
     sink: Option<Sink>,
     limit_bytes: Option<u64>,
     /// Bytes of the text written so far, also before a restart.
@@ -165,7 +248,6 @@ struct Pages {
     waiting: Waiting,
     /// Lines that were not sent because the disk hangs.
     lost_lines: u64,
-    tail: String,
 }
 
 /// What is left out of a run's output because it is too much.
@@ -187,15 +269,9 @@ struct Waiting {
 }
 
 impl Pages {
-    fn line(&mut self, now: DateTime<Utc>, stream: &str, part: Part, text: &str) {
-        if part != Part::State {
-            self.keep_tail(part, text);
-        }
+    fn line(&mut self, now: &Moment, stream: &str, part: Part, text: &str) {
         let size_bytes = text.len() as u64 + 1;
-        if part != Part::State
-            && let Some(skip) = self.skip.get_mut(stream).filter(|skip| **skip > 0)
-        {
-            *skip -= 1;
+        if comes_again(&mut self.skip, stream, part) {
             self.size_bytes += size_bytes;
             return;
         }
@@ -217,34 +293,37 @@ impl Pages {
         self.put(now, stream, part, text);
     }
 
-    fn put(&mut self, now: DateTime<Utc>, stream: &str, part: Part, text: &str) {
+    fn put(&mut self, now: &Moment, stream: &str, part: Part, text: &str) {
         let Some(sink) = &self.sink else { return };
-        self.run_text.push_str(&runs::line(now, stream, part, text));
+        runs::push_line(&mut self.run_text, &now.stamp, (stream, part), text);
         let goes_on = if part == Part::Begun { "…" } else { "" };
-        let of_job = match sink.form.format {
-            LogFormat::Text => output(self.run, &format!("{text}{goes_on}")),
+        match sink.form.format {
+            LogFormat::Text => {
+                for word in [&self.job_mark, text, goes_on, "\n"] {
+                    self.job_text.push_str(word);
+                }
+            }
             LogFormat::Json => {
                 let line = Line {
-                    time: now,
+                    time: now.time,
                     level: Level::INFO,
                     job: Some(self.job.clone()),
                     run: Some(self.run),
                     message: format!("{text}{goes_on}"),
                     fields: vec![("stream", json!(stream))],
                 };
-                sink.form.render(&line, Named::No)
+                self.job_text.push_str(&sink.form.render(&line, Named::No));
             }
-        };
-        self.job_text.push_str(&of_job);
+        }
         self.lines += 1;
     }
 
     /// Says something about the output, in both files.
-    fn note(&mut self, now: DateTime<Utc>, text: &str) {
+    fn note(&mut self, now: &Moment, text: &str) {
         let Some(sink) = &self.sink else { return };
-        self.run_text.push_str(&runs::line(now, NOTE, Part::Whole, text));
+        self.run_text.push_str(&runs::note(now.time, text));
         let line = Line {
-            time: now,
+            time: now.time,
             level: Level::WARN,
             job: Some(self.job.clone()),
             run: Some(self.run),
@@ -252,16 +331,6 @@ impl Pages {
             fields: Vec::new(),
         };
         self.job_text.push_str(&sink.form.render(&line, Named::No));
-    }
-
-    fn keep_tail(&mut self, part: Part, text: &str) {
-        self.tail.push_str(text);
-        if part == Part::Whole {
-            self.tail.push('\n');
-        }
-        let excess = self.tail.len().saturating_sub(TAIL_BYTES);
-        let cut = (excess..=self.tail.len()).find(|at| self.tail.is_char_boundary(*at));
-        self.tail.drain(..cut.unwrap_or_default());
     }
 
     /// Sends what there is, once there is room for it.
@@ -280,7 +349,10 @@ impl Pages {
             let lost = std::mem::take(&mut self.lost_lines);
             let (run_text, job_text) =
                 (std::mem::take(&mut self.run_text), std::mem::take(&mut self.job_text));
-            self.note(now(), &format!("lost {lost} lines: the disk did not take them in time"));
+            self.note(
+                &Moment::now(),
+                &format!("lost {lost} lines: the disk did not take them in time"),
+            );
             self.run_text.push_str(&run_text);
             self.job_text.push_str(&job_text);
         }
@@ -314,7 +386,7 @@ impl Pages {
         is_written
     }
 
-    fn finish(&mut self, now: DateTime<Utc>) {
+    fn finish(&mut self, now: &Moment) {
         if self.left_out.lines > 0 {
             let Count { lines, bytes, .. } = self.left_out;
             self.note(now, &format!("left out {lines} lines of {bytes} bytes"));
@@ -358,7 +430,7 @@ mod tests {
             output.write("out", b"one\ntw");
             output.write("err", b"\x1b[31mthree\x1b[0m\n");
             output.write("out", b"o\n\xff\nfour");
-            assert_eq!(output.finish(), "one\nthree\ntwo\n\\xff\nfour\n");
+            output.finish();
             tracing::info!(job = "web", run = 7, "after");
         });
         let wanted = ["out one", "err three", "out two", "out \\xff", "out four"];
@@ -391,7 +463,7 @@ mod tests {
             }
             let long = format!("{}hunter2{}", "x".repeat(64 * 1024 - 3), "y".repeat(1000));
             output.write("err", long.as_bytes());
-            assert!(!output.finish().contains("hunter"));
+            output.finish();
         });
         let job = text(dir.path(), "web");
         let run = run_lines(dir.path(), "web", 1).join("\n");
@@ -408,7 +480,7 @@ mod tests {
         logged(&settings, |_| {
             let mut output = Output::open(&settings, "web", 1).limited_to(Some(30));
             (0..10).for_each(|it| output.write("out", format!("line {it}\n").as_bytes()));
-            assert!(output.finish().ends_with("line 9\n"));
+            output.finish();
         });
         let run = run_lines(dir.path(), "web", 1);
         let wanted = [
@@ -459,8 +531,7 @@ mod tests {
                         for (stream, bytes) in &STORY {
                             output.write(stream, bytes);
                         }
-                        let tail = "one\ntwo\ndone\nthree\n\ncaf\\xe9\n\nlast\n";
-                        assert_eq!(output.finish(), tail);
+                        output.finish();
                     });
                     let lines = run_lines(dir.path(), "web", 1);
                     let what = format!("{written_before_the_crash} {limit_bytes:?} {lines:#?}");
@@ -478,6 +549,71 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_further_try_that_is_taken_up_again_loses_no_line_to_the_one_before() {
+        let first: &[u8] = b"one\ntwo\nthree\n";
+        // What the second try wrote, and how much of it before the crash.
+        let second = b"ONE\nTWO\n10%\rTHREE\nFOUR\n";
+        for before in 0..=second.len() {
+            let dir = TempDir::new().unwrap();
+            let settings = settings(dir.path());
+            logged(&settings, |_| {
+                let mut output = Output::open(&settings, "web", 1).limited_to(Some(40));
+                output.write("out", first);
+                output.finish();
+            });
+            let ended = now();
+            wait_until(|| now() > ended + chrono::TimeDelta::milliseconds(2));
+            let second_try = now();
+            logged(&settings, |_| {
+                let mut output = Output::open(&settings, "web", 1).limited_to(Some(40));
+                output.write("out", &second[..before]);
+            });
+            logged(&settings, |_| {
+                let output = Output::open_again(&settings, "web", 1, Some(second_try));
+                let mut output = output.limited_to(Some(40));
+                output.write("out", second);
+                output.finish();
+            });
+            let wanted =
+                ["out one", "out two", "out three", "out ONE", "out TWO", "out THREE", "out FOUR"];
+            assert_eq!(run_lines(dir.path(), "web", 1), wanted, "{before} bytes before the crash");
+        }
+    }
+
+    #[test]
+    fn voices_have_their_marks_and_no_secret_in_parts() {
+        let dir = TempDir::new().unwrap();
+        let settings = LogSettings { max_size_bytes: 10_000_000, ..settings(dir.path()) };
+        let secret = "hunter2-and-more";
+        // The lengths at which a line was or is cut, and those around them.
+        let cuts = [16 * 1024, 64 * 1024];
+        let fillers = cuts.into_iter().flat_map(|cut| (cut - secret.len() - 9)..(cut + 2));
+        logged(&settings, |_| {
+            let mut output = Output::open(&settings, "web", 1).masking(&[secret.to_owned()]);
+            let (mut one, mut other) = (Voice::of("one"), Voice::of("other"));
+            output.write_of(&mut one, "out", b"a");
+            output.write_of(&mut other, "out", b"b\nc");
+            output.write_of(&mut one, "out", b"d\n");
+            for filler in fillers.clone() {
+                let line = format!("{}{secret}{}\n", "x".repeat(filler), "y".repeat(70_000));
+                line.as_bytes().chunks(4096).for_each(|it| output.write_of(&mut one, "err", it));
+            }
+            output.end_of(one);
+            output.end_of(other);
+            output.finish();
+        });
+        let lines = run_lines(dir.path(), "web", 1);
+        assert_eq!(lines[..2], ["out other | b", "out one | ad"]);
+        assert_eq!(lines.last().unwrap(), "out other | c");
+        let long = &lines[2..lines.len() - 1];
+        assert!(long.iter().all(|line| line.starts_with("err one | ")));
+        let pieces = ["hunter", "unter2", "nd-more", "-and-"];
+        assert!(long.iter().all(|line| pieces.iter().all(|piece| !line.contains(piece))));
+        let masked = long.iter().filter(|line| line.contains("***")).count();
+        assert_eq!(masked, fillers.count());
     }
 
     #[test]

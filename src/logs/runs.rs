@@ -21,7 +21,7 @@ use crate::settings::LogSettings;
 const DIRECTORY: &str = "runs";
 
 /// Stream of what is not output.
-pub(super) const NOTE: &str = "note";
+const NOTE: &str = "note";
 
 /// The file of a run's output.
 pub fn run_log_path(dir: &Path, job: &str, run: RunId) -> PathBuf {
@@ -38,15 +38,28 @@ pub(super) fn is_of_run(name: &str) -> bool {
     name.contains('/')
 }
 
-/// One line of a run's file, with its line feed.
-pub(super) fn line(time: DateTime<Utc>, stream: &str, part: Part, text: &str) -> String {
-    let time = as_written(time);
+/// A time as the lines of a run's file have it: all of one length, in the order of their texts.
+pub(super) fn stamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Adds one line of a run's file, with its line feed.
+pub(super) fn push_line(to: &mut String, stamp: &str, (stream, part): (&str, Part), text: &str) {
     let mark = match part {
-        Part::Whole => "",
-        Part::Begun => "+",
-        Part::State => "~",
+        Part::Whole => " ",
+        Part::Begun => "+ ",
+        Part::State => "~ ",
     };
-    format!("{time} {stream}{mark} {text}\n")
+    for word in [stamp, " ", stream, mark, text, "\n"] {
+        to.push_str(word);
+    }
+}
+
+/// A line of Roadstead's own in a run's file, with its line feed.
+pub(super) fn note(time: DateTime<Utc>, text: &str) -> String {
+    let mut line = String::new();
+    push_line(&mut line, &stamp(time), (NOTE, Part::Whole), text);
+    line
 }
 
 /// One line of a run's output, read back.
@@ -137,7 +150,7 @@ pub fn lines_since(
 ) -> io::Result<BTreeMap<String, u64>> {
     let mut lines = BTreeMap::new();
     let Some(mut reader) = RunReader::open(dir, job, run) else { return Ok(lines) };
-    let since = as_written(since);
+    let since = stamp(since);
     reader.read(&mut |line| {
         let line = RunLine::parse(line).filter(|line| {
             let said = line.text.strip_prefix(mark).is_some_and(|rest| rest.starts_with(" | "));
@@ -151,14 +164,9 @@ pub fn lines_since(
     Ok(lines)
 }
 
-/// A time as it stands in a run's file, where times of one length are in the order of their texts.
-fn as_written(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
 /// Counts what a run's file holds since a time, `None` for nothing; a torn last line is taken off.
 pub(super) fn look(path: &Path, full: &str, since: Option<DateTime<Utc>>) -> io::Result<Found> {
-    let since = since.map(as_written);
+    let since = since.map(stamp);
     let mut found = Found::default();
     let mut file = match File::options().read(true).write(true).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
@@ -408,7 +416,8 @@ mod tests {
             ("remote", Part::State, "10 %", false, true),
         ];
         for (stream, part, text, goes_on, overwritten) in rows {
-            let written = line(now(), stream, part, text);
+            let mut written = String::new();
+            push_line(&mut written, &stamp(now()), (stream, part), text);
             let expected =
                 RunLine { time: "2026-11-21T05:07:00.000Z", stream, text, goes_on, overwritten };
             assert_eq!(RunLine::parse(written.trim_end_matches('\n')), Some(expected));

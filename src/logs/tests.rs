@@ -96,14 +96,10 @@ fn markers_have_the_form_of_birdhouse() {
     let start = DateTime::from_timestamp(1_795_237_620, 0).unwrap();
     logged(&settings, |_| {
         marker_start("autodeploy", start);
-        output_line("autodeploy", 42, "stdout", "hello\r\n");
-        output_line("autodeploy", 42, "stderr", "");
         marker_end("autodeploy", start, start + chrono::TimeDelta::seconds(5));
     });
     let wanted = "==========\n\
                   autodeploy START_TIME=2026-11-21T05:07:00+00:00\n\
-                  run 42 | hello\n\
-                  run 42 | \n\
                   autodeploy finished START_TIME=2026-11-21T05:07:00+00:00\n\
                   autodeploy finished   END_TIME=2026-11-21T05:07:05+00:00\n";
     assert_eq!(text(dir.path(), "autodeploy"), wanted);
@@ -114,14 +110,16 @@ fn json_lines_are_objects_also_for_raw_lines() {
     let dir = TempDir::new().unwrap();
     let settings = LogSettings { format: LogFormat::Json, ..settings(dir.path()) };
     logged(&settings, |_| {
-        output_line("web", 7, "stderr", "oh no");
+        let mut output = Output::open(&settings, "web", 7);
+        output.write("err", b"oh no\n");
+        output.finish();
         marker_start("web", DateTime::from_timestamp(1_795_237_620, 0).unwrap());
     });
     let objects: Vec<serde_json::Value> =
         text(dir.path(), "web").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let said: Vec<_> = objects.iter().map(|object| object["message"].as_str().unwrap()).collect();
     assert_eq!(said, ["oh no", "==========", "autodeploy START_TIME=2026-11-21T05:07:00+00:00"]);
-    assert_eq!(objects[0]["stream"], "stderr");
+    assert_eq!(objects[0]["stream"], "err");
     assert_eq!(run_lines(dir.path(), "web", 7).unwrap().len(), 1);
 }
 

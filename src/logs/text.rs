@@ -3,6 +3,7 @@
 //! Pure. A line without end, a progress bar and a terminal's commands become text of which a file can
 //! be made; whatever is no text is escaped, never dropped.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -67,6 +68,12 @@ impl Splitter {
             }
             let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
             let end = rest.iter().position(is_end).unwrap_or(rest.len());
+            if self.line.is_empty() && end <= LONGEST_BYTES && rest.get(end) == Some(&b'\n') {
+                sink(Part::Whole, &rest[..end]);
+                self.since = None;
+                rest = &rest[end + 1..];
+                continue;
+            }
             self.since.get_or_insert(now);
             self.line.extend_from_slice(&rest[..end]);
             self.cut(secrets, sink);
@@ -134,14 +141,16 @@ fn place_to_cut(line: &[u8], secrets: &Secrets) -> usize {
 const ESCAPE: u8 = 0x1b;
 
 /// One piece of output as text for a file: no colours, no secrets, nothing that commands a terminal.
-pub(super) fn readable(raw: &[u8], secrets: &Secrets) -> String {
+pub(super) fn readable<'a>(raw: &'a [u8], secrets: &Secrets) -> Cow<'a, str> {
+    // Nearly every line: a search in bytes is much quicker than one in characters.
+    if raw.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
+        && let Cow::Borrowed(plain) = secrets.mask(raw)
+        && let Ok(text) = str::from_utf8(plain)
+    {
+        return text.into();
+    }
     let plain = without_commands(raw);
     let masked = secrets.mask(&plain);
-    if let Ok(text) = str::from_utf8(&masked)
-        && !text.contains(is_escaped)
-    {
-        return text.to_owned();
-    }
     let mut text = String::with_capacity(masked.len());
     for chunk in masked.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -158,7 +167,7 @@ pub(super) fn readable(raw: &[u8], secrets: &Secrets) -> String {
             let _ = write!(text, "\\x{byte:02x}");
         }
     }
-    text
+    text.into()
 }
 
 fn is_escaped(character: char) -> bool {
@@ -166,7 +175,7 @@ fn is_escaped(character: char) -> bool {
 }
 
 /// The bytes without the commands of a terminal (ECMA-48), such as colours.
-fn without_commands(raw: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+fn without_commands(raw: &[u8]) -> Cow<'_, [u8]> {
     if !raw.contains(&ESCAPE) {
         return raw.into();
     }
@@ -222,7 +231,7 @@ mod tests {
     fn split(chunks: &[(i64, &[u8])], secrets: &Secrets) -> Vec<(Part, String)> {
         let mut found = Vec::new();
         let mut splitter = Splitter::default();
-        let mut sink = |part, raw: &[u8]| found.push((part, readable(raw, secrets)));
+        let mut sink = |part, raw: &[u8]| found.push((part, readable(raw, secrets).into_owned()));
         for (time, chunk) in chunks {
             splitter.take(chunk, at(*time), secrets, &mut sink);
         }

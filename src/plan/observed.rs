@@ -228,10 +228,7 @@ pub fn familiar(reference: &str) -> String {
 
 /// The reference before its tag; a colon left of the last slash is a registry's port.
 fn without_tag(reference: &str) -> &str {
-    match reference.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => reference,
-    }
+    crate::image::name_and_tag(reference).0
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ mod tests {
         let mut project = project(&[("a", &["b"]), ("b", &[]), ("c", &[])]);
         let contexts = [("x".to_owned(), "service:c".to_owned())];
         let build = Build { additional_contexts: contexts.into(), ..Build::default() };
-        project.services.get_mut("b").unwrap().build = Some(build);
+        project.services.get_mut("b").unwrap().build = Some(build.into());
         assert_eq!(images_first(&project), ["c", "b", "a"]);
         assert_eq!(built_upon(&project, "b").collect::<Vec<_>>(), ["c"]);
         assert_eq!(built_upon(&project, "a").count(), 0);

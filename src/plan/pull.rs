@@ -52,7 +52,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::compose::model::{Build, Service};
+    use crate::compose::model::Service;
 
     #[test]
     fn what_only_a_build_makes_is_built_with_each_revision() {
@@ -68,7 +68,7 @@ mod tests {
             let service = Service {
                 name: "web".to_owned(),
                 image: "app".to_owned(),
-                build: Some(Build::default()),
+                build: Some(Box::default()),
                 pull_policy: policy.clone(),
                 ..Service::default()
             };

@@ -273,7 +273,7 @@ mod tests {
             ),
         ] {
             let build = model::Build { ssh: from_files.clone(), ..model::Build::default() };
-            let service = Service { build: Some(build), ..Service::default() };
+            let service = Service { build: Some(build.into()), ..Service::default() };
             let how = Build {
                 ssh: given.iter().map(|text| (*text).to_owned()).collect(),
                 ..Build::default()

@@ -154,7 +154,6 @@ async fn pull_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::Build;
 
     #[test]
     fn images_that_are_not_to_be_pulled_are_passed_over() {
@@ -182,7 +181,7 @@ mod tests {
                 name: "web".to_owned(),
                 image: image.to_owned(),
                 pull_policy: policy.clone(),
-                build: is_built.then(Build::default),
+                build: is_built.then(Box::default),
                 ..Service::default()
             };
             let arguments = Pull {

@@ -23,9 +23,9 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Map<Str
     }
     object.texts("annotations", &service.annotations);
     object.some("attach", service.attach);
-    object.object("build", service.build.as_ref().filter(|_| shown).map(build_json));
+    object.object("build", service.build.as_deref().filter(|_| shown).map(build_json));
     object.object("develop", service.develop.as_ref().map(develop_json));
-    object.object("blkio_config", service.blkio_config.as_ref().map(blkio_json));
+    object.object("blkio_config", service.blkio_config.as_deref().map(blkio_json));
     object.list("cap_add", &service.cap_add);
     object.list("cap_drop", &service.cap_drop);
     object.text("cgroup_parent", service.cgroup_parent.as_ref());
@@ -61,7 +61,7 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Map<Str
     object.list("group_add", &service.group_add);
     object.values("gpus", service.gpus.iter().map(request_json));
     object.text("hostname", service.hostname.as_ref());
-    object.object("healthcheck", service.healthcheck.as_ref().map(healthcheck_json));
+    object.object("healthcheck", service.healthcheck.as_deref().map(healthcheck_json));
     object.text("image", Some(&service.image).filter(|_| !service.image_is_implied));
     object.some("init", service.init);
     object.text("ipc", service.ipc.as_ref());

@@ -42,8 +42,8 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
         match key.name.as_str() {
             "annotations" => service.annotations = decoder.labels(field),
             "attach" => service.attach = decoder.boolean(field),
-            "blkio_config" => service.blkio_config = Some(devices::blkio(decoder, field)),
-            "build" => service.build = Some(build::build(decoder, field)),
+            "blkio_config" => service.blkio_config = Some(devices::blkio(decoder, field).into()),
+            "build" => service.build = Some(build::build(decoder, field).into()),
             "cap_add" => service.cap_add = decoder.keyed_strings(field),
             "cap_drop" => service.cap_drop = decoder.keyed_strings(field),
             "cgroup" => service.cgroup = decoder.word(field, &["host", "private"]),
@@ -64,7 +64,7 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
                 service.credential_spec = Some(files::credential_spec(decoder, field));
             }
             "depends_on" => service.depends_on = depends_on(decoder, field),
-            "deploy" => service.deploy = deploy::deploy(decoder, field),
+            "deploy" => service.deploy = deploy::deploy(decoder, field).map(Box::new),
             "develop" => service.develop = hooks::develop(decoder, field),
             "device_cgroup_rules" => service.device_cgroup_rules = decoder.distinct_strings(field),
             "devices" => service.devices = devices::devices(decoder, field),
@@ -80,7 +80,7 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "extra_hosts" => service.extra_hosts = extra_hosts(decoder, field),
             "gpus" => service.gpus = devices::gpus(decoder, field),
             "group_add" => service.group_add = group_add(decoder, field),
-            "healthcheck" => service.healthcheck = Some(healthcheck(decoder, field)),
+            "healthcheck" => service.healthcheck = Some(healthcheck(decoder, field).into()),
             "hostname" => service.hostname = decoder.text(field),
             "image" => service.image = decoder.string(field).unwrap_or_default(),
             "init" => service.init = decoder.boolean(field),

@@ -66,11 +66,11 @@ pub struct Service {
     /// `attach`: false leaves its output out of what `up` shows.
     pub attach: Option<bool>,
     /// `build`; no part of the configuration hash.
-    pub build: Option<Build>,
+    pub build: Option<Box<Build>>,
     /// `develop`: part of the hash, otherwise without effect here.
     pub develop: Option<Develop>,
     /// `blkio_config`.
-    pub blkio_config: Option<BlkioConfig>,
+    pub blkio_config: Option<Box<BlkioConfig>>,
     /// `cap_add`.
     pub cap_add: Vec<String>,
     /// `cap_drop`.
@@ -108,7 +108,7 @@ pub struct Service {
     /// `depends_on`, by service.
     pub depends_on: BTreeMap<String, Dependency>,
     /// `deploy`.
-    pub deploy: Option<Deploy>,
+    pub deploy: Option<Box<Deploy>>,
     /// `device_cgroup_rules`.
     pub device_cgroup_rules: Vec<String>,
     /// `devices`.
@@ -138,7 +138,7 @@ pub struct Service {
     /// `hostname`.
     pub hostname: Option<String>,
     /// `healthcheck`.
-    pub healthcheck: Option<Healthcheck>,
+    pub healthcheck: Option<Box<Healthcheck>>,
     /// `image`; where only `build` is written, the name its image gets.
     pub image: String,
     /// Nobody wrote `image`: it is left out of the canonical text and of the hash.
@@ -246,6 +246,14 @@ impl Service {
     pub fn replicas(&self) -> u32 {
         let deployed = self.deploy.as_ref().and_then(|deploy| deploy.replicas);
         self.scale.or(deployed).unwrap_or(1)
+    }
+
+    /// Has its containers stay where they ended: those of a one-off do not come back by themselves.
+    pub fn restart_never(&mut self) {
+        self.restart = None;
+        if let Some(deploy) = &mut self.deploy {
+            deploy.restart_policy = None;
+        }
     }
 
     /// Gives a service that is only built the image `docker compose` would build for it.
@@ -449,7 +457,7 @@ mod tests {
 
     #[test]
     fn names_the_image_of_a_service_that_is_built() {
-        let build = Some(Build::default());
+        let build = Some(Box::default());
         let mut service = Service { name: "web".to_owned(), build, ..Service::default() };
         service.imply_image("shop");
         assert_eq!((service.image.as_str(), service.image_is_implied), ("shop-web", true));

@@ -109,7 +109,7 @@ fn resources(service: &Service) -> HostConfig {
         oom_kill_disable: service.oom_kill_disable,
         pids_limit: limits.pids.filter(positive).or(service.pids_limit).filter(|it| *it != 0),
         ulimits: non_empty(ulimits(service)),
-        ..service.blkio_config.as_ref().map(blkio).unwrap_or_default()
+        ..service.blkio_config.as_deref().map(blkio).unwrap_or_default()
     }
 }
 

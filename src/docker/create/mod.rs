@@ -91,7 +91,7 @@ pub(super) fn blueprint(new: &NewContainer<'_>, api: ApiVersion) -> Result<Bluep
         open_stdin: Some(service.stdin_open),
         env: Some(environment(service, &new.surroundings.proxies)),
         cmd: service.command.clone(),
-        healthcheck: service.healthcheck.as_ref().map(health),
+        healthcheck: service.healthcheck.as_deref().map(health),
         image: Some(service.image.clone()),
         working_dir: service.working_dir.clone(),
         entrypoint: service.entrypoint.clone(),

@@ -333,7 +333,8 @@ fn containers_that_stand_still_are_started() {
         stopped(case, State::Exited, Some(0), Some("no"));
         let policy =
             RestartPolicy { condition: condition.map(str::to_owned), ..RestartPolicy::default() };
-        case.service().deploy = Some(Deploy { restart_policy: Some(policy), ..Deploy::default() });
+        case.service().deploy =
+            Some(Deploy { restart_policy: Some(policy), ..Deploy::default() }.into());
     }
     check(&[
         (
@@ -421,7 +422,8 @@ fn replicas_are_added_and_taken_away() {
         (
             "up by deploy",
             |case| {
-                case.service().deploy = Some(Deploy { replicas: Some(2), ..Deploy::default() });
+                case.service().deploy =
+                    Some(Deploy { replicas: Some(2), ..Deploy::default() }.into());
             },
             &["create container p-web-2 (missing)"],
         ),

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use super::observed::{Container, Health, Observed, Resource, State};
 use super::{Desired, Hashes, Options, Recreate, labels, plan};
 use crate::compose::model::{
-    Build, Condition, Dependency, Deploy, Mount, MountKind, Network, Project, PullPolicy,
-    RestartPolicy, Service, ServiceNetwork, Volume,
+    Condition, Dependency, Deploy, Mount, MountKind, Network, Project, PullPolicy, RestartPolicy,
+    Service, ServiceNetwork, Volume,
 };
 use crate::image::Identity;
 

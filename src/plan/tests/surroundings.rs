@@ -125,7 +125,7 @@ fn images_are_pulled_as_the_policy_says() {
             "what can be built is not pulled",
             |case| {
                 policy(case, PullPolicy::Unset, false);
-                case.service().build = Some(Build::default());
+                case.service().build = Some(Box::default());
             },
             &[],
         ),

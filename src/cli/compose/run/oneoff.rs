@@ -48,10 +48,7 @@ pub(super) async fn one_off(
 /// What flags change in the service.
 fn change(service: &mut Service, arguments: &Run, command: &[String]) -> Result<()> {
     // A one-off does not come back, and there is one of it.
-    service.restart = None;
-    if let Some(deploy) = &mut service.deploy {
-        deploy.restart_policy = None;
-    }
+    service.restart_never();
     service.stdin_open = arguments.interactive;
     service.container_name.clone_from(&arguments.name);
     if let Some(entrypoint) = &arguments.entrypoint {

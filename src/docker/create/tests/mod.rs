@@ -193,7 +193,8 @@ fn every_key_has_its_field() {
                     ..DeviceRequest::default()
                 };
                 let reservations = Resources { devices: vec![device], ..Resources::default() };
-                it.deploy = Some(Deploy { reservations: Some(reservations), ..Deploy::default() });
+                it.deploy =
+                    Some(Deploy { reservations: Some(reservations), ..Deploy::default() }.into());
             },
             "/HostConfig/DeviceRequests",
             json!([{"DeviceIDs": ["0"], "Capabilities": [["tpu"]]}]),
@@ -202,14 +203,14 @@ fn every_key_has_its_field() {
             "blkio_config",
             |it| {
                 let rate = |rate| vec![DeviceRate { path: "/dev/a".to_owned(), rate }];
-                it.blkio_config = Some(BlkioConfig {
+                it.blkio_config = Some(Box::new(BlkioConfig {
                     weight: Some(10),
                     weight_device: vec![DeviceWeight { path: "/dev/a".to_owned(), weight: 20 }],
                     device_read_bps: rate(1),
                     device_read_iops: rate(2),
                     device_write_bps: rate(3),
                     device_write_iops: rate(4),
-                });
+                }));
             },
             "/HostConfig/BlkioDeviceWriteIOps",
             json!([{"Path": "/dev/a", "Rate": 4}]),
@@ -386,11 +387,11 @@ fn deploy_resources_win_over_the_short_keys() {
             Resources { cpus: Some(2.0), memory: Some(10), pids: Some(20), ..Resources::default() };
         let reservations = Resources { memory: Some(5), ..Resources::default() };
         (it.mem_limit, it.mem_reservation) = (Some(11), Some(6));
-        it.deploy = Some(Deploy {
+        it.deploy = Some(Box::new(Deploy {
             limits: Some(limits),
             reservations: Some(reservations),
             ..Deploy::default()
-        });
+        }));
     }
     check(&[
         ("cpus", limits, "/HostConfig/NanoCpus", json!(2_000_000_000)),
@@ -422,7 +423,7 @@ fn health_checks_are_given_in_nanoseconds() {
         (&disabled, OLD, &json!({"Test": ["NONE"]})),
         (&inherited, OLD, &json!({"Retries": 9})),
     ] {
-        let service = Service { healthcheck: Some(check.clone()), ..service() };
+        let service = Service { healthcheck: Some(Box::new(check.clone())), ..service() };
         assert_eq!(&body(&service, api)["Healthcheck"], expected, "{check:?} {api:?}");
     }
 }
@@ -432,7 +433,7 @@ fn restart_policies() {
     let deployed = |condition: Option<&str>, max_attempts| {
         let condition = condition.map(str::to_owned);
         let policy = ModelPolicy { condition, max_attempts, ..ModelPolicy::default() };
-        Some(Deploy { restart_policy: Some(policy), ..Deploy::default() })
+        Some(Box::new(Deploy { restart_policy: Some(policy), ..Deploy::default() }))
     };
     for (restart, deploy, expected) in [
         (None, None, json!({"Name": "no"})),

@@ -53,7 +53,7 @@ pub(super) fn measure(engine: &Engine, table: &mut Table) {
         let (lines, bytes) = count(&path);
         let wanted_lines = WRITTEN
             .checked_div(*line_bytes)
-            .map_or(1, |whole| whole + u64::from(WRITTEN % line_bytes > 0));
+            .map_or(1, |whole| whole + u64::from(!WRITTEN.is_multiple_of(*line_bytes)));
         let is_whole = bytes == WRITTEN && lines == wanted_lines;
         std::fs::remove_file(path).unwrap();
         let rate =

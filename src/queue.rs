@@ -1,8 +1,8 @@
 //! The queue: which runs may start, which wait, and which give way to another.
 //!
-//! A state machine without clock or I/O. It knows runs by their number, and holds to six limits: the
-//! overlap rule of each job, locks shared between jobs, runs at once, runs of one kind at once, starts a
-//! second on the Engine, and how long a run may wait.
+//! A state machine without clock or I/O. It knows runs by their number, and holds to seven limits: the
+//! overlap rule of each job, locks shared between jobs, runs at once, runs of one kind at once, runs from
+//! one source at once, starts a second on the Engine, and how long a run may wait.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -23,6 +23,8 @@ pub struct Request {
     pub kind: &'static str,
     /// What it must have to itself while it runs, e.g. `project:web`; besides the job itself.
     pub locks: BTreeSet<String>,
+    /// The sources that its work comes from: the URLs of repositories, or the directories of checkouts.
+    pub sources: BTreeSet<String>,
     /// What said "look now".
     pub trigger: Trigger,
     /// What becomes of it while the job runs.
@@ -65,6 +67,8 @@ pub struct Limits {
     pub runs: usize,
     /// Runs at once of a kind of work; a kind that is not named has no limit of its own.
     pub of_kind: BTreeMap<String, usize>,
+    /// Runs at once that come from the same source; `None` is no limit.
+    pub of_source: Option<usize>,
     /// Starts a second of runs that work on the Engine; 0 is no limit.
     pub starts_per_second: u32,
 }
@@ -84,6 +88,7 @@ pub struct Queue {
     running_of: BTreeMap<String, BTreeSet<RunId>>,
     running_of_kind: BTreeMap<&'static str, usize>,
     locked: BTreeMap<String, usize>,
+    running_from: BTreeMap<String, usize>,
     waiting: BTreeMap<Place, Request>,
     waiting_of: BTreeMap<String, BTreeSet<Place>>,
     places: BTreeMap<RunId, Place>,
@@ -104,6 +109,7 @@ impl Queue {
             running_of: BTreeMap::new(),
             running_of_kind: BTreeMap::new(),
             locked: BTreeMap::new(),
+            running_from: BTreeMap::new(),
             waiting: BTreeMap::new(),
             waiting_of: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -179,6 +185,9 @@ impl Queue {
         // of a job that has several in the line.
         let mut taken: HashSet<&str> = HashSet::new();
         let mut jobs: HashSet<&str> = HashSet::new();
+        let mut from = self.running_from.clone();
+        // Who waits for a source has a turn in each of its sources, for the same reason.
+        let mut held: HashSet<&str> = HashSet::new();
         for (place, request) in &self.waiting {
             if self.running.len() + chosen.len() >= self.limits.runs.max(1) {
                 break;
@@ -194,9 +203,20 @@ impl Queue {
             let kind = of_kind.entry(request.kind).or_default();
             let kind_has_room =
                 self.limits.of_kind.get(request.kind).is_none_or(|most| *kind < *most);
+            let sources_have_room = self.limits.of_source.is_none_or(|most| {
+                let is_full = |source: &String| from.get(source).is_some_and(|it| *it >= most);
+                !request.sources.iter().any(|it| held.contains(it.as_str()) || is_full(it))
+            });
             let engine_takes = !request.uses_engine || self.engine_answers && self.starts.has_one();
-            if job_is_free && locks_are_free && kind_has_room && engine_takes {
+            if !sources_have_room {
+                held.extend(request.sources.iter().map(String::as_str));
+            }
+            let has_room = kind_has_room && sources_have_room;
+            if job_is_free && locks_are_free && has_room && engine_takes {
                 *kind += 1;
+                for source in &request.sources {
+                    *from.entry(source.clone()).or_default() += 1;
+                }
                 if request.uses_engine {
                     self.starts.take();
                 }
@@ -226,14 +246,8 @@ impl Queue {
         if let Some(count) = self.running_of_kind.get_mut(request.kind) {
             *count = count.saturating_sub(1);
         }
-        for lock in &request.locks {
-            if let Some(count) = self.locked.get_mut(lock) {
-                *count -= 1;
-                if *count == 0 {
-                    self.locked.remove(lock);
-                }
-            }
-        }
+        one_less(&mut self.locked, &request.locks);
+        one_less(&mut self.running_from, &request.sources);
     }
 
     /// Takes a waiting run out, because it is no longer wanted.
@@ -337,7 +351,22 @@ impl Queue {
         for lock in &request.locks {
             *self.locked.entry(lock.clone()).or_default() += 1;
         }
+        for source in &request.sources {
+            *self.running_from.entry(source.clone()).or_default() += 1;
+        }
         self.running.insert(request.run, request);
+    }
+}
+
+/// Counts one less of each name; what nobody holds any more is forgotten.
+fn one_less(counts: &mut BTreeMap<String, usize>, names: &BTreeSet<String>) {
+    for name in names {
+        if let Some(count) = counts.get_mut(name) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(name);
+            }
+        }
     }
 }
 

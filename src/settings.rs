@@ -102,6 +102,9 @@ pub struct RunLimits {
     pub runs: usize,
     /// `AUTODEPLOY_MAX_RUNS_OF_KIND`: runs at once of a kind of work, by its key in job files.
     pub runs_of_kind: BTreeMap<String, usize>,
+    /// `AUTODEPLOY_MAX_RUNS_OF_SOURCE`: runs at once that come from the same repository or checkout;
+    /// `None` is no limit.
+    pub runs_of_source: Option<usize>,
     /// `AUTODEPLOY_START_RATE`: runs that work on the Docker Engine and start in one second; 0 is no
     /// limit.
     pub start_rate: u32,
@@ -110,7 +113,7 @@ pub struct RunLimits {
 impl Default for RunLimits {
     /// What holds where nothing is written.
     fn default() -> Self {
-        Self { runs: 8, runs_of_kind: BTreeMap::new(), start_rate: 10 }
+        Self { runs: 8, runs_of_kind: BTreeMap::new(), runs_of_source: None, start_rate: 10 }
     }
 }
 

@@ -44,6 +44,7 @@ struct Raw {
     autodeploy_shutdown_grace: Option<String>,
     autodeploy_max_runs: Option<String>,
     autodeploy_max_runs_of_kind: Option<String>,
+    autodeploy_max_runs_of_source: Option<String>,
     autodeploy_start_rate: Option<String>,
     autodeploy_allow_commands: Option<String>,
     autodeploy_compose_hash: Option<String>,
@@ -147,6 +148,11 @@ pub(super) fn settings(
         raw.autodeploy_max_runs_of_kind,
         values::counts_of_kinds,
     );
+    let runs_of_source = reader.given(
+        "AUTODEPLOY_MAX_RUNS_OF_SOURCE",
+        raw.autodeploy_max_runs_of_source,
+        values::count,
+    );
     let start_rate =
         reader.or_default("AUTODEPLOY_START_RATE", raw.autodeploy_start_rate, values::rate);
     let allow_commands = reader.or_default(
@@ -234,6 +240,7 @@ pub(super) fn settings(
         limits: RunLimits {
             runs: runs?,
             runs_of_kind: runs_of_kind.ok()?.unwrap_or_default(),
+            runs_of_source: runs_of_source.ok()?,
             start_rate: start_rate?,
         },
         allow_commands: allow_commands?,

@@ -376,6 +376,18 @@ pub const VARIABLES: &[Variable] = &[
         meaning: "How many runs of one kind of work go on at once.",
     },
     Variable {
+        name: "AUTODEPLOY_MAX_RUNS_OF_SOURCE",
+        aliases: &[],
+        status: Status::Read,
+        group: Group::Jobs,
+        unit: "number from 1 to 1000",
+        default: "",
+        example: "2",
+        meaning: "How many runs go on at once whose work comes from the same source: a repository by \
+                  its URL, or a checkout on the host. A deploy has its sources, a `compose_run` \
+                  those of the deploy it names, a group those of its jobs.",
+    },
+    Variable {
         name: "AUTODEPLOY_START_RATE",
         aliases: &[],
         status: Status::Read,

@@ -215,6 +215,7 @@ fn limits(settings: &Settings) -> Limits {
     Limits {
         runs: settings.limits.runs,
         of_kind: settings.limits.runs_of_kind.clone(),
+        of_source: settings.limits.runs_of_source,
         starts_per_second: settings.limits.start_rate,
     }
 }

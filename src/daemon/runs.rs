@@ -12,7 +12,7 @@ use super::attempt::{Attempt, attempt};
 use super::{Daemon, Running};
 use crate::control::{Conversation, Reply};
 use crate::docker::Container;
-use crate::execute::{locks, related};
+use crate::execute::{locks, related, sources};
 use crate::job::{Job, Work};
 use crate::logs;
 use crate::notify::Notifier;
@@ -128,6 +128,7 @@ impl Daemon {
             job: job.name.clone(),
             kind: job.work.kind(),
             locks: locks(job, &self.configuration.jobs),
+            sources: sources(job, &self.configuration.jobs),
             trigger: wish.trigger,
             overlap: job.policy.overlap,
             is_promised: wish.is_promised,

@@ -17,6 +17,7 @@ use crate::job::work::{ComposeRun, Group};
 use crate::job::{Job, Work};
 use crate::logs;
 use crate::run::{Details, Ending, Outcome, Reason};
+use crate::source::{Origin, Source};
 
 /// The jobs that a job's work names, and those that theirs name: what [`super::Execution::jobs`] takes.
 pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
@@ -70,6 +71,28 @@ pub fn locks(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
         locks.extend(related(job, jobs).iter().flat_map(Job::locks));
     }
     locks
+}
+
+/// The sources that a job's work comes from, by the URL of the repository or the directory of the checkout:
+/// its own, and those of the jobs that it names.
+pub fn sources(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
+    let own = |job: &Job| match &job.work {
+        Work::Deploy(deploy) => deploy.sources.iter().map(repository).collect(),
+        _ => Vec::new(),
+    };
+    let names_others = |work: &Work| matches!(work, Work::Group(_) | Work::ComposeRun(_));
+    let mut sources: BTreeSet<String> = own(job).into_iter().collect();
+    if names_others(&job.work) || job.work.then().iter().any(names_others) {
+        sources.extend(related(job, jobs).iter().flat_map(own));
+    }
+    sources
+}
+
+fn repository(source: &Source) -> String {
+    match &source.origin {
+        Origin::InPlace => source.directory.display().to_string(),
+        Origin::Managed { url, .. } => url.clone(),
+    }
 }
 
 /// Groups inside groups beyond which they are taken for a circle.
@@ -304,6 +327,69 @@ mod tests {
         let locks = |index: usize| locks(&jobs[index], &jobs).into_iter().collect::<Vec<_>>();
         assert_eq!(locks(0), ["name:a", "name:b", "name:c", "name:e"]);
         assert_eq!(locks(2), ["name:b"]);
+    }
+
+    #[test]
+    fn a_job_comes_from_its_own_sources_and_those_of_the_jobs_it_names() {
+        let source = |directory: &str, url: Option<&str>| Source {
+            name: directory.to_owned(),
+            directory: directory.into(),
+            origin: url.map_or(Origin::InPlace, |url| Origin::Managed {
+                url: url.to_owned(),
+                reference: Some(directory.to_owned()),
+            }),
+        };
+        let deploy = |sources: Vec<Source>| {
+            let minute = Duration::from_mins(1);
+            Work::Deploy(crate::job::Deploy {
+                directory: sources[0].directory.clone(),
+                sources,
+                files: Vec::new(),
+                profiles: Vec::new(),
+                env_files: Vec::new(),
+                project_name: None,
+                remove_orphans: true,
+                health: crate::settings::HealthGate { within: minute, stable_for: minute },
+            })
+        };
+        let once = || {
+            Work::ComposeRun(ComposeRun {
+                project: "checkout".to_owned(),
+                service: "web".to_owned(),
+                command: None,
+                entrypoint: None,
+                environment: indexmap::IndexMap::new(),
+                user: None,
+                working_dir: None,
+                volumes: Vec::new(),
+            })
+        };
+        let then = Work::Command(Command { then: vec![once()], ..Command::default() });
+        let both = ["main", "old"].map(str::to_owned).to_vec();
+        let both = Work::Group(Group { jobs: both, parallel: 1, keep_going: false });
+        let url = Some("https://git.example/web.git");
+        let jobs = [
+            job("checkout", "", deploy(vec![source("/srv/stack", None)])),
+            // Two branches of one repository, each in a clone of its own.
+            job("main", "", deploy(vec![source("main", url)])),
+            job("old", "", deploy(vec![source("old", url), source("/srv/data", None)])),
+            job("once", "", once()),
+            job("then", "", then),
+            job("both", "", both),
+            job("none", "", Work::Command(Command::default())),
+        ];
+        for (index, expected) in [
+            (0, &["/srv/stack"][..]),
+            (1, &["https://git.example/web.git"]),
+            (2, &["/srv/data", "https://git.example/web.git"]),
+            (3, &["/srv/stack"]),
+            (4, &["/srv/stack"]),
+            (5, &["/srv/data", "https://git.example/web.git"]),
+            (6, &[]),
+        ] {
+            let found: Vec<String> = sources(&jobs[index], &jobs).into_iter().collect();
+            assert_eq!(found, expected, "{}", jobs[index].name);
+        }
     }
 
     #[test]

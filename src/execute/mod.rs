@@ -20,7 +20,7 @@ mod stop;
 mod target;
 
 pub use self::adopt::adopt;
-pub use self::group::{locks, members, related};
+pub use self::group::{locks, members, related, sources};
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

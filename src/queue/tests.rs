@@ -7,10 +7,11 @@ fn second(second: i64) -> DateTime<Utc> {
 }
 
 fn limits(runs: usize) -> Limits {
-    Limits { runs, of_kind: BTreeMap::new(), starts_per_second: 0 }
+    Limits { runs, of_kind: BTreeMap::new(), of_source: None, starts_per_second: 0 }
 }
 
-/// `job`, `job+lock+lock`, with ` ^3` for a priority and ` <9` for a last second to start.
+/// `job`, `job+lock+lock`, with ` ^3` for a priority, ` <9` for a last second to start and
+/// ` /web` for a source.
 fn request(run: RunId, text: &str, overlap: Overlap) -> Request {
     let mut words = text.split(' ');
     let mut names = words.next().unwrap_or_default().split('+');
@@ -20,6 +21,7 @@ fn request(run: RunId, text: &str, overlap: Overlap) -> Request {
         job,
         kind: "http",
         locks: names.map(str::to_owned).collect(),
+        sources: BTreeSet::new(),
         trigger: Trigger::Schedule,
         overlap,
         is_promised: false,
@@ -29,6 +31,10 @@ fn request(run: RunId, text: &str, overlap: Overlap) -> Request {
     };
     for word in words {
         let (mark, number) = word.split_at(1);
+        if mark == "/" {
+            request.sources.insert(number.to_owned());
+            continue;
+        }
         let number: i64 = number.parse().unwrap_or_default();
         match mark {
             "^" => request.priority = i32::try_from(number).expect("small"),
@@ -308,6 +314,38 @@ fn kinds_have_limits_of_their_own() {
     queue.finished(1);
     assert_eq!(queue.start(second(0)).len(), 1);
     assert!(queue.is_running(2));
+}
+
+#[test]
+fn runs_from_one_source_have_a_limit_together() {
+    check(
+        Limits { of_source: Some(2), ..limits(9) },
+        Overlap::Queue,
+        &[
+            Ask(1, "a /web", ""),
+            Ask(2, "b /web", ""),
+            Ask(3, "c /web", ""),
+            Ask(4, "d /web /data", ""),
+            Ask(5, "e /data", ""),
+            Ask(6, "f", ""),
+            // The fifth may not overtake the fourth at the source that both need.
+            Start(&[1, 2, 6]),
+            End(6),
+            Start(&[]),
+            End(1),
+            Start(&[3]),
+            End(2),
+            Start(&[4, 5]),
+            Ask(7, "g /data", ""),
+            Start(&[]),
+            End(5),
+            Start(&[7]),
+        ],
+    );
+    // None by itself.
+    let rows =
+        [Ask(1, "a /web", ""), Ask(2, "b /web", ""), Ask(3, "c /web", ""), Start(&[1, 2, 3])];
+    check(limits(9), Overlap::Queue, &rows);
 }
 
 #[test]

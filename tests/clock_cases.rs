@@ -14,9 +14,10 @@ use croner::parser::CronParser;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop};
 use proptest::strategy::Just;
 use proptest::{prop_assert_eq, prop_oneof, proptest};
-use roadstead::clock::{self, Agenda, Due, Owed, Timetable, count};
+use roadstead::clock::{self, Agenda, Due, Owed, Skipped, Timetable, count};
 use roadstead::job::schedule::{Dialect, Schedule, parse_timezone};
-use roadstead::job::{CatchUp, Window};
+use roadstead::job::{CatchUp, Overlap, Policy, Window};
+use roadstead::run::Reason;
 
 use Dialect::{Default as Ours, Dkron, Ofelia, Ofelia03, Quartz, Supercronic};
 
@@ -143,6 +144,11 @@ const ELSEWHERE: &[(u8, &str, &str)] = &[
     (31, "tests/clock_cases.rs", "case_31_and_34_only_the_zone_that_is_written_counts"),
     // The clock of the host: only instants come in.
     (34, "tests/clock_cases.rs", "case_31_and_34_only_the_zone_that_is_written_counts"),
+    (
+        41,
+        "tests/it/accounting.rs",
+        "a_slot_skipped_for_a_run_has_its_own_after_it_within_its_deadline",
+    ),
     (42, "tests/it/job_kinds.rs", "overlap_is_read_from_live_containers_and_follows_the_policy"),
     (42, "src/queue/tests.rs", "overlap_replace_ends_what_runs_and_starts_after_it"),
     (43, "tests/it/accounting.rs", "a_slot_that_cannot_start_in_time_is_missed"),
@@ -167,7 +173,7 @@ const ELSEWHERE: &[(u8, &str, &str)] = &[
         "a_run_whose_time_is_over_is_ended_and_one_whose_container_is_gone_is_lost",
     ),
     (49, "tests/it/output.rs", "output_of_a_run_is_readable_and_keeps_its_secrets"),
-    (49, "tests/it/output.rs", "two_hundred_megabytes_pass_through_a_small_daemon"),
+    (49, "tests/it/output.rs", "a_flood_of_any_shape_passes_through_a_small_daemon"),
     (
         50,
         "tests/it/accounting_crash.rs",
@@ -766,6 +772,54 @@ fn case_41_and_43_deadlines_down_to_a_second() {
     let owed = timetable.catch_up(CatchUp::All(3), last, at("2036-05-01T00:00:00Z"), None);
     assert_eq!((owed.run.len(), owed.missed.len()), (3, 100));
     assert_eq!(owed.missed_count(), 3653 * 86_400 - 3);
+}
+
+#[test]
+fn case_41_a_skipped_slot_runs_after_all_within_its_deadline() {
+    let now = at("2026-05-01T00:30:00Z");
+    let minute = |minute: i64| at("2026-05-01T00:00:00Z") + TimeDelta::minutes(minute);
+    let skipped = |minutes: &[i64]| -> Vec<Skipped> {
+        let one = |it: &i64| {
+            // Those of a pause are written below zero.
+            let reason = if *it < 0 { Reason::Paused } else { Reason::Overlap };
+            Skipped { run: it.abs(), slot: minute(it.abs()), reason }
+        };
+        minutes.iter().map(one).collect()
+    };
+    let (latest, skip) = (CatchUp::Latest, Overlap::Skip);
+    // (overlap, catch-up, deadline in minutes, skipped slots newest first, those that run oldest first)
+    let rows: &[(Overlap, CatchUp, Option<u64>, &[i64], &[i64])] = &[
+        (skip, latest, Some(10), &[25, 20, 15], &[25]),
+        (skip, latest, Some(5), &[25, 20], &[25]),
+        (skip, latest, Some(4), &[25, 20], &[]),
+        (skip, latest, None, &[25, 20], &[]),
+        (skip, CatchUp::None, Some(60), &[25, 20], &[]),
+        (skip, CatchUp::All(0), Some(60), &[25, 20], &[]),
+        (skip, CatchUp::All(2), Some(60), &[25, 20, 15], &[20, 25]),
+        (skip, CatchUp::All(9), Some(12), &[25, 20, 15], &[20, 25]),
+        (skip, latest, Some(10), &[], &[]),
+        // Where one waits, or takes the place of the other, nothing is owed.
+        (Overlap::Queue, latest, Some(60), &[25], &[]),
+        (Overlap::Replace, CatchUp::All(2), Some(60), &[25], &[]),
+        // Of a pause the newest, whatever the overlap and however many are caught up with.
+        (Overlap::Queue, latest, Some(60), &[-25, -20], &[25]),
+        (Overlap::Queue, CatchUp::All(9), Some(60), &[25, -20, -15], &[20]),
+        (skip, CatchUp::All(9), Some(60), &[25, -20, -15, 10], &[10, 20, 25]),
+        (skip, CatchUp::None, Some(60), &[-25], &[]),
+        (skip, latest, None, &[-25], &[]),
+        (skip, latest, Some(4), &[-25], &[]),
+    ];
+    for (overlap, catch_up, deadline, left_out, expected) in rows {
+        let policy = Policy {
+            overlap: *overlap,
+            catch_up: *catch_up,
+            start_deadline: deadline.map(|it| Duration::from_secs(it * 60)),
+            ..Policy::default()
+        };
+        let run = clock::after_all(&policy, now, &skipped(left_out));
+        let run: Vec<i64> = run.iter().map(|it| it.run).collect();
+        assert_eq!(run, *expected, "{overlap:?} {catch_up:?} {deadline:?} {left_out:?}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub const ON_TIME: Duration = Duration::from_mins(1);
 const MOST_NAMED: usize = 100;
 
 /// No catch-up starts more runs than this, whatever `all(n)` says.
-const MOST_CAUGHT_UP: usize = 10_000;
+pub(super) const MOST_CAUGHT_UP: usize = 10_000;
 
 /// When a job runs. Small, and a copy shares its memory.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,6 +8,7 @@ mod configuration;
 mod events;
 mod files;
 mod labels;
+mod late;
 mod once;
 mod restart;
 mod runs;
@@ -269,6 +270,7 @@ impl Daemon {
         self.take_back_open_runs().await?;
         self.prune_all(now).await?;
         self.fill_agenda(now).await?;
+        self.enter_skipped().await;
         let count = self.configuration.jobs.len();
         let jobs = if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") };
         info!("roadstead {} serves {jobs}", env!("CARGO_PKG_VERSION"));
@@ -377,6 +379,7 @@ impl Daemon {
                 self.engine_ready = true;
                 info!("the Docker Engine at {} answers", self.world.engine.host());
                 self.settle_orphans(containers).await;
+                self.enter_skipped().await;
                 self.queue.engine_answers(true);
                 self.look_at_labels();
                 if !std::mem::replace(&mut self.looked_at_startup, true) {

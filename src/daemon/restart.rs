@@ -27,6 +27,13 @@ pub(super) struct Orphans {
     containers: Vec<Container>,
 }
 
+impl Orphans {
+    /// Whether there are such runs of a job.
+    pub(super) fn are_of(&self, job: &str) -> bool {
+        self.runs.iter().any(|run| run.job == job)
+    }
+}
+
 impl Daemon {
     /// Takes up what the last Roadstead left open, as far as that can be said without the Engine.
     pub(super) async fn take_back_open_runs(&mut self) -> Result<()> {

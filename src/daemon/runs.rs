@@ -1,5 +1,6 @@
 //! The life of a run in the daemon: entered, queued, started, ended; each slot accounted for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -30,6 +31,8 @@ pub(super) struct Wish {
     pub slot: Option<DateTime<Utc>>,
     /// It gets a run of its own, whatever else waits: one of several slots to catch up with.
     pub is_promised: bool,
+    /// Its run, where the slot was skipped and is to run after all.
+    pub skipped: Option<RunId>,
     /// Its end, where it is entered only to be accounted for.
     pub ending: Option<Ending>,
     /// Who asked.
@@ -40,7 +43,7 @@ impl Wish {
     /// A wish of nobody in particular.
     pub(super) fn new(job: &str, trigger: Trigger, slot: Option<DateTime<Utc>>) -> Self {
         let job = job.to_owned();
-        Self { job, trigger, slot, is_promised: false, ending: None, asker: None }
+        Self { job, trigger, slot, is_promised: false, skipped: None, ending: None, asker: None }
     }
 }
 
@@ -100,6 +103,9 @@ impl Daemon {
 
     /// The entry of a wish in the ledger.
     fn entry(&self, wish: &Wish, now: DateTime<Utc>) -> Change {
+        if let Some(run) = wish.skipped {
+            return Change::Revived(run);
+        }
         let kind = self.job(&wish.job).map_or("", |job| job.work.kind());
         let run = NewRun {
             job: wish.job.clone(),
@@ -112,9 +118,10 @@ impl Daemon {
         Change::Entered { run, ending }
     }
 
-    /// A paused job gets no run but what a person asks for.
+    /// A paused job gets no run but what a person asks for, and what it was promised before.
     fn pause_of(&self, wish: &Wish) -> Option<Ending> {
-        let pause = self.pauses.of(&wish.job).filter(|_| wish.trigger != Trigger::Manual)?;
+        let is_new = wish.trigger != Trigger::Manual && wish.skipped.is_none();
+        let pause = self.pauses.of(&wish.job).filter(|_| is_new)?;
         let why = if pause.reason.is_empty() { "" } else { ": " };
         let message = format!("the job is paused{why}{}", pause.reason);
         Some(Ending::new(Outcome::Skipped, Reason::Paused, message))
@@ -157,6 +164,8 @@ impl Daemon {
         let admission = self.queue.request(request);
         if let Some(refusal) = admission.refused {
             let ending = match refusal {
+                // It waits in the store, for the next start.
+                Refusal::Closed if wish.skipped.is_some() => return,
                 Refusal::Overlap(other) => overlap(&format!(
                     "run {other} of the job still goes on, or waits and looks at the same"
                 )),
@@ -304,6 +313,7 @@ impl Daemon {
         let now = (self.world.now)();
         let mut changes = Vec::new();
         let (mut wishes, mut replies, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let mut was_in_the_way = BTreeSet::new();
         for (run, ending) in ended {
             let Some(mut running) = self.running.remove(&run) else { continue };
             let ending = honest(ending, running.cause);
@@ -317,6 +327,10 @@ impl Daemon {
                 self.needs_recovery.store(true, Ordering::Relaxed);
             }
             changes.extend(self.end_of(&running.job, run, &ending));
+            // One that gave way to a container would have the others do the same, again and again.
+            if ending.outcome != Outcome::Skipped {
+                was_in_the_way.insert(running.job.clone());
+            }
             told.push((running.job.clone(), run, running.started, ending.clone()));
             self.unpruned.insert(running.job);
             self.ends_since_prune += 1;
@@ -324,6 +338,8 @@ impl Daemon {
                 replies.push((asker, Reply::Finished { run, ending: ending.clone() }));
             }
         }
+        let free = was_in_the_way.iter().filter_map(|job| self.job(job));
+        wishes.extend(self.skipped_wishes(free).await);
         self.end_and_enter(changes, wishes).await;
         // History knows before anybody else does.
         for (job, run, started, ending) in told {

@@ -10,6 +10,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::{NewRun, RunFilter, Store, rows};
+use crate::clock::Skipped;
 use crate::job::Keep;
 use crate::run::{Ending, Outcome, Run, RunId, Transition};
 
@@ -25,6 +26,8 @@ pub enum Change {
     },
     /// A run waits again, because nothing of it had begun when we died.
     Requeued(RunId),
+    /// A run that was skipped before it could begin waits for its turn after all.
+    Revived(RunId),
     /// A run's turn has come.
     Starting(RunId),
     /// A run does what it does.
@@ -98,6 +101,39 @@ impl Store {
         self.write(move |connection| {
             let sql = "DELETE FROM untold WHERE run = ?1";
             connection.prepare_cached(sql)?.execute([run]).map(drop)
+        })
+        .await
+    }
+
+    /// Of each job, the slots from an instant on that were skipped before their run could begin, because
+    /// another was in the way or the job was paused, newest first; none that is older than a slot that had
+    /// its run or is to have it.
+    pub async fn skipped(
+        &self,
+        jobs: Vec<(String, DateTime<Utc>)>,
+    ) -> Result<Vec<(String, Vec<Skipped>)>> {
+        const SQL: &str = "SELECT id, slot, reason FROM runs AS it \
+             WHERE job = ?1 AND slot >= ?2 AND outcome = 'skipped' \
+             AND reason IN ('overlap', 'paused') \
+             AND NOT EXISTS (SELECT 1 FROM transitions WHERE run = it.id \
+                             AND state IN ('starting', 'running')) \
+             AND slot > coalesce((SELECT max(slot) FROM runs WHERE job = ?1 AND slot >= ?2 \
+                                  AND outcome NOT IN ('skipped', 'missed')), ?2 - 1) \
+             ORDER BY slot DESC";
+        self.with(move |connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let skipped = |row: &rusqlite::Row<'_>| {
+                let (slot, reason) = (rows::time(row, 1)?, rows::word(row, 2)?);
+                Ok(Skipped { run: row.get(0)?, slot, reason })
+            };
+            jobs.into_iter()
+                .map(|(job, oldest)| {
+                    let values = params![job, oldest.timestamp_millis()];
+                    let found =
+                        statement.query_map(values, skipped)?.collect::<rusqlite::Result<_>>()?;
+                    Ok((job, found))
+                })
+                .collect()
         })
         .await
     }
@@ -199,6 +235,11 @@ pub(super) fn change(
         Change::Requeued(run) => {
             let sql = "UPDATE runs SET outcome = 'queued' \
                        WHERE id = ?1 AND outcome IN ('starting', 'running')";
+            (*run, Outcome::Queued, connection.prepare_cached(sql)?.execute([run])?)
+        }
+        Change::Revived(run) => {
+            let sql = "UPDATE runs SET outcome = 'queued', trigger = 'catch_up', ended = NULL, \
+                       reason = NULL, message = '' WHERE id = ?1 AND outcome = 'skipped'";
             (*run, Outcome::Queued, connection.prepare_cached(sql)?.execute([run])?)
         }
         Change::Starting(run) => {

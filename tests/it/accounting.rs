@@ -159,6 +159,56 @@ fn a_slot_that_cannot_start_in_time_is_missed() {
 }
 
 #[test]
+fn a_slot_skipped_for_a_run_has_its_own_after_it_within_its_deadline() {
+    let job = |name: &str, more: &str| {
+        format!(
+            "- {{name: {name}, schedule: '* * * * * *', overlap: skip, {more}{}}}\n",
+            LONG.trim()
+        )
+    };
+    let roadstead = installed(&format!(
+        "{}{}{}",
+        job("latest", "start_deadline: 1h, "),
+        job("all", "start_deadline: 1h, catch_up: all(2), "),
+        job("never", ""),
+    ));
+    let _daemon = serve(&roadstead);
+    for (name, waiting) in [("latest", 0), ("all", 1), ("never", 0)] {
+        wait_for("three skipped slots", PATIENCE, || {
+            let ends = ends(&roadstead, name);
+            ends.iter().filter(|end| *end == "skipped overlap").count() >= 3
+        });
+        roadstead.run(&["cancel", name]).ok();
+        let with = |state: &str| runs(&roadstead, &["--job", name, "--state", state]);
+        wait_for("the next run", PATIENCE, || with("running").len() == 1);
+        let (cancelled, running) = (with("cancelled"), with("running"));
+        let trigger = if name == "never" { "schedule" } else { "catch_up" };
+        assert_eq!(running[0]["trigger"], trigger, "{name}: {running:?}");
+        assert_eq!(with("queued").len(), waiting, "{name}");
+        // What runs after all is the newest of those before the end, and those before it stay skipped.
+        let at = |run: &Value, key: &str| {
+            chrono::DateTime::parse_from_rfc3339(run[key].as_str().unwrap()).unwrap()
+        };
+        let slot = |run: &Value| at(run, "slot");
+        let ended = at(&cancelled[0], "ended");
+        let of_job = runs(&roadstead, &["--job", name]);
+        let before: Vec<&Value> = of_job.iter().filter(|run| slot(run) <= ended).collect();
+        let states: Vec<&str> = before.iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+        let expected: &[&str] = match name {
+            "latest" => &["skipped", "running"],
+            "all" => &["skipped", "running", "queued"],
+            _ => &["skipped", "skipped", "skipped"],
+        };
+        assert!(states.ends_with(expected), "{name}: {states:?}");
+        let is_skipped = |it: &&str| *it == "skipped";
+        assert_eq!(states[0], "cancelled", "{name}");
+        assert!(states[1..=states.len() - expected.len()].iter().all(|it| is_skipped(&it)));
+        let slots: std::collections::BTreeSet<_> = of_job.iter().map(slot).collect();
+        assert_eq!(slots.len(), of_job.len(), "{name}: one row a slot");
+    }
+}
+
+#[test]
 fn a_group_has_the_locks_of_its_members() {
     let roadstead = installed(&format!(
         "- {{name: holder, locks: [db], {long}}}\n- {{name: member, locks: [db], command: ['true']}}\n\
@@ -275,6 +325,53 @@ fn a_pause_holds_over_a_restart_and_a_person_still_runs_the_job() {
         !runs(&roadstead, &["--job", "tick", "--state", "succeeded", "--trigger", "schedule"])
             .is_empty()
     });
+    assert_eq!(daemon.stop(PATIENCE), Some(0));
+}
+
+#[test]
+fn the_newest_slot_of_a_pause_runs_after_it_within_its_deadline() {
+    let (schedule, slot) = half_an_hour_ago();
+    let job = |name: &str, more: &str| {
+        format!("- {{name: {name}, schedule: '{schedule}', {more}, command: ['true']}}\n")
+    };
+    let roadstead = installed(&format!(
+        "{}{}{}{}",
+        job("latest", "start_deadline: 1h"),
+        job("all", "start_deadline: 3h, catch_up: all(3)"),
+        job("none", "start_deadline: 1h, catch_up: none"),
+        job("never", "catch_up: latest"),
+    ));
+    roadstead.run(&["pause", "--all"]).ok();
+    let hour = 3_600_000;
+    for job in ["latest", "all", "none", "never"] {
+        pretend_slot(&roadstead, job, slot - 4 * hour);
+    }
+    let daemon = serve(&roadstead);
+    let (ran, missed, paused) = ("succeeded exited_zero", "missed not_serving", "skipped paused");
+    wait_for_ends(&roadstead, "latest", &[ran, missed, missed, missed, paused]);
+    wait_for_ends(&roadstead, "all", &[ran, missed, paused, paused, paused]);
+    wait_for_ends(&roadstead, "none", &[ran, missed, missed, missed, missed]);
+    wait_for_ends(&roadstead, "never", &[ran, missed, missed, missed, paused]);
+    roadstead.run(&["resume", "--all"]).ok();
+    wait_for_ends(&roadstead, "latest", &[ran, missed, missed, missed, ran]);
+    wait_for_ends(&roadstead, "all", &[ran, missed, paused, paused, ran]);
+    assert_eq!(runs(&roadstead, &["--trigger", "catch_up", "--state", "succeeded"]).len(), 2);
+    // Once is enough, and nothing of the others is owed.
+    roadstead.run(&["pause", "--all"]).ok();
+    roadstead.run(&["resume", "--all"]).ok();
+    assert_eq!(daemon.stop(PATIENCE), Some(0));
+    // Nobody serves: the next start does what the resumption is due.
+    let sql =
+        "UPDATE runs SET outcome = 'skipped', reason = 'paused' WHERE job = 'latest' AND slot = ?1";
+    let store = rusqlite::Connection::open(roadstead.path("state/roadstead.db")).unwrap();
+    store.execute(sql, [slot]).unwrap();
+    let sql = "DELETE FROM transitions WHERE state IN ('starting', 'running')";
+    store.execute(sql, []).unwrap();
+    drop(store);
+    let daemon = serve(&roadstead);
+    wait_for_ends(&roadstead, "latest", &[ran, missed, missed, missed, ran]);
+    wait_for_ends(&roadstead, "never", &[ran, missed, missed, missed, paused]);
+    assert_eq!(runs(&roadstead, &["--trigger", "catch_up", "--state", "succeeded"]).len(), 2);
     assert_eq!(daemon.stop(PATIENCE), Some(0));
 }
 

@@ -8,6 +8,7 @@ use super::Daemon;
 use super::once::unknown_job;
 use super::runs::{Wish, uses_engine};
 use crate::control::{Conversation, Reply, Request as Asked};
+use crate::job::Job;
 use crate::problem::nearest;
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::store::{Change, Pause, Pauses};
@@ -96,6 +97,10 @@ impl Daemon {
         }
         let message = Pauses::said(&jobs, was_all);
         info!("{message}");
+        let is_resumed = |job: &&Job| was_all || jobs.contains(&job.name);
+        let resumed = self.configuration.jobs.iter().filter(is_resumed);
+        let wishes = self.skipped_wishes(resumed).await;
+        self.enter(wishes).await;
         Ok(Reply::Done { message })
     }
 

@@ -439,6 +439,9 @@ pub struct Details {
     /// run has ended: a crash in between forgets nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// Tries before the one that goes on, of a job of a group; those of a run are steps of it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries_before: u32,
 }
 
 /// A job at a server, as it is found again after a restart.
@@ -450,9 +453,8 @@ pub struct Remote {
     pub log_lines: usize,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// One step of a run's plan, as the store keeps it.

@@ -16,7 +16,7 @@ use super::Event;
 use super::runs::outlives_us;
 use crate::docker::Container;
 use crate::execute::{Execution, adopt, execute};
-use crate::job::{Job, Retry};
+use crate::job::Job;
 use crate::notify::Notifier;
 use crate::reconcile::World;
 use crate::run::{Details, Ending, Outcome, Reason, RunId, Trigger};
@@ -91,7 +91,7 @@ impl Attempt {
             if is_last {
                 return ending;
             }
-            let pause = pause_after(&retry, number, RandomState::new().build_hasher().finish());
+            let pause = retry.pause_after(number, RandomState::new().build_hasher().finish());
             if pause >= left() {
                 warn!("no time is left for another try");
                 return ending;
@@ -177,34 +177,5 @@ impl Attempt {
         if let Err(error) = self.store.set_details(self.run, &known).await {
             warn!("the end of a try could not be written down: {error:#}");
         }
-    }
-}
-
-/// The pause after a failed try: a part, drawn evenly, of the backoff doubled for each try before it.
-fn pause_after(retry: &Retry, tries: u32, drawn: u64) -> Duration {
-    let doubled = retry.backoff.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
-    let longest = u64::try_from(doubled.min(retry.cap).as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(drawn % longest.saturating_add(1).max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_cap_and_are_drawn_from_zero() {
-        let seconds = Duration::from_secs;
-        let retry = Retry { max: 9, backoff: seconds(10), cap: seconds(60) };
-        // (tries so far, longest pause in seconds)
-        for (tries, longest) in [(1, 10), (2, 20), (3, 40), (4, 60), (5, 60), (64, 60), (1000, 60)]
-        {
-            let longest = seconds(longest);
-            let all = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-            assert_eq!(pause_after(&retry, tries, 0), Duration::ZERO, "{tries}");
-            assert_eq!(pause_after(&retry, tries, all), longest, "{tries}");
-            assert_eq!(pause_after(&retry, tries, all + 1), Duration::ZERO, "{tries}");
-        }
-        let none = Retry { max: 1, backoff: Duration::ZERO, cap: Duration::ZERO };
-        assert_eq!(pause_after(&none, 1, u64::MAX), Duration::ZERO);
     }
 }

@@ -1,7 +1,9 @@
 //! `group`: other jobs as part of one run, in order or several at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
@@ -202,10 +204,7 @@ async fn one(context: Context<'_>, member: &Member, left: &[Container]) -> Endin
         ..context
     };
     let work = async {
-        let work = match known {
-            None => carry_out(inner, &job.work),
-            Some(_) => go_on(inner, left),
-        };
+        let work = Box::pin(tries(inner, member, limit, left));
         let limit = (job, limit);
         let ending = limited(context.execution, limit, (&cancel, &timed_out), work).await;
         let ended = ending.clone();
@@ -224,10 +223,51 @@ async fn one(context: Context<'_>, member: &Member, left: &[Container]) -> Endin
     ending
 }
 
+/// All tries of a job of a group, within its time.
+async fn tries(
+    context: Context<'_>,
+    member: &Member,
+    limit: Duration,
+    left: &[Container],
+) -> Ending {
+    let Member { job, key, known } = member;
+    let (begun, retry, name) = (Instant::now(), job.policy.retry, job.name.as_str());
+    let mut before = known.as_ref().map_or(0, |known| known.tries_before);
+    let mut ending = match known {
+        None => carry_out(context, &job.work).await,
+        Some(_) => go_on(context, left).await,
+    };
+    while !is_last(job, before, &ending) && !context.cancel.is_cancelled() {
+        let pause = retry.pause_after(before + 1, RandomState::new().build_hasher().finish());
+        if pause >= limit.saturating_sub(begun.elapsed()) {
+            warn!("{name}: no time is left for another try");
+            break;
+        }
+        let (number, most) = (before + 2, retry.max + 1);
+        let seconds = pause.as_secs_f64();
+        info!("{name}: try {number} of {most} in {seconds:.1} s: {}", ending.message);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => before += 1,
+            () = context.cancel.cancelled() => break,
+        }
+        context.record.try_again(key, before).await;
+        ending = carry_out(context, &job.work).await;
+    }
+    ending
+}
+
+/// Whether no further try follows one that ended so, after so many others.
+fn is_last(job: &Job, before: u32, ending: &Ending) -> bool {
+    before >= job.policy.retry.max
+        || ending.outcome != Outcome::Failed
+        || ending.reason == Reason::TimedOut
+}
+
 /// How a job of a group ended, where all of its work had ended.
 fn end_of(known: &Details, job: &Job) -> Option<Ending> {
-    let is_all = |ending: &Ending| {
-        ending.outcome != Outcome::Succeeded || known.then >= job.work.then().len()
+    let is_all = |ending: &Ending| match ending.outcome {
+        Outcome::Succeeded => known.then >= job.work.then().len(),
+        _ => is_last(job, known.tries_before, ending),
     };
     known.ending.clone().filter(is_all)
 }
@@ -282,8 +322,6 @@ fn summary(ended: &[(&str, Option<Ending>)], is_cancelled: bool, took: &str) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::job::schedule::Schedule;
     use crate::job::work::Command;
@@ -422,9 +460,18 @@ mod tests {
             (good, 2, true),
             (None, 2, false),
             (bad.clone(), 0, true),
-            (bad, 1, true),
+            (bad.clone(), 1, true),
         ] {
             let known = Details { then, ending, ..Details::default() };
+            assert_eq!(end_of(&known, &job).is_some(), has_ended, "{known:?}");
+        }
+        let retry = crate::job::Retry { max: 2, ..crate::job::Retry::default() };
+        let job = Job { policy: Policy { retry, ..Policy::default() }, ..job };
+        let timed_out = Some(failed(Reason::TimedOut, "out of time"));
+        for (ending, tries_before, has_ended) in
+            [(bad.clone(), 0, false), (bad.clone(), 1, false), (bad, 2, true), (timed_out, 0, true)]
+        {
+            let known = Details { ending, tries_before, ..Details::default() };
             assert_eq!(end_of(&known, &job).is_some(), has_ended, "{known:?}");
         }
     }

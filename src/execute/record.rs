@@ -30,6 +30,11 @@ impl<'a> Record<'a> {
         serde_json::from_value(of_member.clone()).ok()
     }
 
+    /// Begins another try of a job of a group: what is known is of a try before.
+    pub(super) async fn try_again(&self, member: &str, tries_before: u32) {
+        self.change(None, |details| forget_try(details, member, tries_before)).await;
+    }
+
     /// Changes what is known; of one job of a group where `member` names it. A store that fails costs
     /// the record, not the run.
     pub(super) async fn change(&self, member: Option<&str>, change: impl FnOnce(&mut Details)) {
@@ -42,6 +47,16 @@ impl<'a> Record<'a> {
             warn!("what the run is made of could not be recorded: {error:#}");
         }
     }
+}
+
+/// Forgets what is known of a try of a job of a group, and of the jobs of a group that it is.
+fn forget_try(details: &mut Details, member: &str, tries_before: u32) {
+    let members = details.results.as_mut().and_then(|it| it[MEMBERS].as_object_mut());
+    if let Some(members) = members {
+        let within = format!("{member}/");
+        members.retain(|key, _| !key.starts_with(&within));
+    }
+    change_member(details, member, |it| *it = Details { tries_before, ..Details::default() });
 }
 
 fn change_member(details: &mut Details, member: &str, change: impl FnOnce(&mut Details)) {
@@ -64,6 +79,14 @@ mod tests {
         }
         let expected =
             serde_json::json!({"members": {"a": {"image": "three"}, "b": {"image": "two"}}});
+        assert_eq!(details.results, Some(expected));
+        for member in ["b/x", "b/y/z", "b#2/x"] {
+            change_member(&mut details, member, |it| it.image = Some("inner".to_owned()));
+        }
+        forget_try(&mut details, "b", 2);
+        let expected = serde_json::json!({"members": {
+            "a": {"image": "three"}, "b": {"tries_before": 2}, "b#2/x": {"image": "inner"},
+        }});
         assert_eq!(details.results, Some(expected));
     }
 }

@@ -52,6 +52,16 @@ impl Default for Retry {
     }
 }
 
+impl Retry {
+    /// The pause after so many tries: a part, drawn evenly, of the backoff doubled for each try before the
+    /// last. `drawn` is any number.
+    pub fn pause_after(&self, tries: u32, drawn: u64) -> Duration {
+        let doubled = self.backoff.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
+        let longest = u64::try_from(doubled.min(self.cap).as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(drawn % longest.saturating_add(1).max(1))
+    }
+}
+
 /// When a run's process is to end, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
@@ -240,5 +250,27 @@ impl WebhookFormat {
             Self::Teams => "teams",
             Self::Gotify => "gotify",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_cap_and_are_drawn_from_zero() {
+        let seconds = Duration::from_secs;
+        let retry = Retry { max: 9, backoff: seconds(10), cap: seconds(60) };
+        // (tries so far, longest pause in seconds)
+        for (tries, longest) in [(1, 10), (2, 20), (3, 40), (4, 60), (5, 60), (64, 60), (1000, 60)]
+        {
+            let longest = seconds(longest);
+            let all = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+            assert_eq!(retry.pause_after(tries, 0), Duration::ZERO, "{tries}");
+            assert_eq!(retry.pause_after(tries, all), longest, "{tries}");
+            assert_eq!(retry.pause_after(tries, all + 1), Duration::ZERO, "{tries}");
+        }
+        let none = Retry { max: 1, backoff: Duration::ZERO, cap: Duration::ZERO };
+        assert_eq!(none.pause_after(1, u64::MAX), Duration::ZERO);
     }
 }

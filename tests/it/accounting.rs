@@ -180,30 +180,32 @@ fn a_slot_skipped_for_a_run_has_its_own_after_it_within_its_deadline() {
         });
         roadstead.run(&["cancel", name]).ok();
         let with = |state: &str| runs(&roadstead, &["--job", name, "--state", state]);
-        wait_for("the next run", PATIENCE, || with("running").len() == 1);
+        wait_for("the next run", PATIENCE, || {
+            with("cancelled").len() == 1 && with("running").len() == 1
+        });
         let (cancelled, running) = (with("cancelled"), with("running"));
         let trigger = if name == "never" { "schedule" } else { "catch_up" };
         assert_eq!(running[0]["trigger"], trigger, "{name}: {running:?}");
         assert_eq!(with("queued").len(), waiting, "{name}");
-        // What runs after all is the newest of those before the end, and those before it stay skipped.
+        // What runs after all is the newest of those skipped before the end; the others stay skipped.
         let at = |run: &Value, key: &str| {
             chrono::DateTime::parse_from_rfc3339(run[key].as_str().unwrap()).unwrap()
         };
-        let slot = |run: &Value| at(run, "slot");
         let ended = at(&cancelled[0], "ended");
         let of_job = runs(&roadstead, &["--job", name]);
-        let before: Vec<&Value> = of_job.iter().filter(|run| slot(run) <= ended).collect();
+        let before: Vec<&Value> =
+            of_job.iter().filter(|it| it["ended"].is_null() || at(it, "ended") <= ended).collect();
         let states: Vec<&str> = before.iter().map(|it| it["outcome"].as_str().unwrap()).collect();
         let expected: &[&str] = match name {
             "latest" => &["skipped", "running"],
             "all" => &["skipped", "running", "queued"],
-            _ => &["skipped", "skipped", "skipped"],
+            _ => &["skipped", "skipped", "skipped", "running"],
         };
         assert!(states.ends_with(expected), "{name}: {states:?}");
         let is_skipped = |it: &&str| *it == "skipped";
         assert_eq!(states[0], "cancelled", "{name}");
         assert!(states[1..=states.len() - expected.len()].iter().all(|it| is_skipped(&it)));
-        let slots: std::collections::BTreeSet<_> = of_job.iter().map(slot).collect();
+        let slots: std::collections::BTreeSet<_> = of_job.iter().map(|it| at(it, "slot")).collect();
         assert_eq!(slots.len(), of_job.len(), "{name}: one row a slot");
     }
 }
@@ -450,6 +452,22 @@ fn tries_belong_to_one_run_and_a_timeout_covers_them_all() {
     assert!(said.contains("timed_out (timed_out)"), "{said}");
     assert_eq!(ends(&roadstead, "never"), ["failed exited_non_zero"]);
     assert_eq!(ends(&roadstead, "slow"), ["timed_out timed_out"]);
+
+    // As a job of a group, too; the group itself has one try.
+    std::fs::remove_file(&count).unwrap();
+    let text = std::fs::read_to_string(roadstead.path("jobs/jobs.yml")).unwrap();
+    let groups = "- {name: good, group: [third]}\n- {name: bad, group: [inner, third]}\n\
+                  - {name: inner, retry: {max: 1, backoff: 10ms}, group: [never]}\n";
+    roadstead.write_job("jobs.yml", &format!("{text}{groups}"));
+    roadstead.run(&["run", "good"]).ok();
+    let log = roadstead.run(&["logs", "good"]).ok();
+    assert!(log.contains("try 3 of 4") && !log.contains("try 4 of 4"), "{log}");
+    assert_eq!(std::fs::read_to_string(&count).unwrap().lines().count(), 3);
+    let said = roadstead.run(&["run", "bad"]).fails_with(1);
+    assert!(said.contains("not run: third"), "{said}");
+    let log = roadstead.run(&["logs", "bad"]).ok();
+    assert_eq!(log.matches("never: try 2 of 2").count(), 2, "{log}");
+    assert_eq!(log.matches("inner: try 2 of 2").count(), 1, "{log}");
 }
 
 #[test]

@@ -774,6 +774,9 @@ fn case_41_and_43_deadlines_down_to_a_second() {
     assert_eq!(owed.missed_count(), 3653 * 86_400 - 3);
 }
 
+/// Overlap, catch-up, deadline in minutes, skipped slots newest first, those that run oldest first.
+type AfterAll = (Overlap, CatchUp, Option<u64>, &'static [i64], &'static [i64]);
+
 #[test]
 fn case_41_a_skipped_slot_runs_after_all_within_its_deadline() {
     let now = at("2026-05-01T00:30:00Z");
@@ -787,8 +790,7 @@ fn case_41_a_skipped_slot_runs_after_all_within_its_deadline() {
         minutes.iter().map(one).collect()
     };
     let (latest, skip) = (CatchUp::Latest, Overlap::Skip);
-    // (overlap, catch-up, deadline in minutes, skipped slots newest first, those that run oldest first)
-    let rows: &[(Overlap, CatchUp, Option<u64>, &[i64], &[i64])] = &[
+    let rows: &[AfterAll] = &[
         (skip, latest, Some(10), &[25, 20, 15], &[25]),
         (skip, latest, Some(5), &[25, 20], &[25]),
         (skip, latest, Some(4), &[25, 20], &[]),

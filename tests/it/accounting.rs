@@ -202,9 +202,8 @@ fn a_slot_skipped_for_a_run_has_its_own_after_it_within_its_deadline() {
             _ => &["skipped", "skipped", "skipped", "running"],
         };
         assert!(states.ends_with(expected), "{name}: {states:?}");
-        let is_skipped = |it: &&str| *it == "skipped";
         assert_eq!(states[0], "cancelled", "{name}");
-        assert!(states[1..=states.len() - expected.len()].iter().all(|it| is_skipped(&it)));
+        assert!(states[1..=states.len() - expected.len()].iter().all(|it| *it == "skipped"));
         let slots: std::collections::BTreeSet<_> = of_job.iter().map(|it| at(it, "slot")).collect();
         assert_eq!(slots.len(), of_job.len(), "{name}: one row a slot");
     }

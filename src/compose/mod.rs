@@ -26,8 +26,8 @@ use std::path::{Path, PathBuf};
 
 use self::hash::Dialect;
 
-/// Where the loader gets text from: a disk, a git revision, a table in a test.
-pub trait Files {
+/// Where the loader gets text from: a disk, a git revision, a table in a test. Two threads may ask at once.
+pub trait Files: Sync {
     /// The text of the file at this absolute path; [`io::ErrorKind::NotFound`] where there is none.
     fn read(&self, path: &Path) -> io::Result<String>;
 }

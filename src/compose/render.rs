@@ -8,6 +8,10 @@ use serde_json::{Map, Number, Value, json};
 use super::yaml::{self, Node};
 use super::{emit, interpolate, scalar};
 
+/// Room for the JSON of a large project, in bytes: a text that grows is copied time and again, and room
+/// that is not needed costs nothing.
+const JSON_ROOM: usize = 512 * 1024;
+
 /// The tree as JSON, its keys sorted.
 pub fn json(tree: &Node) -> Value {
     match &tree.value {
@@ -49,10 +53,12 @@ fn sort(value: &mut Value) {
 }
 
 /// JSON text as Go writes it: two blanks a level, and nothing that a browser could take for markup.
-pub fn go_json(mut value: Value) -> String {
-    without_fractions(&mut value);
+pub fn go_json(value: &mut Value) -> String {
+    without_fractions(value);
+    let mut text = Vec::with_capacity(JSON_ROOM);
     // Not by way of `format!`, which takes much longer: it sees the text in tiny pieces.
-    escape_markup(serde_json::to_string_pretty(&value).expect("a Value is always JSON"))
+    serde_json::to_writer_pretty(&mut text, value).expect("a Value is always JSON");
+    escape_markup(String::from_utf8(text).expect("JSON is UTF-8"))
 }
 
 /// As [`go_json`], in one line.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::mem::ManuallyDrop;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
@@ -58,6 +59,8 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
         return untyped(&request, arguments, json);
     }
     let Loaded { project, tree, environment } = load_whole(&request, &disk()?)?;
+    // The command ends with this: the kernel takes memory back at once, and we node by node.
+    let (project, tree) = (ManuallyDrop::new(project), ManuallyDrop::new(tree));
     for warning in &project.warnings {
         tracing::warn!("{warning}");
     }
@@ -78,7 +81,7 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
     } else if arguments.environment {
         environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     } else if json {
-        return Ok(render::go_json(canonical::config_json(&project)));
+        return Ok(render::go_json(&mut ManuallyDrop::new(canonical::config_json(&project))));
     } else {
         let add = |value: &mut Value| render::add_extensions(&tree, value);
         return Ok(canonical::config_yaml_with(&project, add));
@@ -115,7 +118,11 @@ fn untyped(request: &Request, arguments: &Config, json: bool) -> Result<String> 
     if arguments.images || arguments.hash.is_some() || arguments.environment {
         bail!(Usage("`--no-interpolate` does not go with this: leave one of them out".to_owned()));
     }
-    Ok(if json { render::go_json(render::json(&model.tree)) } else { render::yaml(&model.tree) })
+    Ok(if json {
+        render::go_json(&mut render::json(&model.tree))
+    } else {
+        render::yaml(&model.tree)
+    })
 }
 
 fn variables(

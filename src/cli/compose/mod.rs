@@ -230,7 +230,9 @@ fn disk() -> Result<View> {
 }
 
 fn load_project(request: &Request) -> Result<Project> {
-    let project = load::load(request, &disk()?)?;
+    let load::Loaded { project, tree, environment: _ } = load::load_whole(request, &disk()?)?;
+    // The kernel takes memory back at once when the command ends, and we node by node.
+    std::mem::forget(tree);
     for warning in &project.warnings {
         tracing::warn!("{warning}");
     }

@@ -22,6 +22,8 @@ mod widen;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use self::discovery::why;
 use self::extends::Sheet;
@@ -131,8 +133,17 @@ struct Loader<'a> {
     sheets: HashMap<(PathBuf, PathBuf), Option<Rc<Sheet>>>,
     /// Files that services extend, by path; their documents once they were parsed twice.
     extended_files: HashMap<PathBuf, Option<Vec<Node>>>,
-    /// How many projects were included.
-    included: usize,
+    /// How many projects were included, by this loader and those beside it.
+    included: Arc<AtomicUsize>,
+}
+
+/// What a loader found besides what it was asked for.
+struct Findings {
+    unset: BTreeSet<String>,
+    warnings: Vec<String>,
+    problems: Vec<Problem>,
+    file_values: BTreeMap<(&'static str, String), String>,
+    wrong_values: usize,
 }
 
 impl<'a> Loader<'a> {
@@ -149,8 +160,24 @@ impl<'a> Loader<'a> {
             wrong_values: 0,
             sheets: HashMap::new(),
             extended_files: HashMap::new(),
-            included: 0,
+            included: Arc::default(),
         }
+    }
+
+    fn findings(self) -> Findings {
+        let Self { unset, warnings, problems, file_values, wrong_values, .. } = self;
+        Findings { unset, warnings, problems, file_values, wrong_values }
+    }
+
+    /// Takes over what a loader found that worked beside this one, on what comes after.
+    fn take_over(&mut self, found: Findings) {
+        self.unset.extend(found.unset);
+        self.warnings.extend(found.warnings);
+        self.problems.extend(found.problems);
+        for (place, value) in found.file_values {
+            self.file_values.entry(place).or_insert(value);
+        }
+        self.wrong_values += found.wrong_values;
     }
 
     /// Variables, files and the name of the project.

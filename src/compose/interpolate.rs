@@ -177,7 +177,8 @@ fn collect_uses(
         }
         let operator = operator.filter(|_| inside.is_some());
         found.push(Use { name: name.to_owned(), operator, word: word.clone() });
-        if depth < MAX_DEPTH {
+        // The deepest words that are replaced, too.
+        if depth <= MAX_DEPTH {
             collect_uses(&word, found, budget, depth + 1)?;
         }
     }
@@ -403,6 +404,10 @@ mod tests {
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }
+        // Found by fuzzing: what is replaced in the deepest word was not named.
+        let deepest = format!("{}$y{}", "${A+".repeat(MAX_DEPTH + 1), "}".repeat(MAX_DEPTH + 1));
+        check(&deepest, "");
+        assert_eq!(uses(&deepest).last().map(|used| used.name.as_str()), Some("y"));
     }
 
     #[test]

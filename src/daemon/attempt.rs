@@ -1,6 +1,5 @@
 //! One run from its start to its end, with all its tries; a fault of ours ends this run alone.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +14,7 @@ use tracing::{error, info, warn};
 use super::Event;
 use super::runs::outlives_us;
 use crate::docker::Container;
-use crate::execute::{Execution, adopt, execute};
+use crate::execute::{Execution, adopt, execute, pause_after};
 use crate::job::Job;
 use crate::notify::Notifier;
 use crate::reconcile::World;
@@ -84,14 +83,10 @@ impl Attempt {
         let mut adopted = self.adopted.as_deref();
         loop {
             let ending = self.one_try(number, left(), adopted.take()).await;
-            let is_last = number > retry.max
-                || ending.outcome != Outcome::Failed
-                || ending.reason == Reason::TimedOut
-                || self.cancel.is_cancelled();
-            if is_last {
+            if !retry.is_due_after(number, &ending) || self.cancel.is_cancelled() {
                 return ending;
             }
-            let pause = retry.pause_after(number, RandomState::new().build_hasher().finish());
+            let pause = pause_after(&retry, number);
             if pause >= left() {
                 warn!("no time is left for another try");
                 return ending;
@@ -167,9 +162,7 @@ impl Attempt {
         }
         ending
     }
-}
 
-impl Attempt {
     /// Writes down how a try ended: what dies before the next one goes on with it.
     async fn keep(&self, ending: &Ending) {
         let known = self.store.details(self.run).await.ok().flatten().unwrap_or_default();

@@ -1,7 +1,6 @@
 //! `group`: other jobs as part of one run, in order or several at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,7 +11,9 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::adopt::{clear_away, go_on, time_left};
 use super::sink::Sink;
-use super::{Answer, Context, carry_out, engine_ending, failed, is_good, limited, stopped};
+use super::{
+    Answer, Context, carry_out, engine_ending, failed, is_good, limited, pause_after, stopped,
+};
 use crate::apply::seconds;
 use crate::docker::Container;
 use crate::job::work::{ComposeRun, Group};
@@ -237,8 +238,8 @@ async fn tries(
         None => carry_out(context, &job.work).await,
         Some(_) => go_on(context, left).await,
     };
-    while !is_last(job, before, &ending) && !context.cancel.is_cancelled() {
-        let pause = retry.pause_after(before + 1, RandomState::new().build_hasher().finish());
+    while retry.is_due_after(before + 1, &ending) && !context.cancel.is_cancelled() {
+        let pause = pause_after(&retry, before + 1);
         if pause >= limit.saturating_sub(begun.elapsed()) {
             warn!("{name}: no time is left for another try");
             break;
@@ -256,18 +257,11 @@ async fn tries(
     ending
 }
 
-/// Whether no further try follows one that ended so, after so many others.
-fn is_last(job: &Job, before: u32, ending: &Ending) -> bool {
-    before >= job.policy.retry.max
-        || ending.outcome != Outcome::Failed
-        || ending.reason == Reason::TimedOut
-}
-
 /// How a job of a group ended, where all of its work had ended.
 fn end_of(known: &Details, job: &Job) -> Option<Ending> {
     let is_all = |ending: &Ending| match ending.outcome {
         Outcome::Succeeded => known.then >= job.work.then().len(),
-        _ => is_last(job, known.tries_before, ending),
+        _ => !job.policy.retry.is_due_after(known.tries_before + 1, ending),
     };
     known.ending.clone().filter(is_all)
 }

@@ -23,6 +23,7 @@ pub use self::adopt::adopt;
 pub use self::group::{locks, members, related, sources};
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -37,7 +38,7 @@ use self::sink::Sink;
 use crate::apply::Journal;
 use crate::docker::{Container, is_unreachable};
 use crate::git;
-use crate::job::{Job, Work};
+use crate::job::{Job, Retry, Work};
 use crate::logs::{Output, secrets_of};
 use crate::reconcile::{self, DeployRun, World};
 use crate::run::{Details, Ending, Outcome, Reason, RunId, Trigger};
@@ -114,6 +115,11 @@ impl Context<'_> {
             (None, Ok(())) => Ok(failed(Reason::Internal, "it was not run")),
         }
     }
+}
+
+/// The pause after so many tries, drawn at random as [`Retry::pause_after`] says.
+pub fn pause_after(retry: &Retry, tries: u32) -> Duration {
+    retry.pause_after(tries, RandomState::new().build_hasher().finish())
 }
 
 /// Whether nothing went wrong.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::compose::model::Hidden;
+use crate::run::{Ending, Outcome, Reason};
 
 /// What happens to a slot while an earlier run of the job still goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,11 @@ impl Retry {
         let doubled = self.backoff.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
         let longest = u64::try_from(doubled.min(self.cap).as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(drawn % longest.saturating_add(1).max(1))
+    }
+
+    /// Whether a try that ended so, the last of so many, is followed by another one.
+    pub fn is_due_after(&self, tries: u32, ending: &Ending) -> bool {
+        tries <= self.max && ending.outcome == Outcome::Failed && ending.reason != Reason::TimedOut
     }
 }
 

@@ -17,7 +17,6 @@ use chrono_tz::Tz;
 pub use self::agenda::{Agenda, Due};
 pub use self::count::count;
 pub use self::late::{Skipped, after_all, oldest_after_all};
-use self::timetable::MOST_CAUGHT_UP;
 pub use self::timetable::{ON_TIME, Owed, Timetable};
 pub use self::watch::{Jump, Watch};
 use crate::job::schedule::{Expression, Schedule};

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::MOST_CAUGHT_UP;
-use crate::job::{CatchUp, Overlap, Policy};
+use super::timetable::most_caught_up;
+use crate::job::{Overlap, Policy};
 use crate::run::{Reason, RunId};
 
 /// A slot that was skipped before its run could begin.
@@ -20,7 +20,7 @@ pub struct Skipped {
 /// The oldest slot of a job that may still run at `now` though it was skipped. `None` for jobs without
 /// `start_deadline`, where a skip is the end of it, and for those that catch up with nothing.
 pub fn oldest_after_all(policy: &Policy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let deadline = policy.start_deadline.filter(|_| most(policy.catch_up) > 0)?;
+    let deadline = policy.start_deadline.filter(|_| most_caught_up(policy.catch_up) > 0)?;
     let deadline = TimeDelta::from_std(deadline).ok();
     Some(deadline.and_then(|it| now.checked_sub_signed(it)).unwrap_or(DateTime::<Utc>::MIN_UTC))
 }
@@ -39,15 +39,7 @@ pub fn after_all(policy: &Policy, now: DateTime<Utc>, skipped: &[Skipped]) -> Ve
     };
     let in_time = skipped.iter().filter(|it| it.slot >= oldest);
     let mut chosen: Vec<Skipped> =
-        in_time.filter(is_eligible).take(most(policy.catch_up)).copied().collect();
+        in_time.filter(is_eligible).take(most_caught_up(policy.catch_up)).copied().collect();
     chosen.reverse();
     chosen
-}
-
-fn most(catch_up: CatchUp) -> usize {
-    match catch_up {
-        CatchUp::None => 0,
-        CatchUp::Latest => 1,
-        CatchUp::All(most) => most.min(MOST_CAUGHT_UP),
-    }
 }

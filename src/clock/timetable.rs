@@ -18,7 +18,7 @@ pub const ON_TIME: Duration = Duration::from_mins(1);
 const MOST_NAMED: usize = 100;
 
 /// No catch-up starts more runs than this, whatever `all(n)` says.
-pub(super) const MOST_CAUGHT_UP: usize = 10_000;
+const MOST_CAUGHT_UP: usize = 10_000;
 
 /// When a job runs. Small, and a copy shares its memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -191,10 +191,9 @@ impl Timetable {
     ) -> Owed {
         let Some(latest) = self.latest_to_start(last_slot, now) else { return Owed::default() };
         let deadline = start_deadline.unwrap_or(Duration::MAX);
-        let (most, limit) = match policy {
-            CatchUp::None | CatchUp::All(0) => (1, deadline.min(ON_TIME)),
-            CatchUp::Latest => (1, deadline),
-            CatchUp::All(most) => (most.min(MOST_CAUGHT_UP), deadline),
+        let (most, limit) = match most_caught_up(policy) {
+            0 => (1, deadline.min(ON_TIME)),
+            most => (most, deadline),
         };
         let in_time = |slot: &DateTime<Utc>| {
             (now - self.start_time(*slot)).to_std().unwrap_or_default() <= limit
@@ -216,4 +215,13 @@ fn part_of(whole: Duration, drawn: u64) -> TimeDelta {
     let milliseconds = u64::try_from(whole.as_millis()).unwrap_or(u64::MAX).max(1);
     let part = i64::try_from(drawn % milliseconds).unwrap_or(i64::MAX);
     TimeDelta::try_milliseconds(part).unwrap_or_default()
+}
+
+/// How many slots that are late run after all.
+pub(super) fn most_caught_up(policy: CatchUp) -> usize {
+    match policy {
+        CatchUp::None => 0,
+        CatchUp::Latest => 1,
+        CatchUp::All(most) => most.min(MOST_CAUGHT_UP),
+    }
 }

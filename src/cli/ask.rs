@@ -30,10 +30,7 @@ pub(super) async fn pause(
     // Nobody serves: what is written now holds from the next start on.
     let store = Store::open(&configuration.settings.state_dir).await?;
     store.pause(&pause.jobs, &Pause { since: now(), reason: pause.reason }).await?;
-    if pause.all {
-        return tell(output, "paused: all jobs, also those that come later");
-    }
-    tell(output, &format!("paused: {}", pause.jobs.join(", ")))
+    tell(output, &Pauses::said_of(&pause.jobs))
 }
 
 /// `resume`.

@@ -70,16 +70,14 @@ impl Daemon {
         self.must_be_known(&jobs)?;
         let pause = Pause { since: (self.world.now)(), reason };
         self.store.pause(&jobs, &pause).await.map_err(|error| format!("{error:#}"))?;
-        let message = if jobs.is_empty() {
+        let message = Pauses::said_of(&jobs);
+        if jobs.is_empty() {
             self.pauses.of_all.get_or_insert(pause);
-            "paused: all jobs, also those that come later".to_owned()
         } else {
-            let message = format!("paused: {}", jobs.join(", "));
             for job in jobs {
                 self.pauses.of_jobs.entry(job).or_insert_with(|| pause.clone());
             }
-            message
-        };
+        }
         info!("{message}");
         Ok(Reply::Done { message })
     }

@@ -50,6 +50,14 @@ impl Pauses {
         Ok(own)
     }
 
+    /// What is said after these jobs were paused; none is all.
+    pub fn said_of(paused: &[String]) -> String {
+        match paused {
+            [] => "paused: all jobs, also those that come later".to_owned(),
+            jobs => format!("paused: {}", jobs.join(", ")),
+        }
+    }
+
     /// What is said after these jobs were resumed; `was_all` where the pause of all ended, too.
     pub fn said(resumed: &[String], was_all: bool) -> String {
         let names = resumed.join(", ");

@@ -22,21 +22,21 @@ pub(super) const REMOTE: &str = "remote";
 /// Takes bytes of the streams of a run, from one process or from several.
 pub(super) struct Sink<'a> {
     output: &'a Mutex<Output>,
-    /// The name that stands before each line.
-    mark: Option<&'a str>,
     /// Who speaks, where several do.
     voice: Option<Mutex<Voice>>,
 }
 
 impl<'a> Sink<'a> {
     /// A sink into a run's output; `mark` is who speaks, where several do.
-    pub(super) fn new(output: &'a Mutex<Output>, mark: Option<&'a str>) -> Self {
-        Self { output, mark, voice: mark.map(|mark| Mutex::new(Voice::of(mark))) }
+    pub(super) fn new(output: &'a Mutex<Output>, mark: Option<&str>) -> Self {
+        Self { output, voice: mark.map(Voice::of).map(Mutex::new) }
     }
 
     /// Passes over so many lines of each stream, which come again.
     pub(super) fn passing_over(mut self, lines: BTreeMap<String, u64>) -> Self {
-        self.voice = self.mark.map(|mark| Mutex::new(Voice::of(mark).passing_over(lines)));
+        if let Some(voice) = &mut self.voice {
+            voice.get_mut().unwrap_or_else(PoisonError::into_inner).passing_over(lines);
+        }
         self
     }
 

@@ -63,9 +63,8 @@ impl Voice {
     }
 
     /// Passes over so many lines of each stream; see [`super::lines_since`].
-    #[must_use]
-    pub fn passing_over(self, lines: BTreeMap<String, u64>) -> Self {
-        Self { passed_over: lines, ..self }
+    pub fn passing_over(&mut self, lines: BTreeMap<String, u64>) {
+        self.passed_over = lines;
     }
 
     fn index_of(&mut self, stream: &'static str) -> usize {

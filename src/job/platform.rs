@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::foreign::literal;
+use super::foreign::{Imported, literal};
 use super::native::write::{Written, tree};
 use super::native::{self, Context, NoFiles, Toplevel};
 use super::schedule::Schedule;
@@ -128,6 +128,9 @@ pub struct Texts {
     pub ofelia: Vec<(String, String)>,
 }
 
+/// Reads a text of the name given in another program's form; the last are names of jobs read before.
+type ForeignReader<'a> = dyn Fn(&str, &str, &[String]) -> Imported + 'a;
+
 /// All jobs: the shipped ones and those of all texts, with what was wrong.
 ///
 /// A job with a problem is left out, and a file that is no YAML loses its own jobs only. A file may
@@ -184,15 +187,16 @@ fn load(
             }
         }
     }
-    let foreign = texts.birdhouse.iter().map(|file| (file, false));
-    for ((file, text), is_ofelia) in foreign.chain(texts.ofelia.iter().map(|file| (file, true))) {
+    let of_birdhouse: &ForeignReader<'_> =
+        &|text, file, taken| birdhouse::read(text, file, context, taken);
+    let dialect = context.settings.schedulers.ofelia_dialect;
+    let of_ofelia: &ForeignReader<'_> =
+        &|text, file, taken| ofelia::read_ini(text, file, dialect, context, taken);
+    let birdhouse = texts.birdhouse.iter().map(|it| (it, of_birdhouse));
+    let ofelia = texts.ofelia.iter().map(|it| (it, of_ofelia));
+    for ((file, text), read) in birdhouse.chain(ofelia) {
         let taken: Vec<String> = jobs.iter().map(|it| it.job.name.clone()).collect();
-        let found = if is_ofelia {
-            let dialect = context.settings.schedulers.ofelia_dialect;
-            ofelia::read_ini(text, file, dialect, context, &taken)
-        } else {
-            birdhouse::read(text, file, context, &taken)
-        };
+        let found = read(text, file, &taken);
         problems.0.extend(found.problems);
         jobs.extend(found.jobs.into_iter().map(&kept));
     }

@@ -101,7 +101,8 @@ pub(super) enum Command {
     Pause(Pause),
     /// Ends pauses
     #[command(after_help = "Examples:\n  roadstead resume backup\n  roadstead resume --all\n\n\
-                            Slots that passed in the meantime are not run. --all ends the pause of \
+                            Of the slots that passed in the meantime the newest runs where the job's \
+                            `start_deadline` allows it. --all ends the pause of \
                             all jobs and those of single ones. Exit code 0 also when nothing was \
                             paused, 1 for one job where all are paused, 2 for a job that is not \
                             there.")]

@@ -85,7 +85,7 @@ impl Common {
     /// Keys of `[global]` that mean nothing here.
     fn without_effect(&self) -> impl Iterator<Item = &str> {
         let names = self.global.keys().map(String::as_str);
-        names.filter(|name| *name != "default-user" && !notices::GLOBAL.contains(name))
+        names.filter(|name| *name != "default-user" && !notices::is_of_all(name))
     }
 }
 

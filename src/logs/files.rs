@@ -157,9 +157,10 @@ impl Write for Files {
         if let (Some(name), Some(text)) = (parts.next(), parts.next()) {
             self.tell_dropped();
             let name = String::from_utf8_lossy(name).into_owned();
-            match text {
-                b"" => self.close(&name),
-                lines => self.write_to(&name, lines),
+            if text.is_empty() {
+                self.close(&name);
+            } else {
+                self.write_to(&name, text);
             }
         }
         self.backlog.finish();

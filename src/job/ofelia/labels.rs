@@ -124,8 +124,8 @@ fn is_ours(key: &str) -> bool {
 /// The jobs in labels of containers, with what is wrong or ambiguous about them.
 ///
 /// Of running containers with `ofelia.enabled=true`: `job-exec` of any, run in the container that carries
-/// it; the other types only of our own container, of one with `ofelia.service=true`, or where a [`Grant`] of the settings
-/// covers it. A job is called `project.service.type.name`, so that two projects cannot take each other's;
+/// it; the other types only of our own container, of one with `ofelia.service=true`, or where a [`Grant`] of
+/// the settings covers it. A job is called `project.service.type.name`, so that two projects cannot take each other's;
 /// of the same name on two containers both stay, and a warning says so. Containers are read in the order of
 /// their names: the same containers always give the same jobs. Jobs that set each other off in a circle are
 /// left out.

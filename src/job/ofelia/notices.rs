@@ -17,16 +17,10 @@ const CHATS: [(&str, &str, &str); 3] = [
     ("teams-webhook", "teams-only-on-error", "teams"),
 ];
 
-/// Keys of `[global]` that say something about notices.
-pub(super) const GLOBAL: [&str; 7] = [
-    "slack-webhook",
-    "slack-only-on-error",
-    "gotify-webhook",
-    "gotify-only-on-error",
-    "teams-webhook",
-    "teams-only-on-error",
-    "webhooks",
-];
+/// Whether a key of `[global]` says something about notices.
+pub(super) fn is_of_all(key: &str) -> bool {
+    key == "webhooks" || CHATS.iter().any(|(address, only, _)| key == *address || key == *only)
+}
 
 /// Keys of a section that say something here; the outbox of Roadstead has its own patience.
 const KEYS: [&str; 8] =

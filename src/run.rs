@@ -277,6 +277,8 @@ pub enum Reason {
     Dismissed,
     /// A job of a group failed.
     MemberFailed,
+    /// Part of the work could not be done; the rest was.
+    Incomplete,
     /// Did what was asked.
     Done,
     /// None of the above: a fault of ours or of the machine; the message tells.
@@ -334,6 +336,7 @@ impl Reason {
             Self::RemoteFailed => "remote_failed",
             Self::Dismissed => "dismissed",
             Self::MemberFailed => "member_failed",
+            Self::Incomplete => "incomplete",
             Self::Done => "done",
             Self::Internal => "internal",
         }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::Run;
 use super::output::{Output, print};
 use super::setup::{configuration, log_to_console, now, read_and_recorded, world};
-use super::{FAILED, Usage};
+use super::{FAILED, Usage, tidy};
 use crate::control::{Call, Exclusive, Listener, Reply, Request};
 use crate::daemon;
 use crate::job::{Configuration, Deploy, Job, Work};
@@ -57,6 +57,12 @@ pub(super) async fn serve(env_file: Option<&Path>) -> Result<u8> {
 pub(super) async fn plan(env_file: Option<&Path>, output: Output, job: Option<&str>) -> Result<u8> {
     log_to_console(tracing::Level::WARN);
     let configuration = configuration(env_file)?;
+    let named = configuration.jobs.iter().find(|it| Some(it.name.as_str()) == job);
+    if let Some(named) = named.filter(|it| !matches!(it.work, Work::Deploy(_)))
+        && let Some(changes) = tidy::plan(env_file, output, &configuration, named).await?
+    {
+        return Ok(if changes { CHANGES } else { 0 });
+    }
     let (job, deploy) = deploy_job(&configuration, job)?;
     let world = world(env_file, &configuration)?;
     let store = match Store::open_read_only(&configuration.settings.state_dir).await? {

@@ -14,6 +14,7 @@ mod setup;
 mod simulate;
 pub mod table;
 pub mod text;
+mod tidy;
 mod transfer;
 pub mod views;
 

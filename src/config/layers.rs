@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 
 use super::env_local::Assigned;
-use super::variables::{PREFIX, Status, VARIABLES, Variable, find};
+use super::variables::{PREFIX, Status, Variable, find, variables};
 use crate::problem::{Problem, nearest};
 
 /// The file and the environment.
@@ -40,7 +40,7 @@ impl Layers {
     /// Finds the value of every variable of the table; an empty value is none.
     pub(super) fn resolve(&self, warnings: &mut Vec<Problem>) -> Found {
         let mut found = Found::new();
-        for variable in VARIABLES {
+        for variable in variables() {
             let mut candidates = self.candidates(variable).into_iter();
             let Some(winner) = candidates.next() else { continue };
             let differs =
@@ -113,8 +113,7 @@ impl Layers {
 
 fn unknown(name: &str, mut problem: Problem) -> Problem {
     problem.message = format!("unknown variable `{name}`");
-    let known =
-        VARIABLES.iter().filter(|variable| variable.is_read()).map(|variable| variable.name);
+    let known = variables().filter(|variable| variable.is_read()).map(|variable| variable.name);
     match nearest(name, known) {
         Some(known) => problem.with_hint(format!("did you mean `{known}`?")),
         None => problem.with_hint("remove it; `env.local.example` lists every variable"),

@@ -1,6 +1,8 @@
 //! Every variable we know: the one table that the reader, `env.local.example` and
 //! `docs/configuration.md` agree on.
 
+mod housekeeping;
+
 /// One variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
@@ -46,6 +48,8 @@ pub enum Group {
     Git,
     /// Jobs besides deploys.
     Jobs,
+    /// Ready jobs that keep the host tidy.
+    Housekeeping,
     /// Logs.
     Logs,
     /// Waiting for containers and for the end.
@@ -58,10 +62,11 @@ pub enum Group {
 
 impl Group {
     /// All sections in the order of the example file.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Deploy,
         Self::Git,
         Self::Jobs,
+        Self::Housekeeping,
         Self::Logs,
         Self::Waiting,
         Self::Host,
@@ -74,6 +79,7 @@ impl Group {
             Self::Deploy => "What to deploy, and when",
             Self::Git => "How git reaches its remotes",
             Self::Jobs => "Jobs",
+            Self::Housekeeping => "Keeping the host tidy",
             Self::Logs => "Logs",
             Self::Waiting => "How long to wait",
             Self::Host => "Where things are",
@@ -83,7 +89,11 @@ impl Group {
 }
 
 /// All variables, in the order of the example file.
-pub const VARIABLES: &[Variable] = &[
+pub fn variables() -> impl Iterator<Item = &'static Variable> {
+    VARIABLES.iter().chain(housekeeping::VARIABLES)
+}
+
+const VARIABLES: &[Variable] = &[
     Variable {
         name: "AUTODEPLOY_EXTRA_REPOS",
         aliases: &["BIRDHOUSE_AUTODEPLOY_EXTRA_REPOS"],
@@ -508,7 +518,7 @@ impl Variable {
 
 /// The variable that is read under `name`.
 pub fn find(name: &str) -> Option<&'static Variable> {
-    VARIABLES.iter().find(|variable| variable.names().any(|known| known == name))
+    variables().find(|variable| variable.names().any(|known| known == name))
 }
 
 #[cfg(test)]
@@ -517,7 +527,7 @@ mod tests {
     use std::fmt::Write as _;
     use std::path::Path;
 
-    use super::{Group, Status, VARIABLES, Variable, find};
+    use super::{Group, Status, Variable, find, variables};
     use crate::config::{Environment, load};
 
     const EXAMPLE: &str = include_str!("../../env.local.example");
@@ -526,7 +536,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_found() {
         let mut seen = std::collections::BTreeSet::new();
-        for variable in VARIABLES {
+        for variable in variables() {
             for name in variable.names() {
                 assert!(seen.insert(name), "{name} is in the table twice");
                 assert_eq!(find(name).map(|found| found.name), Some(variable.name));
@@ -542,7 +552,7 @@ mod tests {
                 continue;
             }
             let _ = writeln!(text, "# ---- {} ----\n", group.title());
-            for variable in VARIABLES.iter().filter(|variable| variable.group == group) {
+            for variable in variables().filter(|variable| variable.group == group) {
                 if variable.status != Status::Environment {
                     text.push_str(&example_entry(variable));
                 }
@@ -592,7 +602,7 @@ mod tests {
     fn page_of_the_table() -> String {
         let mut text = String::new();
         for group in Group::ALL {
-            let members = || VARIABLES.iter().filter(|variable| variable.group == group);
+            let members = || variables().filter(|variable| variable.group == group);
             let _ = writeln!(text, "### {}\n", group.title());
             if group == Group::Birdhouse {
                 text.push_str("Accepted in silence: ");
@@ -667,7 +677,7 @@ mod tests {
                     .map_or_else(|| format!("{line}\n"), |rest| format!("AUTODEPLOY_{rest}\n"))
             })
             .collect();
-        let later = VARIABLES.iter().filter(|variable| variable.status == Status::Later).count();
+        let later = variables().filter(|variable| variable.status == Status::Later).count();
         for (text, warnings) in [(EXAMPLE, 0), (uncommented.as_str(), later)] {
             let loaded = load(Some((Path::new("env.local"), text)), &Environment(BTreeMap::new()));
             let loaded = loaded.unwrap();

@@ -148,7 +148,8 @@ fn goes_on(job: &Job, run: &Run, containers: &[Container], details: &Details) ->
         | Work::Container(_)
         | Work::Command(_)
         | Work::Http(_)
-        | Work::OgcProcess(_) => {
+        | Work::OgcProcess(_)
+        | Work::Rotate(_) => {
             details.ending.is_some() || details.then > 0 || details.remote.is_some()
         }
     }

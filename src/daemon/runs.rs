@@ -420,7 +420,10 @@ pub(super) fn outlives_us(job: &Job) -> bool {
 
 /// Whether the work is done by the Docker Engine, which is to start only so many containers a second.
 pub(super) fn uses_engine(job: &Job) -> bool {
-    !matches!(job.work, Work::Http(_) | Work::OgcProcess(_) | Work::Command(_) | Work::Group(_))
+    !matches!(
+        job.work,
+        Work::Http(_) | Work::OgcProcess(_) | Work::Command(_) | Work::Group(_) | Work::Rotate(_)
+    )
 }
 
 fn overlap(message: &str) -> Ending {

@@ -37,7 +37,8 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
             | Work::Container(_)
             | Work::Command(_)
             | Work::Http(_)
-            | Work::OgcProcess(_) => Vec::new(),
+            | Work::OgcProcess(_)
+            | Work::Rotate(_) => Vec::new(),
         };
         open.extend(work.then());
         for name in others {

@@ -4,6 +4,7 @@
 //! write it, and nothing of it is collected.
 
 mod adopt;
+mod beneath;
 mod command;
 mod compose_run;
 mod container;
@@ -14,6 +15,7 @@ mod http;
 mod kill;
 mod ogc;
 mod record;
+mod rotate;
 mod run;
 mod sink;
 mod stop;
@@ -21,6 +23,7 @@ mod target;
 
 pub use self::adopt::adopt;
 pub use self::group::{locks, members, related, sources};
+pub use self::rotate::{RotateProspect, rotate_prospect};
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -151,7 +154,8 @@ fn prepared(output: Output, world: &World, job: &Job) -> Output {
         | Work::Container(_)
         | Work::Http(_)
         | Work::OgcProcess(_)
-        | Work::Group(_) => Vec::new(),
+        | Work::Group(_)
+        | Work::Rotate(_) => Vec::new(),
     };
     let mut secrets = secrets_of(&variables).to_vec();
     let own = own.into_iter().filter_map(|(name, value)| Some((name.clone(), value?.clone())));
@@ -282,6 +286,7 @@ fn alone<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
             Work::Http(work) => Box::pin(http::http(context, work)).await,
             Work::OgcProcess(process) => Box::pin(ogc::process(context, process)).await,
             Work::Group(group) => Box::pin(group::group(context, group, None)).await,
+            Work::Rotate(work) => Box::pin(rotate::rotate(context, work)).await,
         };
         ended.unwrap_or_else(|error| engine_ending(&error))
     })

@@ -12,6 +12,7 @@ pub mod native;
 pub mod ofelia;
 pub mod platform;
 mod policy;
+mod ready;
 pub mod schedule;
 pub mod work;
 
@@ -27,6 +28,7 @@ pub use self::policy::{
     WebhookFormat, When, Window,
 };
 use self::schedule::Schedule;
+use self::work::FilesBelow;
 pub use self::work::{Deploy, RunContainer, Work};
 use crate::compose::Files;
 use crate::problem::{Problem, Problems};
@@ -99,6 +101,10 @@ impl Job {
     pub fn locks(&self) -> BTreeSet<String> {
         let mut locks: BTreeSet<String> =
             self.policy.locks.iter().map(|name| format!("name:{name}")).collect();
+        if let Work::Rotate(rotate) = &self.work {
+            let directory = |it: &FilesBelow| format!("directory:{}", it.directory.display());
+            locks.extend(rotate.files.iter().map(directory));
+        }
         let Work::Deploy(deploy) = &self.work else { return locks };
         let checkout = |source: &Source| format!("checkout:{}", source.directory.display());
         locks.extend(deploy.sources.iter().map(checkout));

@@ -4,12 +4,14 @@
 
 mod deploy;
 mod fields;
+mod housekeeping;
 mod http;
 mod kinds;
 mod limits;
 mod run;
 pub mod schema;
 mod table;
+mod tables_of_housekeeping;
 mod tables_of_work;
 pub mod write;
 
@@ -311,6 +313,7 @@ impl Reader<'_> {
             "http" => http::http(node, self).map(Box::new).map(Work::Http),
             "ogc_process" => http::ogc_process(node, self).map(Box::new).map(Work::OgcProcess),
             "group" => kinds::group(node, self).map(Work::Group),
+            "rotate" => housekeeping::rotate(node, self).map(Box::new).map(Work::Rotate),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::foreign::{Imported, literal};
 use super::native::write::{Written, tree};
 use super::native::{self, Context, NoFiles, Toplevel};
+use super::ready::ready;
 use super::schedule::Schedule;
 use super::{Deploy, Job, Keep, Notify, Policy, Window, Work, birdhouse, links, ofelia};
 use crate::compose::yaml::{Node, Source as Text, Span, Value};
@@ -160,6 +161,9 @@ fn load(
         problems.0.extend(found.0);
         Vec::new()
     });
+    let (ready, wrong) = ready(context.settings, context.toplevel);
+    jobs.extend(ready);
+    problems.0.extend(wrong.0);
     let shipped_jobs = jobs.len();
     let mut redefined = vec![false; shipped_jobs];
     let mut places: HashMap<String, usize> =
@@ -342,7 +346,7 @@ mod tests {
             problems[..4],
             [
                 "b.yml:2 a job has exactly one of `deploy`, `run`, `exec`, `compose_run`, `container`, \
-                 `command`, `http`, `ogc_process`, `group`",
+                 `command`, `http`, `ogc_process`, `group`, `rotate`",
                 "b.yml:2 unknown key `runs`",
                 "d.yml:2 there is a job `a` already, in `a.yml:1`",
                 "e.yml:1 there is a job `autodeploy` already, in `c.yml:1`",

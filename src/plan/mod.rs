@@ -3,6 +3,7 @@
 //! Pure. A plan is so specific that `apply` has no choice left; it holds no client and no clock.
 
 pub mod host_paths;
+pub mod housekeeping;
 pub mod labels;
 pub mod observed;
 pub mod order;

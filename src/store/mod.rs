@@ -6,6 +6,7 @@
 mod commit;
 mod ledger;
 mod pauses;
+mod rotations;
 mod rows;
 mod schema;
 

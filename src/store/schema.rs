@@ -88,6 +88,15 @@ const MIGRATIONS: &[&str] = &[
         reason TEXT    NOT NULL
     ) WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE rotations (
+        job     TEXT    NOT NULL,
+        path    BLOB    NOT NULL,
+        rotated INTEGER NOT NULL,
+        is_open INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (job, path)
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Opens the store for writing, making directory, file and schema where they are missing.

@@ -538,7 +538,7 @@ async fn a_file_of_a_newer_version_is_refused() {
     store.with(|connection| connection.pragma_update(None, "user_version", 99)).await.unwrap();
     drop(store);
     let error = Store::open(directory.path()).await.unwrap_err();
-    assert!(error.to_string().contains("has format 99, this Roadstead knows up to 3"), "{error}");
+    assert!(error.to_string().contains("has format 99, this Roadstead knows up to 4"), "{error}");
     let error = Store::open_read_only(directory.path()).await.unwrap_err();
     assert!(error.to_string().contains("has format 99"), "{error}");
 }

@@ -125,7 +125,8 @@ fn executor(job: &Job) -> Result<(String, Value), String> {
         | Work::ComposeRun(_)
         | Work::Container(_)
         | Work::OgcProcess(_)
-        | Work::Group(_) => Err(format!("Dkron has no work of the kind `{}`", job.work.kind())),
+        | Work::Group(_)
+        | Work::Rotate(_) => Err(format!("Dkron has no work of the kind `{}`", job.work.kind())),
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn exec(node: &Node, reader: &mut Reader<'_>) -> Option<Exec> {
 }
 
 /// Which containers a mapping means.
-fn target(node: &Node, fields: &Fields<'_>, reader: &mut Reader<'_>) -> Option<Target> {
+pub(super) fn target(node: &Node, fields: &Fields<'_>, reader: &mut Reader<'_>) -> Option<Target> {
     let problems = &mut reader.problems;
     let container = fields.plain("container", problems);
     let project = fields.plain("project", problems);

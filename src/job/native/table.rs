@@ -2,6 +2,7 @@
 
 use crate::job::WebhookFormat;
 
+use super::tables_of_housekeeping::ROTATE;
 use super::tables_of_work::{
     COMMAND, COMPOSE_RUN, CONTAINER, DEPLOY, EXEC, GROUP, HTTP, OGC_PROCESS, RUN,
 };
@@ -449,7 +450,14 @@ pub(super) const JOB: Table = Table {
             "[extract, load]",
             "Runs other jobs as part of its own run.",
         ),
+        key(
+            "rotate",
+            Form::Object(&ROTATE),
+            "–",
+            "{ files: /var/log/web/*.log, size: 20m, signal: { container: proxy } }",
+            "Rotates log files that somebody else writes.",
+        ),
     ],
     is_service: false,
-    later: &["backup", "cache_sync", "sync", "rotate"],
+    later: &["backup", "cache_sync", "sync"],
 };

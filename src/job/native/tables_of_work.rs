@@ -220,7 +220,7 @@ pub(super) const NOT_ALONE: &[(&str, &str)] = &[
     ("restart", "a job runs its container once: use `retry`"),
 ];
 
-const TARGET: [Field; 4] = [
+pub(super) const TARGET: [Field; 4] = [
     key("container", Form::Text, "–", "web", "Name or id of a container."),
     key("project", Form::Text, "–", "shop", "Compose project; goes with `service`."),
     key("service", Form::Text, "–", "web", "Compose service; goes with `project`."),

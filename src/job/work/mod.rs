@@ -2,6 +2,8 @@
 
 mod http;
 mod ogc;
+mod pattern;
+mod rotate;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use indexmap::IndexMap;
 
 pub use self::http::{Expect, Http, Step, WaitFor};
 pub use self::ogc::{OgcMode, OgcProcess, OnTimeout};
+pub use self::pattern::{FilesBelow, Pattern};
+pub use self::rotate::{Compression, Create, Rotate, RotateMethod, SignalTo};
 use crate::compose::load::normalise_name;
 use crate::compose::model::{Mount, MountKind, Network, Project, Service, Volume};
 use crate::settings::HealthGate;
@@ -36,11 +40,13 @@ pub enum Work {
     OgcProcess(Box<OgcProcess>),
     /// Runs other jobs.
     Group(Group),
+    /// Rotates log files that somebody else writes.
+    Rotate(Box<Rotate>),
 }
 
 impl Work {
     /// All kinds, by their words.
-    pub const KINDS: [&'static str; 9] = [
+    pub const KINDS: [&'static str; 10] = [
         "deploy",
         "run",
         "exec",
@@ -50,6 +56,7 @@ impl Work {
         "http",
         "ogc_process",
         "group",
+        "rotate",
     ];
 
     /// The key in job files, and the word in lists.
@@ -64,6 +71,7 @@ impl Work {
             Self::Http(_) => "http",
             Self::OgcProcess(_) => "ogc_process",
             Self::Group(_) => "group",
+            Self::Rotate(_) => "rotate",
         }
     }
 
@@ -78,7 +86,8 @@ impl Work {
             | Self::Container(_)
             | Self::Http(_)
             | Self::OgcProcess(_)
-            | Self::Group(_) => &[],
+            | Self::Group(_)
+            | Self::Rotate(_) => &[],
         }
     }
 }

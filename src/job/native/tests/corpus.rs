@@ -7,7 +7,7 @@ use super::super::write::{json, yaml_of};
 use super::super::{Context, NoFiles, read_written, schema};
 use super::documents::check;
 use super::*;
-use crate::job::work::{Action, Scope, Target};
+use crate::job::work::{Action, Create, RotateMethod, Scope, Target};
 use crate::job::{CatchUp, ContainerEvent, On, Overlap, When};
 
 /// A job with every key of a job.
@@ -126,6 +126,21 @@ const KINDS_OF_WORK: &str = r#"
 - { name: g2, group: { jobs: [e1], parallel: 4, keep_going: true }, after: g1 }
 - { name: d1, deploy: { sources: [/srv/stack], health: { within: 1m, stable_for: 1s } } }
 - { name: r1, run: { container: importer } }
+- { name: ro1, rotate: { files: /var/log/web/*.log, size: 20m } }
+- name: ro2
+  rotate:
+    files: [/var/log/a.log, "/srv/*/logs/**"]
+    exclude: /var/log/a.log
+    size: 20m
+    every: 1w
+    min_size: 1k
+    keep: 50
+    max_age: 90d
+    compress: zstd
+    method: rename
+    create: { mode: "0640", owner: "101:4" }
+    signal: { project: shop, service: web, signal: SIGHUP }
+    dry_run: true
 - { name: r2, retry: 3, run: { image: a, networks: front } }
 "#;
 
@@ -181,8 +196,10 @@ fn every_example_file_is_read_and_agrees_with_the_schema() {
                 let value = format!("https://{}.example", name.to_lowercase().replace('_', "-"));
                 settings.variables.entry(name.to_owned()).or_insert(value);
             }
-            settings.variables.remove("AUTODEPLOY_PLATFORM_FREQUENCY");
-            settings.variables.remove("AUTODEPLOY_EXTRA_REPOS");
+            settings.variables.retain(|name, _| !name.starts_with("AUTODEPLOY_"));
+            for (name, value) in [("AUTODEPLOY_LOGROTATE_FILES", "/logs/*.log")] {
+                settings.variables.insert(name.to_owned(), value.to_owned());
+            }
             let jobs = parse(&text, &path.display().to_string(), &settings);
             let jobs = jobs.unwrap_or_else(|problems| panic!("{problems}"));
             kinds.extend(jobs.iter().map(|job| job.work.kind()));
@@ -207,6 +224,10 @@ fn the_schema_refuses_what_the_reader_refuses() {
         "{name: a, run: {image: a}, on: 'perhaps:b'}",
         "{name: a, exec: {container: a}}",
         "{name: a, group: {parallel: 1}}",
+        "{name: a, rotate: {size: 1m}}",
+        "{name: a, rotate: {files: /a, size: 1m, keep: 0}}",
+        "{name: a, rotate: {files: /a, size: 1m, method: move}}",
+        "{name: a, rotate: {files: /a, size: 1m, create: {owner: root}}}",
         "{name: a, http: {url: 'https://a', expect: {status: 99}}}",
     ] {
         parse(text, "web.yml", &settings()).expect_err(text);
@@ -268,6 +289,15 @@ fn reads_every_kind() {
     assert!(login.body.expect("a body").expose().contains("secret"));
     let Work::OgcProcess(process) = work("o2") else { panic!("a process") };
     assert_eq!(process.inputs, serde_json::json!({"distance": 5, "list": ["a", "b"]}));
+    let Work::Rotate(rotate) = work("ro1") else { panic!("a rotation") };
+    assert_eq!(
+        (rotate.method, rotate.keep, rotate.size),
+        (RotateMethod::CopyTruncate, 6, Some(20 << 20))
+    );
+    let Work::Rotate(rotate) = work("ro2") else { panic!("a rotation") };
+    let create = Create { mode: Some(0o640), owner: Some((101, 4)) };
+    assert_eq!((rotate.method, rotate.create), (RotateMethod::Rename, Some(create)));
+    assert_eq!(rotate.signal.as_ref().map(|it| it.signal.as_str()), Some("SIGHUP"));
     let Work::Run(run) = work("r2") else { panic!("a run") };
     assert_eq!(run.service.networks.len(), 1);
     let Value::Object(_) = jobs[0].json() else { panic!("a mapping") };

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::super::schema;
 use super::super::table::{AFTER_ONE, Field, JOB, KEEP, NOTIFY, PING, RETRY, Table, WEBHOOK};
+use super::super::tables_of_housekeeping::{CREATE, ROTATE, SIGNAL};
 use super::super::tables_of_work::{
     COMMAND, COMPOSE_RUN, CONTAINER, DEPLOY, EXEC, EXPECT, FILE, GROUP, HEALTH, HTTP, OGC_PROCESS,
     POLL, REDIRECT, RUN, STEP, WAIT_FOR,
@@ -38,6 +39,10 @@ const TABLES: &[(&str, &Table)] = &[
     ("poll", &POLL),
     ("group", &GROUP),
 ];
+
+/// The tables of the pages of single kinds.
+const OF_PAGES: &[(&str, &[(&str, &Table)])] =
+    &[("docs/jobs/rotate.md", &[("rotate", &ROTATE), ("create", &CREATE), ("signal", &SIGNAL)])];
 
 /// Writes what is expected where `UPDATE_DOCS` is set, else compares.
 fn hold(path: &str, expected: &str) {
@@ -73,9 +78,16 @@ fn row(field: &Field) -> String {
 
 #[test]
 fn the_page_shows_every_key() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/jobs.md");
+    for (path, tables) in [("docs/jobs.md", TABLES)].iter().chain(OF_PAGES) {
+        hold(path, &page_of(path, tables));
+    }
+}
+
+/// A page with these tables in their places.
+fn page_of(path: &str, tables: &[(&str, &Table)]) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let mut page = std::fs::read_to_string(path).unwrap();
-    for (name, table) in TABLES {
+    for (name, table) in tables {
         let mut text = "\n| key | default | example | meaning |\n|---|---|---|---|\n".to_owned();
         for field in table.fields {
             text += &row(field);
@@ -85,7 +97,7 @@ fn the_page_shows_every_key() {
         let (_, after) = rest.split_once("\n<!-- end -->\n").expect("the end marker");
         page = format!("{before}{start}{text}\n<!-- end -->\n{after}");
     }
-    hold("docs/jobs.md", &page);
+    page
 }
 
 #[test]

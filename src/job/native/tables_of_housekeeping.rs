@@ -1,0 +1,118 @@
+//! The keys of the kinds of work that keep a host tidy.
+
+use super::table::{Field, Form, Table, key};
+use super::tables_of_work::TARGET;
+
+const DRY_RUN: Field = key(
+    "dry_run",
+    Form::Boolean,
+    "false",
+    "true",
+    "The run says what it would do, and does nothing.",
+);
+
+pub(super) const COMPRESSIONS: &[&str] = &["none", "gzip", "zstd"];
+pub(super) const METHODS: &[&str] = &["rename", "copytruncate"];
+
+pub(super) const CREATE: Table = Table {
+    of: "`create`",
+    fields: &[
+        key("mode", Form::Pattern("^0?[0-7]{3}$"), "as before", "\"0640\"", "Its permissions."),
+        key(
+            "owner",
+            Form::Pattern("^[0-9]+:[0-9]+$"),
+            "as before",
+            "\"101:4\"",
+            "User and group, by their numbers.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const SIGNAL: Table = Table {
+    of: "`signal`",
+    fields: &[
+        TARGET[0],
+        TARGET[1],
+        TARGET[2],
+        TARGET[3],
+        key(
+            "signal",
+            Form::Text,
+            "SIGUSR1",
+            "SIGHUP",
+            "The signal that makes it open its files anew.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const ROTATE: Table = Table {
+    of: "`rotate`",
+    fields: &[
+        key(
+            "files",
+            Form::Texts,
+            "required",
+            "/var/log/web/*.log",
+            "Absolute paths or patterns (`*`, `?`, `[a-z]`, `**`), as our own container sees them; new files are covered by themselves.",
+        ),
+        key("exclude", Form::Texts, "–", "/var/log/web/audit.log", "Of these, none of these."),
+        key(
+            "size",
+            Form::Size,
+            "–",
+            "20m",
+            "Rotated as soon as it has so many bytes, whatever `every` says.",
+        ),
+        key(
+            "every",
+            Form::Duration,
+            "–",
+            "1w",
+            "Rotated when the last rotation is so long ago; of a file that is new, when it was seen first.",
+        ),
+        key(
+            "min_size",
+            Form::Size,
+            "1",
+            "500k",
+            "Never rotated with fewer bytes; an empty file is never rotated.",
+        ),
+        key("keep", Form::Integer(1, 10_000), "6", "50", "Rotated files kept of each."),
+        key("max_age", Form::Duration, "–", "90d", "Rotated files older than this go."),
+        key(
+            "compress",
+            Form::Word(COMPRESSIONS),
+            "gzip",
+            "zstd",
+            "How rotated files are packed; with `rename` the newest is left for a turn, as the writer may still be in it.",
+        ),
+        key(
+            "method",
+            Form::Word(METHODS),
+            "`rename` with `signal` or `create`, else `copytruncate`",
+            "rename",
+            "`rename` loses nothing, and needs a writer that opens its file anew; `copytruncate` suits any writer that appends, and loses what is written in the moment between.",
+        ),
+        key(
+            "create",
+            Form::Either(&[Form::Boolean, Form::Object(&CREATE)]),
+            "true",
+            "{ mode: \"0640\" }",
+            "With `rename`: the new file, with mode and owner of the old one unless said; `false` leaves it to the writer.",
+        ),
+        key(
+            "signal",
+            Form::Object(&SIGNAL),
+            "–",
+            "{ container: proxy, signal: SIGUSR1 }",
+            "With `rename`: the containers that are told to open their files anew.",
+        ),
+        DRY_RUN,
+    ],
+    is_service: false,
+    later: &[],
+};

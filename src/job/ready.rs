@@ -1,0 +1,79 @@
+//! Jobs that are ready in the image and off until a variable of `env.local` says otherwise.
+
+use super::native::write::Written;
+use super::native::{self, Context, NoFiles, Toplevel};
+use crate::problem::Problems;
+use crate::settings::Settings;
+
+/// A shipped job file.
+struct Ready {
+    /// Its name for messages.
+    file: &'static str,
+    text: &'static str,
+    /// The variable that turns it on, by any value.
+    switch: &'static str,
+    /// What its variables begin with.
+    variables: &'static str,
+}
+
+const READY: &[Ready] = &[Ready {
+    file: "jobs/logrotate.yml",
+    text: include_str!("../../jobs/logrotate.yml"),
+    switch: "AUTODEPLOY_LOGROTATE_FILES",
+    variables: "AUTODEPLOY_LOGROTATE_…",
+}];
+
+/// The ready jobs that are turned on, and what is wrong with those whose variables cannot be read.
+pub(super) fn ready(settings: &Settings, toplevel: Toplevel<'_>) -> (Vec<Written>, Problems) {
+    let (mut jobs, mut problems) = (Vec::new(), Problems::default());
+    let is_on = |it: &&Ready| {
+        settings.variables.get(it.switch).is_some_and(|value| !value.trim().is_empty())
+    };
+    for ready in READY.iter().filter(is_on) {
+        let context =
+            Context { settings, variables: &settings.variables, toplevel, files: &NoFiles };
+        let (written, wrong) = native::read_written(ready.text, ready.file, &context);
+        problems.0.extend(wrong.0.into_iter().map(|mut problem| {
+            let ours = format!("its values are those of {} in env.local", ready.variables);
+            problem.hint = Some(match problem.hint {
+                Some(hint) => format!("{hint}; {ours}"),
+                None => ours,
+            });
+            problem
+        }));
+        jobs.extend(written);
+    }
+    (jobs, problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::native::tests::settings;
+
+    #[test]
+    fn a_ready_job_is_there_when_its_variable_is_set() {
+        // Variables, names of the jobs, what is wrong.
+        let rows: [(&[(&str, &str)], &[&str], Option<&str>); 4] = [
+            (&[], &[], None),
+            (&[("AUTODEPLOY_LOGROTATE_FILES", " ")], &[], None),
+            (&[("AUTODEPLOY_LOGROTATE_FILES", "/logs/*.log /more/x")], &["logrotate"], None),
+            (
+                &[("AUTODEPLOY_LOGROTATE_FILES", "/logs/*"), ("AUTODEPLOY_LOGROTATE_KEEP", "all")],
+                &[],
+                Some("AUTODEPLOY_LOGROTATE_…"),
+            ),
+        ];
+        for (variables, names, wrong) in rows {
+            let mut settings = settings();
+            let set = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+            settings.variables.extend(set);
+            let (jobs, problems) = ready(&settings, &|_| None);
+            let found: Vec<&str> = jobs.iter().map(|it| it.job.name.as_str()).collect();
+            assert_eq!(found, names, "{variables:?} {problems}");
+            let hint = problems.0.first().and_then(|it| it.hint.clone()).unwrap_or_default();
+            assert_eq!(problems.0.is_empty(), wrong.is_none(), "{problems}");
+            assert!(hint.contains(wrong.unwrap_or_default()), "{hint}");
+        }
+    }
+}

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::output::{Output, print};
-use super::setup::world;
-use crate::execute::rotate_prospect;
+use super::setup::{now, world};
+use crate::execute::{clean_prospect, rotate_prospect};
 use crate::job::{Configuration, Job, Work};
 use crate::store::Store;
 
@@ -45,6 +45,18 @@ pub(super) async fn plan(
                 lines: prospect.plan.lines(),
                 changes: !prospect.plan.logs.is_empty(),
                 plan: serde_json::to_value(&prospect.plan)?,
+                troubles: prospect.troubles,
+            }
+        }
+        Work::Clean(clean) => {
+            let prospect = clean_prospect(clean, now(), &cancel).await?;
+            let (mut lines, plan) = (prospect.left, prospect.plan);
+            lines.extend(plan.lines());
+            Shown {
+                summary: plan.summary(),
+                lines,
+                changes: !plan.is_empty(),
+                plan: serde_json::to_value(&plan)?,
                 troubles: prospect.troubles,
             }
         }

@@ -149,7 +149,8 @@ fn goes_on(job: &Job, run: &Run, containers: &[Container], details: &Details) ->
         | Work::Command(_)
         | Work::Http(_)
         | Work::OgcProcess(_)
-        | Work::Rotate(_) => {
+        | Work::Rotate(_)
+        | Work::Clean(_) => {
             details.ending.is_some() || details.then > 0 || details.remote.is_some()
         }
     }

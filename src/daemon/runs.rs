@@ -422,7 +422,12 @@ pub(super) fn outlives_us(job: &Job) -> bool {
 pub(super) fn uses_engine(job: &Job) -> bool {
     !matches!(
         job.work,
-        Work::Http(_) | Work::OgcProcess(_) | Work::Command(_) | Work::Group(_) | Work::Rotate(_)
+        Work::Http(_)
+            | Work::OgcProcess(_)
+            | Work::Command(_)
+            | Work::Group(_)
+            | Work::Rotate(_)
+            | Work::Clean(_)
     )
 }
 

@@ -38,7 +38,8 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
             | Work::Command(_)
             | Work::Http(_)
             | Work::OgcProcess(_)
-            | Work::Rotate(_) => Vec::new(),
+            | Work::Rotate(_)
+            | Work::Clean(_) => Vec::new(),
         };
         open.extend(work.then());
         for name in others {

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod beneath;
+mod clean;
 mod command;
 mod compose_run;
 mod container;
@@ -22,6 +23,7 @@ mod stop;
 mod target;
 
 pub use self::adopt::adopt;
+pub use self::clean::{CleanProspect, clean_prospect};
 pub use self::group::{locks, members, related, sources};
 pub use self::rotate::{RotateProspect, rotate_prospect};
 
@@ -155,7 +157,8 @@ fn prepared(output: Output, world: &World, job: &Job) -> Output {
         | Work::Http(_)
         | Work::OgcProcess(_)
         | Work::Group(_)
-        | Work::Rotate(_) => Vec::new(),
+        | Work::Rotate(_)
+        | Work::Clean(_) => Vec::new(),
     };
     let mut secrets = secrets_of(&variables).to_vec();
     let own = own.into_iter().filter_map(|(name, value)| Some((name.clone(), value?.clone())));
@@ -287,6 +290,7 @@ fn alone<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
             Work::OgcProcess(process) => Box::pin(ogc::process(context, process)).await,
             Work::Group(group) => Box::pin(group::group(context, group, None)).await,
             Work::Rotate(work) => Box::pin(rotate::rotate(context, work)).await,
+            Work::Clean(work) => Box::pin(clean::clean(context, work)).await,
         };
         ended.unwrap_or_else(|error| engine_ending(&error))
     })

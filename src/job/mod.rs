@@ -105,6 +105,9 @@ impl Job {
             let directory = |it: &FilesBelow| format!("directory:{}", it.directory.display());
             locks.extend(rotate.files.iter().map(directory));
         }
+        if let Work::Clean(clean) = &self.work {
+            locks.insert(format!("directory:{}", clean.directory.display()));
+        }
         let Work::Deploy(deploy) = &self.work else { return locks };
         let checkout = |source: &Source| format!("checkout:{}", source.directory.display());
         locks.extend(deploy.sources.iter().map(checkout));

@@ -313,6 +313,7 @@ impl Reader<'_> {
             "http" => http::http(node, self).map(Box::new).map(Work::Http),
             "ogc_process" => http::ogc_process(node, self).map(Box::new).map(Work::OgcProcess),
             "group" => kinds::group(node, self).map(Work::Group),
+            "clean" => housekeeping::clean(node, self).map(Box::new).map(Work::Clean),
             "rotate" => housekeeping::rotate(node, self).map(Box::new).map(Work::Rotate),
             _ => None,
         }

@@ -16,12 +16,20 @@ struct Ready {
     variables: &'static str,
 }
 
-const READY: &[Ready] = &[Ready {
-    file: "jobs/logrotate.yml",
-    text: include_str!("../../jobs/logrotate.yml"),
-    switch: "AUTODEPLOY_LOGROTATE_FILES",
-    variables: "AUTODEPLOY_LOGROTATE_…",
-}];
+const READY: &[Ready] = &[
+    Ready {
+        file: "jobs/logrotate.yml",
+        text: include_str!("../../jobs/logrotate.yml"),
+        switch: "AUTODEPLOY_LOGROTATE_FILES",
+        variables: "AUTODEPLOY_LOGROTATE_…",
+    },
+    Ready {
+        file: "jobs/clean-old-files.yml",
+        text: include_str!("../../jobs/clean-old-files.yml"),
+        switch: "AUTODEPLOY_CLEAN_DIRECTORY",
+        variables: "AUTODEPLOY_CLEAN_…",
+    },
+];
 
 /// The ready jobs that are turned on, and what is wrong with those whose variables cannot be read.
 pub(super) fn ready(settings: &Settings, toplevel: Toplevel<'_>) -> (Vec<Written>, Problems) {
@@ -54,10 +62,12 @@ mod tests {
     #[test]
     fn a_ready_job_is_there_when_its_variable_is_set() {
         // Variables, names of the jobs, what is wrong.
-        let rows: [(&[(&str, &str)], &[&str], Option<&str>); 4] = [
+        let rows: [(&[(&str, &str)], &[&str], Option<&str>); 6] = [
             (&[], &[], None),
             (&[("AUTODEPLOY_LOGROTATE_FILES", " ")], &[], None),
             (&[("AUTODEPLOY_LOGROTATE_FILES", "/logs/*.log /more/x")], &["logrotate"], None),
+            (&[("AUTODEPLOY_CLEAN_DIRECTORY", "/data/old")], &["clean-old-files"], None),
+            (&[("AUTODEPLOY_CLEAN_DIRECTORY", "/")], &[], Some("AUTODEPLOY_CLEAN_…")),
             (
                 &[("AUTODEPLOY_LOGROTATE_FILES", "/logs/*"), ("AUTODEPLOY_LOGROTATE_KEEP", "all")],
                 &[],

@@ -31,6 +31,7 @@ mod deploy_builds;
     reason = "the servers of the tests of git; more than is used here"
 )]
 mod git_world;
+mod housekeeping_clean;
 mod housekeeping_rotate;
 mod image;
 mod interop;

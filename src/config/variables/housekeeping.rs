@@ -72,6 +72,64 @@ pub(super) const VARIABLES: &[Variable] = &[
         "SIGHUP",
         "What AUTODEPLOY_LOGROTATE_CONTAINER is sent.",
     ),
+    of_ready_job(
+        "AUTODEPLOY_CLEAN_DIRECTORY",
+        "absolute path",
+        "",
+        "/data/wps_outputs",
+        "Old files below this directory, as our own container sees it, are removed: the job \
+         `clean-old-files` is there when this is set.",
+    ),
+    of_ready_job(
+        "AUTODEPLOY_CLEAN_SCHEDULE",
+        SCHEDULE,
+        "5 4 * * 0",
+        "@daily",
+        "When the job `clean-old-files` runs.",
+    ),
+    of_ready_job("AUTODEPLOY_CLEAN_OLDER_THAN", DURATION, "30d", "1w", "Files that are older go."),
+    of_ready_job(
+        "AUTODEPLOY_CLEAN_BY",
+        "mtime, atime or ctime",
+        "mtime",
+        "atime",
+        "Which of its times says how old a file is.",
+    ),
+    of_ready_job(
+        "AUTODEPLOY_CLEAN_INCLUDE",
+        "patterns, separated by spaces",
+        "",
+        "*.nc",
+        "Only these files; without it all.",
+    ),
+    of_ready_job(
+        "AUTODEPLOY_CLEAN_EXCLUDE",
+        "patterns, separated by spaces",
+        "",
+        "*.keep public/**",
+        "None of these files.",
+    ),
+    of_ready_job(
+        "AUTODEPLOY_CLEAN_EMPTY_DIRECTORIES",
+        "true or false",
+        "true",
+        "false",
+        "Removes directories that are empty then.",
+    ),
+    of_ready_job(
+        "AUTODEPLOY_CLEAN_MAX_FILES",
+        "number of files",
+        "",
+        "10000",
+        "Where more files than this are to go, none does, and the run fails.",
+    ),
+    of_ready_job(
+        "AUTODEPLOY_CLEAN_DRY_RUN",
+        "true or false",
+        "false",
+        "true",
+        "The job says what it would remove, and removes nothing.",
+    ),
 ];
 
 const fn of_ready_job(

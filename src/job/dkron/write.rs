@@ -126,7 +126,8 @@ fn executor(job: &Job) -> Result<(String, Value), String> {
         | Work::Container(_)
         | Work::OgcProcess(_)
         | Work::Group(_)
-        | Work::Rotate(_) => Err(format!("Dkron has no work of the kind `{}`", job.work.kind())),
+        | Work::Rotate(_)
+        | Work::Clean(_) => Err(format!("Dkron has no work of the kind `{}`", job.work.kind())),
     }
 }
 

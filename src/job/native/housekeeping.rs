@@ -1,11 +1,16 @@
 //! Reads the kinds of work that keep a host tidy.
 
+use std::path::{Component, Path, PathBuf};
+
 use super::Reader;
 use super::fields::{self, Fields};
 use super::kinds::target;
-use super::tables_of_housekeeping::{COMPRESSIONS, CREATE, METHODS, ROTATE, SIGNAL};
+use super::tables_of_housekeeping::{CLEAN, COMPRESSIONS, CREATE, METHODS, ROTATE, SIGNAL, TIMES};
 use crate::compose::yaml::Node;
-use crate::job::work::{Compression, Create, FilesBelow, Rotate, RotateMethod, SignalTo};
+use crate::job::work::{
+    AgeBy, Clean, Compression, Create, FilesBelow, Pattern, Rotate, RotateMethod, SignalTo,
+    clean_refusal,
+};
 use crate::problem::Problem;
 
 /// Reads `rotate`.
@@ -121,4 +126,92 @@ fn signal_to(node: &Node, reader: &mut Reader<'_>) -> Option<SignalTo> {
     let target = target(node, &fields, reader);
     let signal = fields.plain("signal", &mut reader.problems);
     Some(SignalTo { target: target?, signal: signal.unwrap_or_else(|| "SIGUSR1".to_owned()) })
+}
+
+/// Reads `clean`.
+pub(super) fn clean(node: &Node, reader: &mut Reader<'_>) -> Option<Clean> {
+    let fields = fields::open(node, &CLEAN, &mut reader.problems)?;
+    let protected = protected(reader);
+    let problems = &mut reader.problems;
+    let directory = fields.required("directory", node, "/data/wps_outputs", problems);
+    let directory = directory.and_then(|text| directory_of(&text, &fields, &protected, problems));
+    let older_than = fields.duration("older_than", problems);
+    if older_than.is_none() && fields.text("older_than", &mut Vec::new()).is_none() {
+        fields.lacks("older_than", node, "30d", problems);
+    }
+    let mut count = |name: &str, bounds: (i64, i64)| {
+        // A variable that is not set says nothing.
+        fields.text(name, &mut Vec::new())?;
+        let number = fields.integer(name, bounds, problems)?;
+        usize::try_from(number).ok()
+    };
+    let keep = count("keep", (0, 1_000_000)).unwrap_or(0);
+    let max_files = count("max_files", (1, 1_000_000_000));
+    let by = match fields.word("by", TIMES, problems) {
+        Some("atime") => AgeBy::Accessed,
+        Some("ctime") => AgeBy::Changed,
+        _ => AgeBy::Modified,
+    };
+    Some(Clean {
+        directory: directory?,
+        older_than: older_than?,
+        by,
+        include: patterns("include", &fields, problems),
+        exclude: patterns("exclude", &fields, problems),
+        keep,
+        empty_directories: fields.boolean("empty_directories", problems).unwrap_or(false),
+        max_files,
+        other_filesystems: fields.boolean("other_filesystems", problems).unwrap_or(false),
+        protected,
+        dry_run: fields.boolean("dry_run", problems).unwrap_or(false),
+    })
+}
+
+/// Directories that Roadstead needs.
+fn protected(reader: &Reader<'_>) -> Vec<PathBuf> {
+    let settings = reader.settings;
+    let mut protected = vec![
+        settings.state_dir.clone(),
+        settings.log.dir.clone(),
+        settings.jobs_dir.clone(),
+        settings.git.deploy_key_dir.clone(),
+    ];
+    protected.extend(settings.checkouts.iter().chain(&settings.compose_dir).cloned());
+    protected
+}
+
+fn directory_of(
+    text: &str,
+    fields: &Fields<'_>,
+    protected: &[PathBuf],
+    problems: &mut Vec<Problem>,
+) -> Option<PathBuf> {
+    // Without a slash at its end, and without `.`.
+    let directory: PathBuf = Path::new(text.trim()).components().collect();
+    let strange = |it: Component<'_>| matches!(it, Component::ParentDir);
+    let why = if !directory.is_absolute() || directory.components().any(strange) {
+        Some(format!("`directory` is `{text}`: expected an absolute path without `..`"))
+    } else {
+        clean_refusal(&directory, protected)
+    };
+    if let (Some(why), Some(place)) = (&why, fields.node("directory")) {
+        problems.push(place.problem(why.clone()));
+    }
+    why.is_none().then_some(directory)
+}
+
+fn patterns(name: &str, fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Vec<Pattern> {
+    let mut patterns = Vec::new();
+    for text in fields.strings(name, problems) {
+        for one in text.split_whitespace() {
+            let anywhere = if one.contains('/') { one.to_owned() } else { format!("**/{one}") };
+            match Pattern::parse(&anywhere) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(expected) => {
+                    problems.extend(fields.node(name).map(|place| place.problem(expected)));
+                }
+            }
+        }
+    }
+    patterns
 }

@@ -2,7 +2,7 @@
 
 use crate::job::WebhookFormat;
 
-use super::tables_of_housekeeping::ROTATE;
+use super::tables_of_housekeeping::{CLEAN, ROTATE};
 use super::tables_of_work::{
     COMMAND, COMPOSE_RUN, CONTAINER, DEPLOY, EXEC, GROUP, HTTP, OGC_PROCESS, RUN,
 };
@@ -456,6 +456,13 @@ pub(super) const JOB: Table = Table {
             "–",
             "{ files: /var/log/web/*.log, size: 20m, signal: { container: proxy } }",
             "Rotates log files that somebody else writes.",
+        ),
+        key(
+            "clean",
+            Form::Object(&CLEAN),
+            "–",
+            "{ directory: /data/wps_outputs, older_than: 30d }",
+            "Removes old files of a directory.",
         ),
     ],
     is_service: false,

@@ -116,3 +116,71 @@ pub(super) const ROTATE: Table = Table {
     is_service: false,
     later: &[],
 };
+
+pub(super) const TIMES: &[&str] = &["mtime", "atime", "ctime"];
+
+pub(super) const CLEAN: Table = Table {
+    of: "`clean`",
+    fields: &[
+        key(
+            "directory",
+            Form::Text,
+            "required",
+            "/data/wps_outputs",
+            "Below which directory, as our own container sees it; it stays itself.",
+        ),
+        key("older_than", Form::Duration, "required", "30d", "Files that are older go."),
+        key(
+            "by",
+            Form::Word(TIMES),
+            "mtime",
+            "atime",
+            "Which of its times says how old a file is: written, read, or content, name or rights changed.",
+        ),
+        key(
+            "include",
+            Form::Texts,
+            "all files",
+            "\"*.nc\"",
+            "Of all files only these; a pattern without `/` means names in any directory.",
+        ),
+        key(
+            "exclude",
+            Form::Texts,
+            "–",
+            "[\"*.keep\", \"public/**\"]",
+            "None of these, nor anything below a directory of these.",
+        ),
+        key(
+            "keep",
+            Form::Integer(0, 1_000_000),
+            "0",
+            "10",
+            "So many of the newest files stay, however old they are.",
+        ),
+        key(
+            "empty_directories",
+            Form::Boolean,
+            "false",
+            "true",
+            "Directories that are empty then go, too, where they were not changed for as long.",
+        ),
+        key(
+            "max_files",
+            Form::Integer(1, 1_000_000_000),
+            "–",
+            "10000",
+            "Where more files than this are to go, none does, and the run fails: somebody looks first.",
+        ),
+        key(
+            "other_filesystems",
+            Form::Boolean,
+            "false",
+            "true",
+            "Goes into file systems that are mounted below the directory, too.",
+        ),
+        DRY_RUN,
+    ],
+    is_service: false,
+    later: &[],
+};

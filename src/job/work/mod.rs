@@ -1,5 +1,6 @@
 //! What a job does: one type a kind.
 
+mod clean;
 mod http;
 mod ogc;
 mod pattern;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+pub use self::clean::{AgeBy, Clean, refusal as clean_refusal};
 pub use self::http::{Expect, Http, Step, WaitFor};
 pub use self::ogc::{OgcMode, OgcProcess, OnTimeout};
 pub use self::pattern::{FilesBelow, Pattern};
@@ -42,11 +44,13 @@ pub enum Work {
     Group(Group),
     /// Rotates log files that somebody else writes.
     Rotate(Box<Rotate>),
+    /// Removes old files of a directory.
+    Clean(Box<Clean>),
 }
 
 impl Work {
     /// All kinds, by their words.
-    pub const KINDS: [&'static str; 10] = [
+    pub const KINDS: [&'static str; 11] = [
         "deploy",
         "run",
         "exec",
@@ -57,6 +61,7 @@ impl Work {
         "ogc_process",
         "group",
         "rotate",
+        "clean",
     ];
 
     /// The key in job files, and the word in lists.
@@ -72,6 +77,7 @@ impl Work {
             Self::OgcProcess(_) => "ogc_process",
             Self::Group(_) => "group",
             Self::Rotate(_) => "rotate",
+            Self::Clean(_) => "clean",
         }
     }
 
@@ -87,7 +93,8 @@ impl Work {
             | Self::Http(_)
             | Self::OgcProcess(_)
             | Self::Group(_)
-            | Self::Rotate(_) => &[],
+            | Self::Rotate(_)
+            | Self::Clean(_) => &[],
         }
     }
 }

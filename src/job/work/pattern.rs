@@ -100,7 +100,7 @@ fn matches_all(segments: &[String], path: &[&OsStr]) -> bool {
     match (segments, path) {
         ([], rest) => rest.is_empty(),
         // At the end it stands for all files below; else for any directories, also none.
-        ([last], [_, ..]) if last == "**" => true,
+        ([last], rest) if last == "**" => !rest.is_empty(),
         ([first, rest @ ..], _) if first == "**" => {
             (0..=path.len()).any(|skipped| matches_all(rest, &path[skipped..]))
         }

@@ -2,6 +2,7 @@
 //!
 //! The same plan is printed by a dry run and carried out by a run.
 
+pub mod clean;
 pub mod rotate;
 
 use std::ffi::OsString;

@@ -7,7 +7,7 @@ use super::super::write::{json, yaml_of};
 use super::super::{Context, NoFiles, read_written, schema};
 use super::documents::check;
 use super::*;
-use crate::job::work::{Action, Create, RotateMethod, Scope, Target};
+use crate::job::work::{Action, AgeBy, Create, RotateMethod, Scope, Target};
 use crate::job::{CatchUp, ContainerEvent, On, Overlap, When};
 
 /// A job with every key of a job.
@@ -127,6 +127,19 @@ const KINDS_OF_WORK: &str = r#"
 - { name: d1, deploy: { sources: [/srv/stack], health: { within: 1m, stable_for: 1s } } }
 - { name: r1, run: { container: importer } }
 - { name: ro1, rotate: { files: /var/log/web/*.log, size: 20m } }
+- { name: cl1, clean: { directory: /data/x, older_than: 30d } }
+- name: cl2
+  clean:
+    directory: /data/x/
+    older_than: 30d
+    by: ctime
+    include: ["*.nc", "**/tmp/*"]
+    exclude: "*.keep"
+    keep: 10
+    empty_directories: true
+    max_files: 1000
+    other_filesystems: true
+    dry_run: true
 - name: ro2
   rotate:
     files: [/var/log/a.log, "/srv/*/logs/**"]
@@ -197,7 +210,10 @@ fn every_example_file_is_read_and_agrees_with_the_schema() {
                 settings.variables.entry(name.to_owned()).or_insert(value);
             }
             settings.variables.retain(|name, _| !name.starts_with("AUTODEPLOY_"));
-            for (name, value) in [("AUTODEPLOY_LOGROTATE_FILES", "/logs/*.log")] {
+            for (name, value) in [
+                ("AUTODEPLOY_LOGROTATE_FILES", "/logs/*.log"),
+                ("AUTODEPLOY_CLEAN_DIRECTORY", "/data/old"),
+            ] {
                 settings.variables.insert(name.to_owned(), value.to_owned());
             }
             let jobs = parse(&text, &path.display().to_string(), &settings);
@@ -224,6 +240,9 @@ fn the_schema_refuses_what_the_reader_refuses() {
         "{name: a, run: {image: a}, on: 'perhaps:b'}",
         "{name: a, exec: {container: a}}",
         "{name: a, group: {parallel: 1}}",
+        "{name: a, clean: {directory: /data}}",
+        "{name: a, clean: {older_than: 1d}}",
+        "{name: a, clean: {directory: /data, older_than: 1d, by: birth}}",
         "{name: a, rotate: {size: 1m}}",
         "{name: a, rotate: {files: /a, size: 1m, keep: 0}}",
         "{name: a, rotate: {files: /a, size: 1m, method: move}}",
@@ -289,6 +308,11 @@ fn reads_every_kind() {
     assert!(login.body.expect("a body").expose().contains("secret"));
     let Work::OgcProcess(process) = work("o2") else { panic!("a process") };
     assert_eq!(process.inputs, serde_json::json!({"distance": 5, "list": ["a", "b"]}));
+    let Work::Clean(clean) = work("cl2") else { panic!("a clean-up") };
+    assert_eq!((clean.by, clean.keep, clean.max_files), (AgeBy::Changed, 10, Some(1000)));
+    let shown: Vec<String> = clean.include.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["**/*.nc", "**/tmp/*"]);
+    assert!(clean.protected.contains(&PathBuf::from("/state")));
     let Work::Rotate(rotate) = work("ro1") else { panic!("a rotation") };
     assert_eq!(
         (rotate.method, rotate.keep, rotate.size),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::schema;
 use super::super::table::{AFTER_ONE, Field, JOB, KEEP, NOTIFY, PING, RETRY, Table, WEBHOOK};
-use super::super::tables_of_housekeeping::{CREATE, ROTATE, SIGNAL};
+use super::super::tables_of_housekeeping::{CLEAN, CREATE, ROTATE, SIGNAL};
 use super::super::tables_of_work::{
     COMMAND, COMPOSE_RUN, CONTAINER, DEPLOY, EXEC, EXPECT, FILE, GROUP, HEALTH, HTTP, OGC_PROCESS,
     POLL, REDIRECT, RUN, STEP, WAIT_FOR,
@@ -41,8 +41,10 @@ const TABLES: &[(&str, &Table)] = &[
 ];
 
 /// The tables of the pages of single kinds.
-const OF_PAGES: &[(&str, &[(&str, &Table)])] =
-    &[("docs/jobs/rotate.md", &[("rotate", &ROTATE), ("create", &CREATE), ("signal", &SIGNAL)])];
+const OF_PAGES: &[(&str, &[(&str, &Table)])] = &[
+    ("docs/jobs/clean.md", &[("clean", &CLEAN)]),
+    ("docs/jobs/rotate.md", &[("rotate", &ROTATE), ("create", &CREATE), ("signal", &SIGNAL)]),
+];
 
 /// Writes what is expected where `UPDATE_DOCS` is set, else compares.
 fn hold(path: &str, expected: &str) {

@@ -102,6 +102,7 @@ impl Daemon {
             self.look_at_files();
         }
         self.look_at_labels();
+        self.settle_those_found().await;
         format!(
             "{} jobs, {}{}",
             self.configuration.jobs.len(),

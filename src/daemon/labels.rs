@@ -98,7 +98,7 @@ impl Daemon {
             self.looks.seen = containers;
             self.take_jobs_of_labels(jobs);
             self.looks.were_read = true;
-            self.settle_those_of_labels().await;
+            self.settle_those_found().await;
         }
         if std::mem::take(&mut self.looks.again) {
             self.look_at_labels();

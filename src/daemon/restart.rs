@@ -19,12 +19,12 @@ use crate::run::{Details, Ending, Outcome, Reason, Run};
 use crate::store::Change;
 
 /// Runs that may have a container, until the Engine says whether they have; and those of jobs that
-/// nobody knows, until the labels of containers are read.
+/// nobody knows, until all files and the labels of containers are read.
 #[derive(Default)]
 pub(super) struct Orphans {
     runs: Vec<Run>,
-    /// What the Engine said.
-    containers: Vec<Container>,
+    /// What the Engine said, once it did.
+    containers: Option<Vec<Container>>,
 }
 
 impl Orphans {
@@ -39,7 +39,7 @@ impl Daemon {
     pub(super) async fn take_back_open_runs(&mut self) -> Result<()> {
         let open = self.store.open_runs().await?;
         let (runs, others) = open.into_iter().partition(|run| match self.job(&run.job) {
-            None => self.may_be_of_label(run),
+            None => self.may_be_found(run),
             Some(job) => run.outcome != Outcome::Queued && self.may_have_containers(job),
         });
         self.orphans.runs = runs;
@@ -50,22 +50,30 @@ impl Daemon {
     /// Decides about runs that may have a container, now that the Engine told which there are.
     pub(super) async fn settle_orphans(&mut self, containers: Vec<Container>) {
         let orphans = std::mem::take(&mut self.orphans.runs);
-        let (unknown, known) = orphans.into_iter().partition(|run| self.may_be_of_label(run));
+        let (unknown, known): (Vec<Run>, Vec<Run>) =
+            orphans.into_iter().partition(|run| self.may_be_found(run));
+        for run in &unknown {
+            warn!("run {} of {} waits: its job may stand in what cannot be read", run.id, run.job);
+        }
         self.settle(known, &containers).await;
-        self.orphans = Orphans { runs: unknown, containers };
+        self.orphans = Orphans { runs: unknown, containers: Some(containers) };
     }
 
-    /// Decides about runs of jobs that nobody knew, now that the labels are read.
-    pub(super) async fn settle_those_of_labels(&mut self) {
-        let Orphans { runs, containers } = std::mem::take(&mut self.orphans);
-        if !runs.is_empty() {
-            self.settle(runs, &containers).await;
+    /// Decides about runs of jobs that nobody knew, now that more was read.
+    pub(super) async fn settle_those_found(&mut self) {
+        // Else it is decided when the Engine answers.
+        if self.orphans.containers.is_some() && !self.orphans.runs.is_empty() {
+            let containers = self.orphans.containers.take().unwrap_or_default();
+            self.settle_orphans(containers).await;
         }
     }
 
-    /// Whether a run is of a job that nobody knows, and that may yet be found in labels.
-    fn may_be_of_label(&self, run: &Run) -> bool {
-        self.job(&run.job).is_none() && self.waits_for_labels()
+    /// Whether a run is of a job that nobody knows, and that may yet be found: in labels, or in a file
+    /// that is broken.
+    fn may_be_found(&self, run: &Run) -> bool {
+        let mut problems = self.configuration.problems.0.iter();
+        self.job(&run.job).is_none()
+            && (self.waits_for_labels() || problems.any(|problem| !problem.is_warning()))
     }
 
     async fn settle(&mut self, runs: Vec<Run>, containers: &[Container]) {

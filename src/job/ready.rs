@@ -62,7 +62,8 @@ mod tests {
     #[test]
     fn a_ready_job_is_there_when_its_variable_is_set() {
         // Variables, names of the jobs, what is wrong.
-        let rows: [(&[(&str, &str)], &[&str], Option<&str>); 6] = [
+        type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], Option<&'a str>);
+        let rows: [Row<'_>; 6] = [
             (&[], &[], None),
             (&[("AUTODEPLOY_LOGROTATE_FILES", " ")], &[], None),
             (&[("AUTODEPLOY_LOGROTATE_FILES", "/logs/*.log /more/x")], &["logrotate"], None),

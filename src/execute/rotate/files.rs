@@ -159,7 +159,7 @@ pub(super) fn carry_out(
         if cancel.is_cancelled() && !done.rotated {
             break;
         }
-        let took = take(options, &directory, log, step, cancel, &mut done);
+        let took = take(options, (&directory, log), step, cancel, &mut done);
         if let Err(error) = took {
             let is_gone = |it: &io::Error| it.kind() == io::ErrorKind::NotFound;
             if error.downcast_ref::<io::Error>().is_some_and(is_gone) {
@@ -181,8 +181,7 @@ pub(super) fn carry_out(
 
 fn take(
     options: &Rotate,
-    directory: &Directory,
-    log: &LogPlan,
+    (directory, log): (&Directory, &LogPlan),
     step: &Step,
     cancel: &CancellationToken,
     done: &mut Done,

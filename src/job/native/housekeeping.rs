@@ -24,10 +24,9 @@ pub(super) fn rotate(node: &Node, reader: &mut Reader<'_>) -> Option<Rotate> {
     }
     let method = match fields.word("method", METHODS, problems) {
         Some("copytruncate") => RotateMethod::CopyTruncate,
-        Some(_) => RotateMethod::Rename,
         // Nobody tells such a writer to leave the renamed file.
         None if signal.is_none() && fields.node("create").is_none() => RotateMethod::CopyTruncate,
-        None => RotateMethod::Rename,
+        Some(_) | None => RotateMethod::Rename,
     };
     if method == RotateMethod::CopyTruncate {
         for (name, is_there) in
@@ -120,7 +119,7 @@ fn signal_to(node: &Node, reader: &mut Reader<'_>) -> Option<SignalTo> {
     let names = ["container", "project", "service", "labels"];
     let is_empty = |name: &&str| fields.plain(name, &mut Vec::new()).is_none();
     // A variable that is not set says that there is nobody to tell.
-    if fields.node("container").is_some() && names.iter().all(|name| is_empty(&name)) {
+    if fields.node("container").is_some() && names.iter().all(|name| is_empty(name)) {
         return None;
     }
     let target = target(node, &fields, reader);

@@ -1,5 +1,11 @@
 //! `clean`: old files go, and nothing else.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a fixture that fails is a test that fails; times and pauses are those of the writer"
+)]
+
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

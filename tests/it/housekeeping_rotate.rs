@@ -1,5 +1,13 @@
 //! `rotate`: files of a writer that goes on writing, and everything that may go wrong with them.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a fixture that fails is a test that fails; times and pauses are those of the writer"
+)]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;

@@ -119,7 +119,7 @@ fn signal_to(node: &Node, reader: &mut Reader<'_>) -> Option<SignalTo> {
     let names = ["container", "project", "service", "labels"];
     let is_empty = |name: &&str| fields.plain(name, &mut Vec::new()).is_none();
     // A variable that is not set says that there is nobody to tell.
-    if fields.node("container").is_some() && names.iter().all(|name| is_empty(name)) {
+    if fields.node("container").is_some() && names.iter().all(is_empty) {
         return None;
     }
     let target = target(node, &fields, reader);

@@ -187,7 +187,7 @@ mod tests {
             ("[a-c]x", "bx", true),
             ("[!a-c]x", "bx", false),
             ("[]]x", "]x", true),
-            ("[ab", "[ab", false),
+            ("[ab", "[ab", true),
             ("*a*b", "xxaxxab", true),
             ("*a*b", "xxaxx", false),
             ("\\*", "*", true),

@@ -113,7 +113,7 @@ impl Daemon {
     /// A file that is broken now leaves its jobs as they were.
     fn keep_jobs_of_broken_files(&self, configuration: &mut Configuration) {
         let problems = configuration.problems.0.iter().filter(|problem| !problem.is_warning());
-        let broken: Vec<String> = problems.map(|problem| format!("{}:", problem.file)).collect();
+        let broken: BTreeSet<String> = problems.map(|problem| problem.file.clone()).collect();
         if broken.is_empty() {
             return;
         }
@@ -121,7 +121,7 @@ impl Daemon {
             configuration.jobs.iter().map(|job| job.name.clone()).collect();
         for job in &self.configuration.jobs {
             let is_gone = !known.contains(&job.name);
-            if is_gone && broken.iter().any(|file| job.origin.starts_with(file)) {
+            if is_gone && broken.contains(job.origin.file()) {
                 configuration.jobs.push(job.clone());
             }
         }

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::timetable::{Owed, Timetable};
+use super::timetable::{Owed, Shared, Timetable};
 use crate::job::CatchUp;
-use crate::job::schedule::Shared;
 
 /// A clock set back by more than this was wrong before; by less, it is waited for. As in Vixie cron.
 const LONGEST_WAIT_AFTER_STEP_BACK: TimeDelta = TimeDelta::hours(3);
@@ -85,7 +84,7 @@ impl Due {
 impl Agenda {
     /// Enters a job whose slots up to `after` are done with; replaces an entry of the same name.
     pub fn insert(&mut self, mut timetable: Timetable, after: DateTime<Utc>) {
-        timetable.share(&mut self.shared);
+        self.shared.share(&mut timetable);
         let key = Arc::clone(timetable.key());
         let entry = Entry { timetable, done: after, next: None, generation: 0 };
         let place = if let Some(place) = self.places.get(&key) {

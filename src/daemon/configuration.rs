@@ -22,31 +22,34 @@ const READ_DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct Jobs {
     /// Places in the order of the names.
-    by_name: Vec<usize>,
+    by_name: Vec<u32>,
     /// Places of jobs that something besides the clock sets off.
-    listeners: Vec<usize>,
+    listeners: Vec<u32>,
 }
 
 impl Jobs {
     pub(super) fn of(configuration: &Configuration) -> Self {
         let jobs = &configuration.jobs;
-        let mut by_name: Vec<usize> = (0..jobs.len()).collect();
-        by_name.sort_by(|one, other| jobs[*one].name.cmp(&jobs[*other].name));
-        let listeners = (0..jobs.len()).filter(|place| !jobs[*place].on.is_empty()).collect();
+        let places = 0..u32::try_from(jobs.len()).expect("fewer than four billion jobs");
+        let job = |place: u32| &jobs[place as usize];
+        let mut by_name: Vec<u32> = places.clone().collect();
+        by_name.sort_by(|one, other| job(*one).name.cmp(&job(*other).name));
+        let listeners = places.filter(|place| !job(*place).on.is_empty()).collect();
         Self { by_name, listeners }
     }
 
     pub(super) fn find<'a>(&self, configuration: &'a Configuration, name: &str) -> Option<&'a Job> {
         let jobs = &configuration.jobs;
-        let place = self.by_name.binary_search_by(|place| jobs[*place].name.as_str().cmp(name));
-        Some(&jobs[self.by_name[place.ok()?]])
+        let job = |place: &u32| &jobs[*place as usize];
+        let place = self.by_name.binary_search_by(|place| job(place).name.as_str().cmp(name));
+        Some(job(&self.by_name[place.ok()?]))
     }
 
     pub(super) fn listeners<'a>(
         &'a self,
         configuration: &'a Configuration,
     ) -> impl Iterator<Item = &'a Job> {
-        self.listeners.iter().map(|place| &configuration.jobs[*place])
+        self.listeners.iter().map(|place| &configuration.jobs[*place as usize])
     }
 }
 
@@ -93,6 +96,10 @@ impl Daemon {
         self.keep_jobs_of_broken_files(&mut configuration);
         self.keep_jobs_of_labels(&mut configuration);
         let changed = configuration.jobs != self.configuration.jobs;
+        if !changed {
+            // The agenda shares memory with those that are there.
+            configuration.jobs = std::mem::take(&mut self.configuration.jobs);
+        }
         let before = std::mem::replace(&mut self.configuration, configuration);
         self.queue.set_limits(limits(&self.configuration.settings));
         if changed {

@@ -69,7 +69,9 @@ mod tests {
         let mut jobs = [job("a", ""), job("b", ""), job("c", "timeout: 5m")];
         let before = jobs.clone();
         let mut shared = Shared::default();
-        jobs.iter_mut().for_each(|job| shared.share(job));
+        for job in &mut jobs {
+            shared.share(job);
+        }
         assert_eq!(jobs, before, "sharing changes no job");
         let [a, b, c] = &jobs;
         assert!(Arc::ptr_eq(&a.terms, &b.terms) && Arc::ptr_eq(&a.origin.file, &c.origin.file));

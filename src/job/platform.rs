@@ -161,9 +161,8 @@ pub fn load_written(texts: Texts, context: &Context<'_>) -> (Vec<Written>, Probl
 fn load<K: Borrow<Job>>(
     texts: Texts,
     context: &Context<'_>,
-    kept: impl FnMut(Written) -> K,
+    mut kept: impl FnMut(Written) -> K,
 ) -> (Vec<K>, Problems) {
-    let mut kept = kept;
     let mut problems = Problems::default();
     let shipped = shipped_written(context.settings, context.toplevel).unwrap_or_else(|found| {
         problems.0.extend(found.0);

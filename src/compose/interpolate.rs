@@ -115,7 +115,7 @@ pub fn interpolate(
     let mut budget = Budget::default();
     let mut is_spent = false;
     node.each_text(&mut |span, text| {
-        if !text.contains('$') || is_spent {
+        if !text.as_bytes().contains(&b'$') || is_spent {
             return;
         }
         match substitute_within(text, lookup, unset, &mut budget) {

@@ -8,10 +8,6 @@ use serde_json::{Map, Number, Value, json};
 use super::yaml::{self, Node};
 use super::{emit, interpolate, scalar};
 
-/// Room for the JSON of a large project, in bytes: a text that grows is copied time and again, and room
-/// that is not needed costs nothing.
-const JSON_ROOM: usize = 512 * 1024;
-
 /// The tree as JSON, its keys sorted.
 pub fn json(tree: &Node) -> Value {
     match &tree.value {
@@ -55,37 +51,153 @@ fn sort(value: &mut Value) {
 /// JSON text as Go writes it: two blanks a level, and nothing that a browser could take for markup.
 pub fn go_json(value: &mut Value) -> String {
     without_fractions(value);
-    let mut text = Vec::with_capacity(JSON_ROOM);
-    // Not by way of `format!`, which takes much longer: it sees the text in tiny pieces.
-    serde_json::to_writer_pretty(&mut text, value).expect("a Value is always JSON");
-    escape_markup(String::from_utf8(text).expect("JSON is UTF-8"))
+    pretty(&compact_go_json(value))
 }
 
 /// As [`go_json`], in one line.
 pub fn compact_go_json(value: &Value) -> String {
-    escape_markup(serde_json::to_string(value).expect("a Value is always JSON"))
-}
-
-/// Escapes what Go's `encoding/json` escapes beyond what JSON asks for: `<`, `>`, `&`, U+2028, U+2029.
-fn escape_markup(plain: String) -> String {
-    // Looked for by bytes, of which most texts have none: this is done for every service's hash.
-    let may_be_one = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | 0xe2);
-    let Some(first) = plain.bytes().position(may_be_one) else { return plain };
-    let mut text = String::with_capacity(plain.len() + 16);
-    text.push_str(&plain[..first]);
-    for c in plain[first..].chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                write!(text, "\\u{:04x}", u32::from(c)).expect("a String takes any text");
-            }
-            _ => text.push(c),
-        }
-    }
+    let mut text = String::new();
+    write_go_json(value, &mut text);
     text
 }
 
+fn write_go_json(value: &Value, to: &mut String) {
+    match value {
+        Value::String(text) => go_string(text, to),
+        Value::Array(items) => {
+            to.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    to.push(',');
+                }
+                write_go_json(item, to);
+            }
+            to.push(']');
+        }
+        Value::Object(entries) => {
+            to.push('{');
+            for (index, (key, item)) in entries.iter().enumerate() {
+                if index > 0 {
+                    to.push(',');
+                }
+                go_string(key, to);
+                to.push(':');
+                write_go_json(item, to);
+            }
+            to.push('}');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {
+            write!(to, "{value}").expect("a String takes any text");
+        }
+    }
+}
+
+/// A string as Go's `encoding/json` writes it, which escapes beyond what JSON asks for: `<`, `>`, `&`,
+/// U+2028 and U+2029.
+pub(super) fn go_string(text: &str, to: &mut String) {
+    to.push('"');
+    let mut rest = text;
+    // Looked for by bytes: most texts have none of these.
+    while let Some(at) = rest.bytes().position(|it| NEEDS_A_LOOK[usize::from(it)]) {
+        to.push_str(&rest[..at]);
+        let mut chars = rest[at..].chars();
+        match chars.next() {
+            Some('"') => to.push_str("\\\""),
+            Some('\\') => to.push_str("\\\\"),
+            Some('\n') => to.push_str("\\n"),
+            Some('\r') => to.push_str("\\r"),
+            Some('\t') => to.push_str("\\t"),
+            Some('\u{8}') => to.push_str("\\b"),
+            Some('\u{c}') => to.push_str("\\f"),
+            Some(c @ ('\0'..' ' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}')) => {
+                write!(to, "\\u{:04x}", u32::from(c)).expect("a String takes any text");
+            }
+            Some(c) => to.push(c),
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    to.push_str(rest);
+    to.push('"');
+}
+
+/// Bytes that may begin what is escaped; 0xe2 begins U+2028 and U+2029, among others.
+const NEEDS_A_LOOK: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        table[control] = true;
+        control += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'&' as usize] = true;
+    table[0xe2] = true;
+    table
+};
+
+/// One line of JSON as Go indents it, with two blanks a level.
+pub(super) fn pretty(line: &str) -> String {
+    let mut text = String::with_capacity(2 * line.len());
+    let (mut depth, mut rest) = (0, line);
+    while let Some(at) = rest.bytes().position(|it| b"\"{}[]:,".contains(&it)) {
+        let (before, from) = rest.split_at(at);
+        text.push_str(before);
+        let taken = match from.as_bytes() {
+            [b'"', ..] => {
+                let end = end_of_string(from);
+                text.push_str(&from[..end]);
+                end
+            }
+            [b'{', b'}', ..] | [b'[', b']', ..] => {
+                text.push_str(&from[..2]);
+                2
+            }
+            [b':', ..] => {
+                text.push_str(": ");
+                1
+            }
+            [b'}' | b']', ..] => {
+                depth -= 1;
+                new_line(&mut text, depth);
+                text.push_str(&from[..1]);
+                1
+            }
+            [other, ..] => {
+                depth += usize::from(*other != b',');
+                text.push_str(&from[..1]);
+                new_line(&mut text, depth);
+                1
+            }
+            [] => break,
+        };
+        rest = &from[taken..];
+    }
+    text + rest
+}
+
+/// Where the string ends with which a text begins.
+fn end_of_string(text: &str) -> usize {
+    let mut is_escaped = false;
+    let is_end = |byte: u8| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    };
+    text.bytes().skip(1).position(is_end).map_or(text.len(), |at| at + 2)
+}
+
+fn new_line(text: &mut String, depth: usize) {
+    text.push('\n');
+    for _ in 0..depth {
+        text.push_str("  ");
+    }
+}
+
 /// Prints whole numbers without a fraction, which Rust would give them.
-fn without_fractions(value: &mut Value) {
+pub(super) fn without_fractions(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(without_fractions),
         Value::Object(entries) => entries.values_mut().for_each(without_fractions),
@@ -210,5 +322,39 @@ fn collect(node: &Node, found: &mut BTreeMap<String, Variable>) {
         | yaml::Value::Int(_)
         | yaml::Value::Float(_)
         | yaml::Value::Timestamp(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_json_as_go_does() {
+        let value = json!({
+            "a": "<&>\u{2028}\u{1}\n\u{8}\"\\é\u{2026}",
+            "<b>": [{}, [], "a: [b, {c}]\"", null, 1.5, true],
+            "c": { "d": { "e": -1 } },
+        });
+        let line = r#"{"a":"\u003c\u0026\u003e\u2028\u0001\n\b\"\\é…","\u003cb\u003e":[{},[],"a: [b, {c}]\"",null,1.5,true],"c":{"d":{"e":-1}}}"#;
+        assert_eq!(compact_go_json(&value), line);
+        let expected = r#"{
+  "a": "\u003c\u0026\u003e\u2028\u0001\n\b\"\\é…",
+  "\u003cb\u003e": [
+    {},
+    [],
+    "a: [b, {c}]\"",
+    null,
+    1.5,
+    true
+  ],
+  "c": {
+    "d": {
+      "e": -1
+    }
+  }
+}"#;
+        assert_eq!(pretty(line), expected);
+        assert_eq!(serde_json::from_str::<Value>(&pretty(line)).ok(), Some(value));
     }
 }

@@ -1,15 +1,24 @@
 //! Networks and volumes: the calls that make and remove them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bollard::models::{Ipam as ApiIpam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::models::{
+    ContainerStateStatusEnum, Ipam as ApiIpam, IpamConfig, NetworkCreateRequest,
+    VolumeCreateRequest,
+};
 use bollard::query_parameters::RemoveVolumeOptions;
+use tokio::time::{Instant, sleep};
 
-use super::containers::ignore;
+use super::containers::{ignore, short};
 use super::gates::SEVERAL_ENDPOINTS;
 use super::{Engine, is_not_found, raw, status_of};
 use crate::compose::model::{Ipam, IpamPool, Network, Volume};
+
+/// How long the Engine may hold a network for containers that are gone.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(5);
+const ASKS_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Creates a network.
@@ -35,14 +44,47 @@ impl Engine {
         ignore(created.map(drop), |error| status_of(error) == Some(409))
     }
 
-    /// Removes a network; one that is gone is fine.
+    /// Removes a network; one that is gone is fine. Waits where only containers that are gone hold it:
+    /// the Engine may answer that one is removed before it has let go of its endpoint.
     ///
     /// # Errors
     ///
     /// When containers are attached.
     pub async fn remove_network(&self, name: &str) -> Result<()> {
-        let removed = self.docker()?.remove_network(name).await;
-        ignore(removed.with_context(|| format!("remove network `{name}`")), is_not_found)
+        let asked_since = Instant::now();
+        loop {
+            let removed = self.docker()?.remove_network(name).await;
+            let removed = removed.with_context(|| format!("remove network `{name}`"));
+            let is_held = removed.as_ref().is_err_and(|error| status_of(error) == Some(403));
+            if !is_held
+                || asked_since.elapsed() >= LETS_GO_WITHIN
+                || self.has_attached(name).await?
+            {
+                return ignore(removed, is_not_found);
+            }
+            sleep(ASKS_AGAIN_AFTER).await;
+        }
+    }
+
+    /// Whether a container that is there, and not on its way out, is attached to a network.
+    async fn has_attached(&self, network: &str) -> Result<bool> {
+        let inspected = self.docker()?.inspect_network(network, None).await;
+        let inspected = match inspected.with_context(|| format!("inspect network `{network}`")) {
+            Err(error) if is_not_found(&error) => return Ok(false),
+            inspected => inspected?,
+        };
+        for id in inspected.containers.unwrap_or_default().keys() {
+            let attached = self.docker()?.inspect_container(id, None).await;
+            let attached = attached.with_context(|| format!("inspect container `{}`", short(id)));
+            let state = match attached {
+                Err(error) if is_not_found(&error) => continue,
+                attached => attached?.state.and_then(|it| it.status),
+            };
+            if state != Some(ContainerStateStatusEnum::REMOVING) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Creates a volume; one that exists is left alone.

@@ -81,7 +81,7 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
     } else if arguments.environment {
         environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     } else if json {
-        return Ok(render::go_json(&mut ManuallyDrop::new(canonical::config_json(&project))));
+        return Ok(canonical::config_text(&project));
     } else {
         let add = |value: &mut Value| render::add_extensions(&tree, value);
         return Ok(canonical::config_yaml_with(&project, add));

@@ -1,7 +1,5 @@
 //! How a service is built and developed.
 
-use serde_json::Value;
-
 use super::mounts::reference_json;
 use super::object::Object;
 use super::service::{extra_hosts, ulimits};
@@ -13,7 +11,7 @@ pub(super) fn build_json(build: &Build) -> Object {
     object.text("dockerfile", build.dockerfile.as_ref());
     object.text("dockerfile_inline", build.dockerfile_inline.as_ref());
     object.list("entitlements", &build.entitlements);
-    object.map("args", build.args.iter().map(|(name, value)| (name, value.clone())));
+    object.map("args", build.args.iter().map(|(name, value)| (name, value.as_ref())));
     object.text("provenance", build.provenance.as_ref());
     object.text("sbom", build.sbom.as_ref());
     object.values("ssh", build.ssh.iter().map(ssh_text));
@@ -37,25 +35,25 @@ pub(super) fn build_json(build: &Build) -> Object {
 }
 
 /// A key as it reads back; docker compose prints text here that is no JSON.
-fn ssh_text(key: &SshKey) -> Value {
+fn ssh_text(key: &SshKey) -> String {
     match &key.path {
-        Some(path) => format!("{}={path}", key.id).into(),
-        None => key.id.clone().into(),
+        Some(path) => format!("{}={path}", key.id),
+        None => key.id.clone(),
     }
 }
 
 pub(super) fn develop_json(develop: &Develop) -> Object {
     let mut object = Object::new();
-    object.values("watch", develop.watch.iter().map(|watch| watch_json(watch).into()));
+    object.values("watch", develop.watch.iter().map(watch_json));
     object
 }
 
 fn watch_json(watch: &Watch) -> Object {
     let mut object = Object::new();
-    object.put("path", watch.path.clone());
-    object.put("action", watch.action.clone());
+    object.put("path", &watch.path);
+    object.put("action", &watch.action);
     object.text("target", watch.target.as_ref());
-    object.put("exec", hook_json(&watch.exec).0);
+    object.put("exec", hook_json(&watch.exec));
     object.list("include", &watch.include);
     object.list("ignore", &watch.ignore);
     object.flag("initial_sync", watch.initial_sync);
@@ -64,12 +62,12 @@ fn watch_json(watch: &Watch) -> Object {
 
 pub(super) fn hook_json(hook: &Hook) -> Object {
     let mut object = Object::new();
-    object.put("command", hook.command.clone());
+    object.put("command", hook.command.as_deref());
     object.text("image", hook.image.as_ref());
     object.text("user", hook.user.as_ref());
     object.flag("privileged", hook.privileged);
     object.text("working_dir", hook.working_dir.as_ref());
-    object.map("environment", hook.environment.iter().map(|(k, v)| (k, v.clone())));
+    object.map("environment", hook.environment.iter().map(|(k, v)| (k, v.as_ref())));
     object.flag("per_replica", hook.per_replica);
     object
 }

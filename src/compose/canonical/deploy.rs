@@ -1,7 +1,5 @@
 //! `deploy`.
 
-use serde_json::{Map, Value};
-
 use super::mounts::request_json;
 use super::object::Object;
 use crate::compose::model::{
@@ -50,14 +48,15 @@ fn resources_json(resources: &Resources) -> Object {
     object
 }
 
-fn generic_json(resource: Option<&GenericResource>) -> Value {
-    let Some(resource) = resource else { return Object::new().into() };
-    let mut spec = Map::new();
-    spec.insert("kind".to_owned(), resource.kind.clone().into());
-    spec.insert("value".to_owned(), resource.value.into());
+fn generic_json(resource: Option<&GenericResource>) -> Object {
     let mut object = Object::new();
-    object.put("discrete_resource_spec", spec);
-    object.into()
+    if let Some(resource) = resource {
+        let mut spec = Object::new();
+        spec.put("kind", &resource.kind);
+        spec.put("value", resource.value);
+        object.put("discrete_resource_spec", spec);
+    }
+    object
 }
 
 fn restart_policy_json(policy: &RestartPolicy) -> Object {
@@ -75,7 +74,7 @@ fn placement_json(placement: &Placement) -> Object {
     let preferences = placement.preferences.iter().map(|spread| {
         let mut entry = Object::new();
         entry.text("spread", spread.as_ref());
-        entry.into()
+        entry
     });
     object.values("preferences", preferences);
     object.some("max_replicas_per_node", placement.max_replicas_per_node);

@@ -3,18 +3,19 @@
 mod build;
 mod deploy;
 mod mounts;
-mod object;
+pub(super) mod object;
 pub(super) mod resources;
 pub(super) mod service;
 mod yaml;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use self::object::Object;
 use self::resources::{file_object_json, network_json, volume_json};
 use self::service::service_json;
 use super::emit;
 use super::model::Project;
+use super::render::{pretty, without_fractions};
 
 /// Which compose release's forms to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,16 +46,28 @@ impl Form {
 }
 
 /// What `docker compose config --format json` prints of it, `$` escaped as `$$`.
+pub fn config_text(project: &Project) -> String {
+    // Only in strings, names among them, is there a `$`.
+    pretty(&config_line(project)).replace('$', "$$")
+}
+
+/// [`config_text`] as a value.
 pub fn config_json(project: &Project) -> Value {
-    let mut value = project_json(project);
-    for (key, value) in value.as_object_mut().into_iter().flatten() {
+    let line = config_line(project).replace('$', "$$");
+    serde_json::from_str(&line).expect("what is written is JSON")
+}
+
+fn config_line(project: &Project) -> String {
+    let mut root = project_json(project);
+    for (key, value) in &project.extensions {
+        let mut value = value.clone();
         if key.starts_with("x-") {
-            empty_as_null(value);
+            empty_as_null(&mut value);
         }
+        without_fractions(&mut value);
+        root.put(key, &value);
     }
-    escape_values(&mut value);
-    escape_keys(&mut value);
-    value
+    root.into_text()
 }
 
 /// An empty list of an extension is null, in JSON only.
@@ -67,27 +80,25 @@ fn empty_as_null(value: &mut Value) {
     }
 }
 
-fn project_json(project: &Project) -> Value {
+/// All but the extensions.
+fn project_json(project: &Project) -> Object {
     // Go sorts these keys, for they are those of a map.
     let mut root = Object::new();
     let configs = project.configs.iter();
     root.map("configs", configs.map(|(key, config)| (key, file_object_json(config))));
-    root.put("name", json!(project.name));
+    root.put("name", &project.name);
     let networks = project.networks.iter();
     root.map("networks", networks.map(|(key, network)| (key, network_json(network))));
     let secrets = project.secrets.iter();
     root.map("secrets", secrets.map(|(key, secret)| (key, file_object_json(secret))));
-    let services = project.services.iter();
-    let services: Map<_, _> = services
-        .map(|(key, service)| (key.clone(), service_json(service, Form::Config).into()))
-        .collect();
+    let mut services = Object::new();
+    for (key, service) in &project.services {
+        services.put(key, service_json(service, Form::Config));
+    }
     root.put("services", services);
     let volumes = project.volumes.iter();
     root.map("volumes", volumes.map(|(key, volume)| (key, volume_json(volume))));
-    for (key, value) in &project.extensions {
-        root.put(key, value.clone());
-    }
-    root.into()
+    root
 }
 
 /// What `docker compose config` prints of it; it reads back as the same project.
@@ -97,7 +108,11 @@ pub fn config_yaml(project: &Project) -> String {
 
 /// The same, with what `finish` adds to it.
 pub fn config_yaml_with(project: &Project, finish: impl FnOnce(&mut Value)) -> String {
-    let mut value = project_json(project);
+    let line = project_json(project).into_text();
+    let mut value: Value = serde_json::from_str(&line).expect("what is written is JSON");
+    for (key, extension) in &project.extensions {
+        value[key] = extension.clone();
+    }
     finish(&mut value);
     // Keys are never interpolated, so escaped ones would read back as others.
     escape_values(&mut value);
@@ -109,21 +124,6 @@ fn escape_values(value: &mut Value) {
         Value::String(text) if text.contains('$') => *text = text.replace('$', "$$"),
         Value::Array(items) => items.iter_mut().for_each(escape_values),
         Value::Object(entries) => entries.values_mut().for_each(escape_values),
-        _ => {}
-    }
-}
-
-/// `docker compose` escapes the whole text, keys too.
-fn escape_keys(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(escape_keys),
-        Value::Object(entries) => {
-            entries.values_mut().for_each(escape_keys);
-            if entries.keys().any(|key| key.contains('$')) {
-                let escaped = std::mem::take(entries).into_iter();
-                *entries = escaped.map(|(key, value)| (key.replace('$', "$$"), value)).collect();
-            }
-        }
         _ => {}
     }
 }

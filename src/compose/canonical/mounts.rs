@@ -1,7 +1,5 @@
 //! What a service is connected to: ports, mounts, networks, devices, files.
 
-use serde_json::{Map, Value};
-
 use super::Dialect;
 use super::object::Object;
 use crate::compose::model::{
@@ -9,7 +7,7 @@ use crate::compose::model::{
     ServiceNetwork,
 };
 
-pub(super) fn attachment_json(network: &ServiceNetwork) -> Map<String, Value> {
+pub(super) fn attachment_json(network: &ServiceNetwork) -> Object {
     let mut object = Object::new();
     object.list("aliases", &network.aliases);
     object.texts("driver_opts", &network.driver_opts);
@@ -20,10 +18,10 @@ pub(super) fn attachment_json(network: &ServiceNetwork) -> Map<String, Value> {
     object.list("link_local_ips", &network.link_local_ips);
     object.text("mac_address", network.mac_address.as_ref());
     object.number("priority", network.priority);
-    object.0
+    object
 }
 
-pub(super) fn port_json(port: &Port) -> Value {
+pub(super) fn port_json(port: &Port) -> Object {
     let mut object = Object::new();
     object.text("name", port.name.as_ref());
     object.text("mode", port.mode.as_ref());
@@ -32,10 +30,10 @@ pub(super) fn port_json(port: &Port) -> Value {
     object.text("published", port.published.as_ref());
     object.text("protocol", Some(&port.protocol));
     object.text("app_protocol", port.app_protocol.as_ref());
-    Value::Object(object.0)
+    object
 }
 
-pub(super) fn mount_json(mount: &Mount, dialect: Dialect) -> Value {
+pub(super) fn mount_json(mount: &Mount, dialect: Dialect) -> Object {
     let mut object = Object::new();
     object.put(
         "type",
@@ -85,67 +83,64 @@ pub(super) fn mount_json(mount: &Mount, dialect: Dialect) -> Value {
         }
         MountKind::NamedPipe | MountKind::Cluster => "volume",
     };
-    if !bind.0.is_empty() {
+    if !bind.is_empty() {
         // A short form with `z` on a named volume: the block of a bind on a volume.
-        object.put("bind", bind.0);
+        object.put("bind", bind);
     }
-    if mount.options_given || !options.0.is_empty() {
-        object.put(block, options.0);
+    if mount.options_given || !options.is_empty() {
+        object.put(block, options);
     }
-    Value::Object(object.0)
+    object
 }
 
-pub(super) fn reference_json(reference: &FileReference) -> Value {
+pub(super) fn reference_json(reference: &FileReference) -> Object {
     let mut object = Object::new();
     object.text("source", Some(&reference.source));
     object.text("target", reference.target.as_ref());
     object.text("uid", reference.uid.as_ref());
     object.text("gid", reference.gid.as_ref());
     object.some("mode", reference.mode.map(|mode| format!("0{mode:o}")));
-    object.into()
+    object
 }
 
-pub(super) fn device_json(device: &Device) -> Value {
+pub(super) fn device_json(device: &Device) -> Object {
     let mut object = Object::new();
     object.text("source", Some(&device.source));
     object.text("target", Some(&device.target));
     object.text("permissions", Some(&device.permissions));
-    object.into()
+    object
 }
 
-pub(super) fn request_json(request: &DeviceRequest) -> Value {
+pub(super) fn request_json(request: &DeviceRequest) -> Object {
     let mut object = Object::new();
     object.list("capabilities", &request.capabilities);
     object.text("driver", request.driver.as_ref());
     object.number("count", request.count);
     object.list("device_ids", &request.device_ids);
     object.texts("options", &request.options);
-    object.into()
+    object
 }
 
 pub(super) fn blkio_json(blkio: &BlkioConfig) -> Object {
-    let rates = |entries: &[DeviceRate]| -> Vec<Value> {
-        let entry = |entry: &DeviceRate| {
-            let mut object = Object::new();
-            object.put("Path", entry.path.clone());
-            object.put("Rate", entry.rate.to_string());
-            object.into()
-        };
-        entries.iter().map(entry).collect()
+    let rate = |entry: &DeviceRate| {
+        let mut object = Object::new();
+        object.put("Path", &entry.path);
+        object.put("Rate", entry.rate.to_string());
+        object
     };
     let weights = blkio.weight_device.iter().map(|entry| {
         let mut object = Object::new();
         // These two types of compose-go carry no names for JSON.
         object.put("Path", entry.path.clone());
         object.put("Weight", entry.weight);
-        object.into()
+        object
     });
     let mut object = Object::new();
     object.number("weight", blkio.weight.map(i64::from));
     object.values("weight_device", weights);
-    object.values("device_read_bps", rates(&blkio.device_read_bps));
-    object.values("device_read_iops", rates(&blkio.device_read_iops));
-    object.values("device_write_bps", rates(&blkio.device_write_bps));
-    object.values("device_write_iops", rates(&blkio.device_write_iops));
+    object.values("device_read_bps", blkio.device_read_bps.iter().map(rate));
+    object.values("device_read_iops", blkio.device_read_iops.iter().map(rate));
+    object.values("device_write_bps", blkio.device_write_bps.iter().map(rate));
+    object.values("device_write_iops", blkio.device_write_iops.iter().map(rate));
     object
 }

@@ -1,60 +1,83 @@
 //! A JSON object under construction, by the rules of Go's `omitempty`.
+//!
+//! Written as text at once, without a tree in between: each hash and each `config` is made of such objects.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
+use crate::compose::render::{compact_go_json, go_string};
 use crate::compose::scalar;
 use crate::compose::units::duration_text;
 
+/// What can stand in an object, as Go's `encoding/json` prints it in one line.
+pub(super) trait Json {
+    fn write(self, to: &mut String);
+}
+
 /// An object under construction: what is unset is left out.
-pub(super) struct Object(pub(super) Map<String, Value>);
+pub(in crate::compose) struct Object(
+    /// All but the last brace.
+    String,
+);
 
 impl Object {
     pub(super) fn new() -> Self {
-        Self(Map::new())
+        Self("{".to_owned())
     }
 
-    pub(super) fn put(&mut self, key: &str, value: impl Into<Value>) {
-        self.0.insert(key.to_owned(), value.into());
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.len() == 1
     }
 
-    pub(super) fn some(&mut self, key: &str, value: Option<impl Into<Value>>) {
+    /// The text of the complete object.
+    pub(in crate::compose) fn into_text(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+
+    pub(super) fn put(&mut self, key: &str, value: impl Json) {
+        if !self.is_empty() {
+            self.0.push(',');
+        }
+        go_string(key, &mut self.0);
+        self.0.push(':');
+        value.write(&mut self.0);
+    }
+
+    pub(super) fn some(&mut self, key: &str, value: Option<impl Json>) {
         if let Some(value) = value {
             self.put(key, value);
         }
     }
 
     pub(super) fn text(&mut self, key: &str, value: Option<&String>) {
-        self.some(key, value.filter(|text| !text.is_empty()).cloned());
+        self.some(key, value.filter(|text| !text.is_empty()));
     }
 
     pub(super) fn list(&mut self, key: &str, items: &[String]) {
-        if !items.is_empty() {
-            self.put(key, items.to_vec());
-        }
+        self.values(key, items);
     }
 
     pub(super) fn flag(&mut self, key: &str, value: bool) {
-        if value {
-            self.put(key, true);
-        }
+        self.some(key, value.then_some(true));
     }
 
     pub(super) fn bytes(&mut self, key: &str, value: Option<i64>) {
         self.some(key, value.filter(|bytes| *bytes != 0).map(|bytes| bytes.to_string()));
     }
 
-    pub(super) fn map<'a, V: Into<Value>>(
+    pub(super) fn map<'a, V: Json>(
         &mut self,
         key: &str,
         entries: impl IntoIterator<Item = (&'a String, V)>,
     ) {
-        let entries: Map<_, _> =
-            entries.into_iter().map(|(name, value)| (name.clone(), value.into())).collect();
-        if !entries.is_empty() {
-            self.put(key, entries);
+        let mut map = Self::new();
+        for (name, value) in entries {
+            map.put(name, value);
         }
+        self.some(key, Some(map).filter(|it| !it.is_empty()));
     }
 
     /// A number that is left out where it is zero.
@@ -63,7 +86,7 @@ impl Object {
     }
 
     pub(super) fn float(&mut self, key: &str, value: Option<f32>) {
-        self.some(key, value.filter(|value| *value != 0.0).map(float));
+        self.some(key, value.filter(|value| *value != 0.0));
     }
 
     pub(super) fn duration(&mut self, key: &str, value: Option<Duration>) {
@@ -75,32 +98,99 @@ impl Object {
         key: &str,
         entries: impl IntoIterator<Item = (&'a String, &'a String)>,
     ) {
-        self.map(key, entries.into_iter().map(|(name, text)| (name, text.clone())));
+        self.map(key, entries);
     }
 
-    pub(super) fn values(&mut self, key: &str, items: impl IntoIterator<Item = Value>) {
-        let items: Vec<Value> = items.into_iter().collect();
-        if !items.is_empty() {
-            self.put(key, items);
+    pub(super) fn values(&mut self, key: &str, items: impl IntoIterator<Item = impl Json>) {
+        let mut items = items.into_iter().peekable();
+        if items.peek().is_some() {
+            self.put(key, Items(items));
         }
     }
 
     pub(super) fn object(&mut self, key: &str, object: Option<Self>) {
-        self.some(key, object.map(|object| object.0));
+        self.some(key, object);
     }
 }
 
-impl From<Object> for Value {
-    fn from(object: Object) -> Self {
-        Self::Object(object.0)
+impl Json for Object {
+    fn write(self, to: &mut String) {
+        to.push_str(&self.0);
+        to.push('}');
     }
 }
 
-/// A single-precision number with the digits Go prints.
-fn float(value: f32) -> Value {
-    let text = scalar::float32_json(value);
-    match text.parse::<i64>() {
-        Ok(whole) => whole.into(),
-        Err(_) => text.parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number),
+/// A list.
+struct Items<I>(I);
+
+impl<V: Json, I: Iterator<Item = V>> Json for Items<I> {
+    fn write(self, to: &mut String) {
+        to.push('[');
+        for (index, item) in self.0.enumerate() {
+            if index > 0 {
+                to.push(',');
+            }
+            item.write(to);
+        }
+        to.push(']');
     }
 }
+
+impl Json for &[String] {
+    fn write(self, to: &mut String) {
+        Items(self.iter()).write(to);
+    }
+}
+
+impl Json for &str {
+    fn write(self, to: &mut String) {
+        go_string(self, to);
+    }
+}
+
+impl Json for &String {
+    fn write(self, to: &mut String) {
+        go_string(self, to);
+    }
+}
+
+impl Json for String {
+    fn write(self, to: &mut String) {
+        go_string(&self, to);
+    }
+}
+
+impl Json for &Value {
+    fn write(self, to: &mut String) {
+        to.push_str(&compact_go_json(self));
+    }
+}
+
+impl<V: Json> Json for Option<V> {
+    fn write(self, to: &mut String) {
+        match self {
+            Some(value) => value.write(to),
+            None => to.push_str("null"),
+        }
+    }
+}
+
+/// With the digits of single precision that Go prints.
+impl Json for f32 {
+    fn write(self, to: &mut String) {
+        let text = self.is_finite().then(|| scalar::float32_json(self));
+        to.push_str(text.as_deref().unwrap_or("null"));
+    }
+}
+
+macro_rules! as_displayed {
+    ($($kind:ty),*) => {$(
+        impl Json for $kind {
+            fn write(self, to: &mut String) {
+                write!(to, "{self}").expect("a String takes any text");
+            }
+        }
+    )*};
+}
+
+as_displayed!(bool, i64, u16, u32, u64);

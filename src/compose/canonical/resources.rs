@@ -1,12 +1,10 @@
 //! Networks, volumes, secrets and configs of the top level.
 
-use serde_json::{Map, Value};
-
 use super::object::Object;
 use crate::compose::model::{FileObject, FileSource, Ipam, Network, Volume};
 
 /// A network as `config` and its hash see it.
-pub(in crate::compose) fn network_json(network: &Network) -> Map<String, Value> {
+pub(in crate::compose) fn network_json(network: &Network) -> Object {
     let mut object = Object::new();
     object.text("name", Some(&network.name));
     object.text("driver", network.driver.as_ref());
@@ -18,10 +16,10 @@ pub(in crate::compose) fn network_json(network: &Network) -> Map<String, Value> 
     object.texts("labels", &network.labels);
     object.some("enable_ipv4", network.enable_ipv4);
     object.some("enable_ipv6", network.enable_ipv6);
-    object.0
+    object
 }
 
-fn ipam_json(ipam: &Ipam) -> Map<String, Value> {
+fn ipam_json(ipam: &Ipam) -> Object {
     let mut object = Object::new();
     object.text("driver", ipam.driver.as_ref());
     let pools = ipam.config.iter().map(|pool| {
@@ -30,26 +28,26 @@ fn ipam_json(ipam: &Ipam) -> Map<String, Value> {
         entry.text("gateway", pool.gateway.as_ref());
         entry.text("ip_range", pool.ip_range.as_ref());
         entry.texts("aux_addresses", &pool.aux_addresses);
-        Value::Object(entry.0)
+        entry
     });
     object.values("config", pools);
     // `options` is no field of compose-go: neither its text nor its hash knows them.
-    object.0
+    object
 }
 
 /// A volume as `config` and its hash see it.
-pub(in crate::compose) fn volume_json(volume: &Volume) -> Map<String, Value> {
+pub(in crate::compose) fn volume_json(volume: &Volume) -> Object {
     let mut object = Object::new();
     object.text("name", Some(&volume.name));
     object.text("driver", volume.driver.as_ref());
     object.texts("driver_opts", &volume.driver_opts);
     object.flag("external", volume.external);
     object.texts("labels", &volume.labels);
-    object.0
+    object
 }
 
 /// A secret or config as `config` shows it: values of the environment stay there.
-pub(super) fn file_object_json(file: &FileObject) -> Map<String, Value> {
+pub(super) fn file_object_json(file: &FileObject) -> Object {
     let mut object = Object::new();
     object.text("name", Some(&file.name));
     match &file.source {
@@ -63,5 +61,5 @@ pub(super) fn file_object_json(file: &FileObject) -> Map<String, Value> {
     object.text("driver", file.driver.as_ref());
     object.texts("driver_opts", &file.driver_opts);
     object.text("template_driver", file.template_driver.as_ref());
-    object.0
+    object
 }

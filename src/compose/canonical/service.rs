@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
-
 use super::Form;
 use super::build::{build_json, develop_json, hook_json};
 use super::deploy::deploy_json;
 use super::mounts::{
     attachment_json, blkio_json, device_json, mount_json, port_json, reference_json, request_json,
 };
-use super::object::Object;
+use super::object::{Json, Object};
 use crate::compose::model::{CredentialSpec, Healthcheck, Logging, Service, Ulimit};
 
 /// A service in a form: with everything, or as its hash sees it.
-pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Map<String, Value> {
+pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Object {
     let shown = form == Form::Config;
     let dialect = form.dialect();
     let mut object = Object::new();
@@ -39,7 +37,7 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Map<Str
     object.float("cpus", service.cpus);
     object.text("cpuset", service.cpuset.as_ref());
     object.number("cpu_shares", service.cpu_shares);
-    object.put("command", service.command.clone());
+    object.put("command", service.command.as_deref());
     object.values("configs", service.configs.iter().map(reference_json));
     object.text("container_name", service.container_name.as_ref());
     object.object("credential_spec", service.credential_spec.as_ref().map(credential_json));
@@ -53,8 +51,8 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Map<Str
     object.list("dns_opt", &service.dns_opt);
     object.list("dns_search", &service.dns_search);
     object.text("domainname", service.domainname.as_ref());
-    object.put("entrypoint", service.entrypoint.clone());
-    object.map("environment", service.environment.iter().map(|(k, v)| (k, v.clone())));
+    object.put("entrypoint", service.entrypoint.as_deref());
+    object.map("environment", service.environment.iter().map(|(k, v)| (k, v.as_ref())));
     object.list("expose", &service.expose);
     object.list("external_links", &service.external_links);
     object.list("extra_hosts", &extra_hosts(&service.extra_hosts));
@@ -112,26 +110,42 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Map<Str
     object.values("volumes", service.volumes.iter().map(|mount| mount_json(mount, dialect)));
     object.list("volumes_from", &service.volumes_from);
     object.text("working_dir", service.working_dir.as_ref());
-    object.values("pre_start", service.pre_start.iter().map(|hook| hook_json(hook).into()));
-    object.values("post_start", service.post_start.iter().map(|hook| hook_json(hook).into()));
-    object.values("pre_stop", service.pre_stop.iter().map(|hook| hook_json(hook).into()));
-    object.0
+    object.values("pre_start", service.pre_start.iter().map(hook_json));
+    object.values("post_start", service.post_start.iter().map(hook_json));
+    object.values("pre_stop", service.pre_stop.iter().map(hook_json));
+    object
 }
 
-fn dependencies(service: &Service) -> impl Iterator<Item = (&String, Value)> {
+fn dependencies(service: &Service) -> impl Iterator<Item = (&String, Object)> {
     service.depends_on.iter().map(|(name, dependency)| {
         let mut entry = Object::new();
         entry.put("condition", dependency.condition.as_str());
         entry.flag("restart", dependency.restart);
         entry.put("required", dependency.required);
-        (name, entry.into())
+        (name, entry)
     })
 }
 
 pub(super) fn ulimits(
     ulimits: &BTreeMap<String, Ulimit>,
-) -> impl Iterator<Item = (&String, Value)> {
-    ulimits.iter().map(|(name, ulimit)| (name, ulimit_json(*ulimit)))
+) -> impl Iterator<Item = (&String, Limit)> {
+    ulimits.iter().map(|(name, ulimit)| (name, Limit(*ulimit)))
+}
+
+/// A limit: a number where both sides are one.
+pub(super) struct Limit(Ulimit);
+
+impl Json for Limit {
+    fn write(self, to: &mut String) {
+        let Self(limit) = self;
+        if limit.single && limit.soft != 0 {
+            return limit.soft.write(to);
+        }
+        let mut object = Object::new();
+        object.number("soft", Some(limit.soft));
+        object.number("hard", Some(limit.hard));
+        object.write(to);
+    }
 }
 
 pub(super) fn extra_hosts(hosts: &BTreeMap<String, Vec<String>>) -> Vec<String> {
@@ -168,15 +182,4 @@ fn healthcheck_json(healthcheck: &Healthcheck) -> Object {
     object.duration("start_interval", healthcheck.start_interval);
     object.flag("disable", healthcheck.disable);
     object
-}
-
-fn ulimit_json(ulimit: Ulimit) -> Value {
-    let some = |limit: i64| (limit != 0).then_some(limit);
-    if ulimit.single && ulimit.soft != 0 {
-        return ulimit.soft.into();
-    }
-    let mut object = Object::new();
-    object.some("soft", some(ulimit.soft));
-    object.some("hard", some(ulimit.hard));
-    Value::Object(object.0)
 }

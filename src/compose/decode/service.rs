@@ -207,6 +207,11 @@ fn container_name(decoder: &mut Decoder, at: At<'_>) -> Option<String> {
 
 /// A path without `.`, `..`, doubled and trailing slashes, as Go's `path.Clean` makes it.
 pub fn clean_path(path: &str) -> String {
+    // Most paths are absolute and clean.
+    let is_name = |part: &str| !matches!(part, "" | "." | "..");
+    if path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_name)) {
+        return path.to_owned();
+    }
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -233,7 +238,10 @@ mod tests {
     #[test]
     fn cleans_paths_as_go_does() {
         for (path, expected) in [
+            ("/a/b", "/a/b"),
+            ("/", "/"),
             ("/a/", "/a"),
+            ("/a/.", "/a"),
             ("/a/../z", "/z"),
             ("/..", "/"),
             ("a//b/./c", "a/b/c"),

@@ -154,3 +154,30 @@ fn leftovers_of_a_first_up_are_used() {
     world.up("").ok();
     settle(&world, "cut short at the first start", &before, "web-1 started, db-1 started", "");
 }
+
+#[test]
+fn a_network_is_removed_once_nobody_who_is_there_holds_it() {
+    let guest = "run -d --name PROJECT-guest --network PROJECT_default APP";
+    for leaves in [true, false] {
+        let world = World::new(Engine::shared(), &[]);
+        world.write("compose.yml", "services: {web: {image: APP}}");
+        let bare = world.see();
+        world.up("").ok();
+        world.make(&Do::Docker(guest));
+        // The Engine refuses, and we do not know yet.
+        let catch = world.proxy.catch("DELETE", "/networks/", Hold::Answer);
+        let mut command = world.command("down --timeout 1");
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        catch.wait(PATIENCE);
+        if leaves {
+            world.make(&Do::Docker("rm --force PROJECT-guest"));
+        }
+        catch.release();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        let stays = if leaves { "" } else { "guest created, net default created" };
+        assert_eq!(World::moved(&bare, &world.see()), items(stays), "{said}");
+        assert_eq!(said.contains("it stays"), !leaves, "{said}");
+    }
+}

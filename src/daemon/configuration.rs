@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, Result};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::files::{FilesRead, Recorder};
@@ -13,10 +14,14 @@ use super::{Daemon, limits};
 use crate::clock::Timetable;
 use crate::git::View;
 use crate::job::{Configuration, Job};
+use crate::problem::Problems;
 use crate::settings::Settings;
 
 /// Longest wait for the disk.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The configuration while it is read, with the files it is read from.
+pub(super) type Reading = JoinHandle<Result<(Result<Configuration, Problems>, FilesRead)>>;
 
 /// Where jobs are found in the list of all: small, since there may be 100,000 of them.
 #[derive(Default)]
@@ -56,24 +61,14 @@ impl Jobs {
 impl Daemon {
     /// Reads `env.local` and the job files anew. What is broken is told once and changes nothing.
     pub(super) async fn reload(&mut self) -> String {
-        let reader = Arc::clone(&self.world.reader);
-        let directories = directories(&self.configuration.settings);
-        let known = self.watch.known_files();
-        let read = tokio::task::spawn_blocking(move || {
-            // Before it is read: what changes meanwhile is then seen as a change.
-            let before = FilesRead::look_at(known);
-            let disk = View::open(&[]).context("read the configuration")?;
-            let recorder = Recorder::of(&disk);
-            let configuration = reader(&recorder);
-            let files =
-                before.or_look_at(recorder.asked().into_iter().chain(directories).collect());
-            Ok::<_, anyhow::Error>((configuration, files))
-        });
+        // One that took too long goes on; a second beside it would take as long, and as much memory.
+        let mut reading = self.reading.take().unwrap_or_else(|| self.read_anew());
         // A network file system that hangs must not stop the clock.
-        let Ok(read) = tokio::time::timeout(READ_DEADLINE, read).await else {
+        let Ok(read) = tokio::time::timeout(READ_DEADLINE, &mut reading).await else {
+            self.reading = Some(reading);
             let seconds = READ_DEADLINE.as_secs();
             return self.tell_once(format!(
-                "the configuration stays as it was: reading it took longer than {seconds} s"
+                "the configuration stays as it was: reading it takes longer than {seconds} s"
             ));
         };
         let mut configuration = match read.context("read the configuration") {
@@ -115,6 +110,23 @@ impl Daemon {
             if changed { "changed" } else { "unchanged" },
             if has_problems { "; problems: see the log or `roadstead check`" } else { "" }
         )
+    }
+
+    /// Reads the configuration on a thread of its own.
+    fn read_anew(&self) -> Reading {
+        let reader = Arc::clone(&self.world.reader);
+        let directories = directories(&self.configuration.settings);
+        let known = self.watch.known_files();
+        tokio::task::spawn_blocking(move || {
+            // Before it is read: what changes meanwhile is then seen as a change.
+            let before = FilesRead::look_at(known);
+            let disk = View::open(&[]).context("read the configuration")?;
+            let recorder = Recorder::of(&disk);
+            let configuration = reader(&recorder);
+            let files =
+                before.or_look_at(recorder.asked().into_iter().chain(directories).collect());
+            Ok((configuration, files))
+        })
     }
 
     /// A file that is broken now leaves its jobs as they were.

@@ -140,59 +140,61 @@ const NEEDS_A_LOOK: [bool; 256] = {
 
 /// One line of JSON as Go indents it, with two blanks a level.
 pub(super) fn pretty(line: &str) -> String {
+    let bytes = line.as_bytes();
     let mut text = String::with_capacity(2 * line.len());
-    let (mut depth, mut rest) = (0, line);
-    while let Some(at) = rest.bytes().position(|it| b"\"{}[]:,".contains(&it)) {
-        let (before, from) = rest.split_at(at);
-        text.push_str(before);
-        let taken = match from.as_bytes() {
-            [b'"', ..] => {
-                let end = end_of_string(from);
-                text.push_str(&from[..end]);
-                end
+    // What is before `done` is in the text.
+    let (mut depth, mut done, mut at) = (0, 0, 0);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'"' => at = end_of_string(bytes, at),
+            b':' => {
+                text.push_str(&line[done..at]);
+                text.push(' ');
+                done = at;
             }
-            [b'{', b'}', ..] | [b'[', b']', ..] => {
-                text.push_str(&from[..2]);
-                2
+            b'{' | b'[' if matches!(bytes.get(at), Some(b'}' | b']')) => at += 1,
+            b',' | b'{' | b'[' => {
+                depth += usize::from(*byte != b',');
+                text.push_str(&line[done..at]);
+                new_line(&mut text, depth);
+                done = at;
             }
-            [b':', ..] => {
-                text.push_str(": ");
-                1
-            }
-            [b'}' | b']', ..] => {
+            b'}' | b']' => {
                 depth -= 1;
+                text.push_str(&line[done..at - 1]);
                 new_line(&mut text, depth);
-                text.push_str(&from[..1]);
-                1
+                done = at - 1;
             }
-            [other, ..] => {
-                depth += usize::from(*other != b',');
-                text.push_str(&from[..1]);
-                new_line(&mut text, depth);
-                1
-            }
-            [] => break,
-        };
-        rest = &from[taken..];
+            _ => {}
+        }
     }
-    text + rest
+    text.push_str(&line[done..]);
+    text
 }
 
-/// Where the string ends with which a text begins.
-fn end_of_string(text: &str) -> usize {
-    let mut is_escaped = false;
-    let is_end = |byte: u8| {
-        let is_end = byte == b'"' && !is_escaped;
-        is_escaped = byte == b'\\' && !is_escaped;
-        is_end
-    };
-    text.bytes().skip(1).position(is_end).map_or(text.len(), |at| at + 2)
+/// Where the string ends that goes on `from` there.
+fn end_of_string(bytes: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    at
 }
 
+/// Begins a line of so many levels.
 fn new_line(text: &mut String, depth: usize) {
+    const BLANKS: &str = "                                ";
     text.push('\n');
-    for _ in 0..depth {
-        text.push_str("  ");
+    let mut left = 2 * depth;
+    while left > 0 {
+        let next = left.min(BLANKS.len());
+        text.push_str(&BLANKS[..next]);
+        left -= next;
     }
 }
 

@@ -10,7 +10,7 @@ mod yaml;
 
 use serde_json::Value;
 
-use self::object::Object;
+use self::object::{Entries, Object};
 use self::resources::{file_object_json, network_json, volume_json};
 use self::service::service_json;
 use super::emit;
@@ -47,14 +47,18 @@ impl Form {
 
 /// What `docker compose config --format json` prints of it, `$` escaped as `$$`.
 pub fn config_text(project: &Project) -> String {
-    // Only in strings, names among them, is there a `$`.
-    pretty(&config_line(project)).replace('$', "$$")
+    pretty(&with_dollars_escaped(config_line(project)))
 }
 
 /// [`config_text`] as a value.
 pub fn config_json(project: &Project) -> Value {
-    let line = config_line(project).replace('$', "$$");
+    let line = with_dollars_escaped(config_line(project));
     serde_json::from_str(&line).expect("what is written is JSON")
+}
+
+/// Only in strings, names among them, is there a `$`.
+fn with_dollars_escaped(line: String) -> String {
+    if line.as_bytes().contains(&b'$') { line.replace('$', "$$") } else { line }
 }
 
 fn config_line(project: &Project) -> String {
@@ -91,11 +95,9 @@ fn project_json(project: &Project) -> Object {
     root.map("networks", networks.map(|(key, network)| (key, network_json(network))));
     let secrets = project.secrets.iter();
     root.map("secrets", secrets.map(|(key, secret)| (key, file_object_json(secret))));
-    let mut services = Object::new();
-    for (key, service) in &project.services {
-        services.put(key, service_json(service, Form::Config));
-    }
-    root.put("services", services);
+    let services = project.services.iter();
+    let services = services.map(|(key, service)| (key, service_json(service, Form::Config)));
+    root.put("services", Entries(services));
     let volumes = project.volumes.iter();
     root.map("volumes", volumes.map(|(key, volume)| (key, volume_json(volume))));
     root

@@ -16,6 +16,9 @@ pub(super) trait Json {
     fn write(self, to: &mut String);
 }
 
+/// Room of an object, in bytes: most are smaller, and services grow from here.
+const ROOM: usize = 128;
+
 /// An object under construction: what is unset is left out.
 pub(in crate::compose) struct Object(
     /// All but the last brace.
@@ -24,7 +27,9 @@ pub(in crate::compose) struct Object(
 
 impl Object {
     pub(super) fn new() -> Self {
-        Self("{".to_owned())
+        let mut text = String::with_capacity(ROOM);
+        text.push('{');
+        Self(text)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -73,11 +78,10 @@ impl Object {
         key: &str,
         entries: impl IntoIterator<Item = (&'a String, V)>,
     ) {
-        let mut map = Self::new();
-        for (name, value) in entries {
-            map.put(name, value);
+        let mut entries = entries.into_iter().peekable();
+        if entries.peek().is_some() {
+            self.put(key, Entries(entries));
         }
-        self.some(key, Some(map).filter(|it| !it.is_empty()));
     }
 
     /// A number that is left out where it is zero.
@@ -116,6 +120,24 @@ impl Object {
 impl Json for Object {
     fn write(self, to: &mut String) {
         to.push_str(&self.0);
+        to.push('}');
+    }
+}
+
+/// An object of these entries, written where it stands.
+pub(super) struct Entries<I>(pub(super) I);
+
+impl<'a, V: Json, I: Iterator<Item = (&'a String, V)>> Json for Entries<I> {
+    fn write(self, to: &mut String) {
+        to.push('{');
+        for (index, (name, value)) in self.0.enumerate() {
+            if index > 0 {
+                to.push(',');
+            }
+            go_string(name, to);
+            to.push(':');
+            value.write(to);
+        }
         to.push('}');
     }
 }

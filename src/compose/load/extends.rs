@@ -25,7 +25,7 @@ pub(super) struct Sheet {
     index: HashMap<String, usize>,
     resets: Resets,
     /// Those that were completed.
-    done: RefCell<HashMap<String, Node>>,
+    done: RefCell<HashMap<String, Rc<Node>>>,
 }
 
 impl Sheet {
@@ -91,33 +91,34 @@ impl Loader<'_> {
         if let Value::Mapping(entries) = &mut services.value {
             for (key, service) in entries {
                 if let Some(complete) = done.remove(&key.name) {
-                    *service = complete;
+                    *service = Rc::unwrap_or_clone(complete);
                 }
             }
         }
     }
 
     /// A service with everything it inherits.
-    fn extended(&mut self, name: &str, sheet: &Sheet, walk: &mut Walk<'_>) -> Option<Node> {
+    fn extended(&mut self, name: &str, sheet: &Sheet, walk: &mut Walk<'_>) -> Option<Rc<Node>> {
         if let Some(done) = sheet.done.borrow().get(name) {
-            return Some(done.clone());
+            return Some(Rc::clone(done));
         }
         let mut service = sheet.get(name)?.clone();
-        let Some(extends) = service.remove("extends") else { return Some(service) };
+        let Some(extends) = service.remove("extends") else { return Some(Rc::new(service)) };
         if self.is_circular(name, sheet, &extends, &walk.chain) {
-            return Some(service);
+            return Some(Rc::new(service));
         }
         walk.chain.push(Link { file: sheet.file.clone(), service: name.to_owned() });
         let base = self.base(name, &extends, sheet, walk);
         walk.chain.pop();
-        let complete = match base {
-            Some(mut base) => {
+        let complete = Rc::new(match base {
+            Some(base) => {
+                let mut base = Rc::unwrap_or_clone(base);
                 sheet.resets.apply_to("services", name, &mut base);
                 merge::service(base, service, name, &mut self.problems)
             }
             None => service,
-        };
-        sheet.done.borrow_mut().insert(name.to_owned(), complete.clone());
+        });
+        sheet.done.borrow_mut().insert(name.to_owned(), Rc::clone(&complete));
         Some(complete)
     }
 
@@ -148,7 +149,7 @@ impl Loader<'_> {
         extends: &Node,
         sheet: &Sheet,
         walk: &mut Walk<'_>,
-    ) -> Option<Node> {
+    ) -> Option<Rc<Node>> {
         let scope = walk.scope;
         let Reference { service, file } = self.reference(name, extends)?;
         let Some(file) = file else {
@@ -171,7 +172,7 @@ impl Loader<'_> {
         extends: &Node,
         sheet: &Sheet,
         walk: &mut Walk<'_>,
-    ) -> Option<Node> {
+    ) -> Option<Rc<Node>> {
         if sheet.get(service).is_none() {
             let known = sheet.services.as_mapping().unwrap_or_default();
             let near = nearest(service, known.iter().map(|(key, _)| key.name.as_str()));
@@ -234,7 +235,8 @@ impl Loader<'_> {
 
     /// The services of another file, with its paths relative to the scope's directory.
     fn sheet(&mut self, path: &Path, place: &Node, scope: &Scope) -> Option<Rc<Sheet>> {
-        let key = (scope.directory.clone(), path.to_owned());
+        // By their bytes: a path is hashed part by part.
+        let key = (scope.directory.clone().into_os_string(), path.as_os_str().to_owned());
         if let Some(known) = self.sheets.get(&key) {
             return known.clone();
         }

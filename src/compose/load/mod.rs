@@ -20,6 +20,7 @@ mod select;
 mod widen;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -130,7 +131,7 @@ struct Loader<'a> {
     /// How many of the problems are with single values, which leave the project whole.
     wrong_values: usize,
     /// Files that services extend, by scope directory and path; `None` where one cannot be read.
-    sheets: HashMap<(PathBuf, PathBuf), Option<Rc<Sheet>>>,
+    sheets: HashMap<(OsString, OsString), Option<Rc<Sheet>>>,
     /// Files that services extend, by path; their documents once they were parsed twice.
     extended_files: HashMap<PathBuf, Option<Vec<Node>>>,
     /// How many projects were included, by this loader and those beside it.

@@ -1,12 +1,15 @@
 //! What stands twice in a merged list: the later one wins, in the place of the earlier.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use crate::compose::yaml::{Node, Value};
 
+/// So few items are compared with each other; more are looked up.
+const FEW: usize = 8;
+
 /// What of an item tells it from others.
-type Identity = fn(&Node) -> Option<String>;
+type Identity = fn(&Node) -> Option<Cow<'_, str>>;
 
 /// Removes the earlier of equal items from every list whose items are unique.
 pub fn deduplicate(root: &mut Node) {
@@ -59,47 +62,49 @@ fn service_identity(key: &str) -> Option<Identity> {
 }
 
 /// What stands before the first `=`.
-fn name(item: &Node) -> Option<String> {
+fn name(item: &Node) -> Option<Cow<'_, str>> {
     let text = item.as_str()?;
-    Some(text.split_once('=').map_or(text, |(name, _)| name).to_owned())
+    Some(text.split_once('=').map_or(text, |(name, _)| name).into())
 }
 
-fn text(item: &Node) -> Option<String> {
-    item.value.scalar_text().map(std::borrow::Cow::into_owned)
+fn text(item: &Node) -> Option<Cow<'_, str>> {
+    item.value.scalar_text()
 }
 
-fn path(item: &Node) -> Option<String> {
-    item.as_str().or_else(|| item.get("path")?.as_str()).map(str::to_owned)
+fn path(item: &Node) -> Option<Cow<'_, str>> {
+    item.as_str().or_else(|| item.get("path")?.as_str()).map(Cow::from)
 }
 
-fn target(item: &Node) -> Option<String> {
-    item.get("target")?.as_str().map(str::to_owned)
+fn target(item: &Node) -> Option<Cow<'_, str>> {
+    item.get("target")?.as_str().map(Cow::from)
 }
 
-fn mounted(item: &Node, directory: &str) -> Option<String> {
+fn mounted<'a>(item: &'a Node, directory: &str) -> Option<Cow<'a, str>> {
     if let Some(target) = target(item) {
         return Some(target);
     }
     let source = item.as_str().or_else(|| item.get("source")?.as_str())?;
-    Some(format!("{directory}/{source}"))
+    Some(format!("{directory}/{source}").into())
 }
 
 /// Address, published port, target and protocol of a long form; a short one is its own text.
-fn port(item: &Node) -> Option<String> {
+fn port(item: &Node) -> Option<Cow<'_, str>> {
     if item.as_mapping().is_none() {
         return text(item);
     }
     let part = |key: &str| item.get(key).and_then(text);
     // To docker compose a number is another port than the same digits in quotes.
     let is_number = matches!(item.get("published"), Some(Node { value: Value::Int(_), .. }));
-    let published = part("published").map(|port| if is_number { format!("#{port}") } else { port });
-    Some(format!(
+    let number = if is_number { "#" } else { "" };
+    let published = part("published").map(|port| format!("{number}{port}"));
+    let identity = format!(
         "{}:{}:{}/{}",
-        part("host_ip").unwrap_or_else(|| "0.0.0.0".to_owned()),
+        part("host_ip").unwrap_or("0.0.0.0".into()),
         published.unwrap_or_default(),
         part("target")?,
-        part("protocol").unwrap_or_else(|| "tcp".to_owned())
-    ))
+        part("protocol").unwrap_or("tcp".into())
+    );
+    Some(identity.into())
 }
 
 fn each(root: &mut Node, section: &str, mut visit: impl FnMut(&mut Node)) {
@@ -118,24 +123,36 @@ fn entries(node: &mut Node, mut visit: impl FnMut(&str, &mut Node)) {
 
 fn unique(list: &mut Node, identity: Identity) {
     let Value::Sequence(items) = &mut list.value else { return };
-    if items.len() < 2 {
-        return;
-    }
-    let mut slots: HashMap<String, usize> = HashMap::new();
+    let Some(places) = places(items, identity) else { return };
     let mut kept: Vec<Node> = Vec::with_capacity(items.len());
-    for item in items.drain(..) {
-        let Some(identity) = identity(&item) else {
-            // The decoder says what is wrong with it.
+    for (place, item) in places.into_iter().zip(items.drain(..)) {
+        if place < kept.len() {
+            kept[place] = item;
+        } else {
             kept.push(item);
-            continue;
-        };
-        match slots.entry(identity) {
-            Entry::Occupied(slot) => kept[*slot.get()] = item,
-            Entry::Vacant(slot) => {
-                slot.insert(kept.len());
-                kept.push(item);
-            }
         }
     }
     *items = kept;
+}
+
+/// Which place each item gets: a new one, or that of an earlier item that is equal. `None` where a short
+/// list has no equal ones, as most.
+fn places(items: &[Node], identity: Identity) -> Option<Vec<usize>> {
+    // The decoder says what is wrong with an item that has no identity.
+    let identities: Vec<Option<Cow<'_, str>>> = items.iter().map(identity).collect();
+    let is_new = |index: usize| {
+        identities[index].is_none() || !identities[..index].contains(&identities[index])
+    };
+    if items.len() <= FEW && (0..items.len()).all(is_new) {
+        return None;
+    }
+    let mut taken: HashMap<&str, usize> = HashMap::new();
+    let mut places = Vec::with_capacity(items.len());
+    let mut next = 0;
+    for identity in &identities {
+        let place = identity.as_deref().map_or(next, |it| *taken.entry(it).or_insert(next));
+        next += usize::from(place == next);
+        places.push(place);
+    }
+    Some(places)
 }

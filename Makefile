@@ -16,7 +16,7 @@ demo: ## from nothing to a deployed push, on a private Docker Engine
 test: ## every test, with a real Docker Engine; installs what is missing
 	@$(RUN)/setup.sh --tests
 	@PROFILE=ci $(RUN)/image.sh context
-	@cargo test --locked
+	@. $(RUN)/target.sh; cargo test --locked --profile ci
 
 bench: ## the figures, beside docker compose 2.40 on the same machine
 	@$(RUN)/setup.sh
@@ -24,8 +24,9 @@ bench: ## the figures, beside docker compose 2.40 on the same machine
 
 lint: ## format, clippy, documentation, shell syntax; no warnings
 	@cargo fmt --check
-	@cargo clippy --locked --all-targets -- --deny warnings
-	@RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps --document-private-items
+	@. $(RUN)/target.sh; cargo clippy --locked --profile ci --all-targets -- --deny warnings
+	@. $(RUN)/target.sh; RUSTDOCFLAGS='--deny warnings' \
+		cargo doc --locked --profile ci --no-deps --document-private-items
 	@for script in scripts/*.sh .ci/run; do bash -n $$script || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny check; fi

@@ -11,39 +11,12 @@ cd "$(dirname "$0")/.."
 profile=${PROFILE:-release}
 tag=${TAG:-roadstead}
 context=target/image
-machine=$(uname -m)
-
-# musl is what we ship: one libc inside the binary, no name service plugins. glibc is the way out
-# where the target cannot be added; Debian's links statically well enough for an image.
-choose_target() {
-    if [ -n "${TARGET:-}" ]; then
-        target=$TARGET
-        return
-    fi
-    target=$machine-unknown-linux-musl
-    libdir=$(rustc --print target-libdir --target "$target" 2>/dev/null || true)
-    if [ -d "$libdir" ] && command -v musl-gcc >/dev/null; then return; fi
-    target=$machine-unknown-linux-gnu
-}
+. scripts/target.sh
 
 build_binary() {
-    choose_target
-    case $target in
-    *-musl)
-        variable=CC_$(echo "$target" | tr - _)
-        export "$variable=musl-gcc"
-        ;;
-    *) export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" ;;
-    esac
-    # The allocator would hand back page after page at the end of each command, just before the kernel
-    # takes them all.
-    variable=CFLAGS_$(echo "$target" | tr - _)
-    export "$variable=-DMI_SKIP_COLLECT_ON_EXIT=1"
     # At a fixed address: relocations are half of the time that a short command takes (docs/image.md).
-    # Else a zlib of the machine is linked dynamically, and the binary does not start.
-    LIBZ_SYS_STATIC=1 cargo rustc --locked --profile "$profile" --target "$target" --bin roadstead -- \
-        -C relocation-model=static
-    binary=${CARGO_TARGET_DIR:-target}/$target/$profile/roadstead
+    cargo rustc --locked --profile "$profile" --bin roadstead -- -C relocation-model=static
+    binary=${CARGO_TARGET_DIR:-target}/$CARGO_BUILD_TARGET/$profile/roadstead
     if readelf --program-headers "$binary" 2>/dev/null | grep -q 'interpreter'; then
         echo "image: $binary is not static; see docs/image.md" >&2
         exit 1
@@ -73,7 +46,7 @@ build_image() {
         exit 1
     fi
     size=$(du --apparent-size -m "$context/rootfs/roadstead" | cut -f1)
-    echo "image: $tag ($target, $profile, binary $size MiB)"
+    echo "image: $tag ($CARGO_BUILD_TARGET, $profile, binary $size MiB)"
 }
 
 build_binary

@@ -157,7 +157,7 @@ fn deploy_job<'a>(
         .jobs
         .iter()
         .filter_map(|job| match &job.work {
-            Work::Deploy(deploy) => Some((job, deploy)),
+            Work::Deploy(deploy) => Some((job, deploy.as_ref())),
             _ => None,
         })
         .collect();

@@ -21,6 +21,7 @@ pub mod views;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
@@ -34,6 +35,9 @@ use crate::problem::Problems;
 
 /// Exit code of a failed run.
 const FAILED: u8 = 1;
+/// How long a thread that may block waits for more. What was read on one is given back when it ends: of
+/// 100,000 jobs read anew, memory as large as all of them.
+const IDLE_THREAD: Duration = Duration::from_secs(1);
 /// Exit code of bad usage or configuration.
 const USAGE: u8 = 2;
 
@@ -45,7 +49,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    let runtime = builder.enable_all().build();
+    let runtime = builder.enable_all().thread_keep_alive(IDLE_THREAD).build();
     let runtime = match runtime.context("start the runtime") {
         Ok(runtime) => runtime,
         Err(error) => return report(&error),

@@ -15,7 +15,6 @@ use crate::docker::Engine;
 use crate::git::{self, Git, View};
 use crate::job::native::Context as JobContext;
 use crate::job::platform::Texts;
-use crate::job::schedule::Shared;
 use crate::job::{Configuration, Reader, platform};
 use crate::problem::{Problem, Problems};
 use crate::reconcile::World;
@@ -53,16 +52,10 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     let (texts, mut broken_jobs) = job_texts(&settings);
     let variables = &settings.variables;
     let context = JobContext { settings: &settings, variables, toplevel: &git::toplevel, files };
-    let (mut jobs, problems) = platform::load_all(&texts, &context);
+    let (jobs, problems) = platform::load_all(texts, &context);
     let (errors, oddities) = problems.split();
     broken_jobs.0.extend(errors.0);
     warnings.0.extend(oddities.0);
-    // Of many jobs most share a few schedules.
-    let mut shared = Shared::default();
-    jobs.shrink_to_fit();
-    for job in &mut jobs {
-        shared.share(&mut job.schedule);
-    }
     let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());
     let problems = Problems(all.collect());
     let configuration = Configuration { settings, jobs, problems };

@@ -294,7 +294,7 @@ pub(super) async fn export(env_file: Option<&Path>, export: &Export) -> Result<u
     let variables = &settings.variables;
     let context =
         Context { settings: &settings, variables, toplevel: &git::toplevel, files: &disk };
-    let (mut jobs, problems) = platform::load_written(&texts, &context);
+    let (mut jobs, problems) = platform::load_written(texts, &context);
     let there: Vec<Job> = jobs.iter().map(|it| it.job.clone()).collect();
     jobs.extend(without_taken(labels::written(&settings).await, &there));
     let mut stderr = io::stderr();

@@ -57,7 +57,7 @@ impl JobRow {
             kind: job.work.kind(),
             schedule: job.schedule.to_string(),
             timezone: job.timezone.name().to_owned(),
-            origin: job.origin.clone(),
+            origin: job.origin.to_string(),
             next: next.filter(|_| paused.is_none()),
             last,
             state,

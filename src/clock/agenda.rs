@@ -1,15 +1,15 @@
 //! The agenda: which job is due next, for as many jobs as there are.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::sync::Arc;
+use std::collections::BinaryHeap;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hashbrown::HashTable;
 
-use super::timetable::{Owed, Timetable};
+use super::timetable::{Owed, Shared, Timetable};
 use crate::job::CatchUp;
-use crate::job::schedule::Shared;
 
 /// A clock set back by more than this was wrong before; by less, it is waited for. As in Vixie cron.
 const LONGEST_WAIT_AFTER_STEP_BACK: TimeDelta = TimeDelta::hours(3);
@@ -27,7 +27,9 @@ pub struct Agenda {
     heap: BinaryHeap<Reverse<Wake>>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
-    places: HashMap<Arc<str>, u32>,
+    /// Places of entries by the names of their jobs, which only the entries hold.
+    places: HashTable<u32>,
+    hashes: RandomState,
     shared: Shared,
     generation: u32,
     latest_now: Option<DateTime<Utc>>,
@@ -85,20 +87,19 @@ impl Due {
 impl Agenda {
     /// Enters a job whose slots up to `after` are done with; replaces an entry of the same name.
     pub fn insert(&mut self, mut timetable: Timetable, after: DateTime<Utc>) {
-        timetable.share(&mut self.shared);
-        let key = Arc::clone(timetable.key());
-        let entry = Entry { timetable, done: after, next: None, generation: 0 };
-        let place = if let Some(place) = self.places.get(&key) {
-            *place
-        } else {
-            let place = self.free.pop().unwrap_or_else(|| {
-                self.entries.push(None);
-                u32::try_from(self.entries.len() - 1).expect("fewer than four billion jobs")
-            });
-            self.places.insert(key, place);
-            place
-        };
-        self.entries[place as usize] = Some(entry);
+        self.shared.share(&mut timetable);
+        let known = self.place(timetable.key());
+        let place = known.or_else(|| self.free.pop()).unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).expect("fewer than four billion jobs")
+        });
+        let hash = self.hashes.hash_one(Some(&**timetable.key()));
+        self.entries[place as usize] =
+            Some(Entry { timetable, done: after, next: None, generation: 0 });
+        if known.is_none() {
+            let hash_again = |place: &u32| self.hashes.hash_one(job_at(&self.entries, *place));
+            self.places.insert_unique(hash, place, hash_again);
+        }
         self.wake(place);
         self.settle();
     }
@@ -115,7 +116,9 @@ impl Agenda {
 
     /// Takes a job out.
     pub fn remove(&mut self, job: &str) {
-        if let Some(place) = self.places.remove(job) {
+        let is_it = |place: &u32| job_at(&self.entries, *place) == Some(job);
+        if let Ok(found) = self.places.find_entry(self.hashes.hash_one(Some(job)), is_it) {
+            let (place, _) = found.remove();
             self.entries[place as usize] = None;
             self.free.push(place);
             self.settle();
@@ -176,7 +179,12 @@ impl Agenda {
     }
 
     fn entry(&self, job: &str) -> Option<&Entry> {
-        self.entries[*self.places.get(job)? as usize].as_ref()
+        self.entries[self.place(job)? as usize].as_ref()
+    }
+
+    fn place(&self, job: &str) -> Option<u32> {
+        let is_it = |place: &u32| job_at(&self.entries, *place) == Some(job);
+        self.places.find(self.hashes.hash_one(Some(job)), is_it).copied()
     }
 
     /// Computes the next slot of an entry and wakes for it.
@@ -230,6 +238,11 @@ impl Agenda {
             self.wake(u32::try_from(place).expect("fewer than four billion jobs"));
         }
     }
+}
+
+/// Name of the job whose entry this is.
+fn job_at(entries: &[Option<Entry>], place: u32) -> Option<&str> {
+    entries[place as usize].as_ref().map(|entry| &**entry.timetable.key())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A job's slots: its schedule within its window, when each slot starts, and what a restart owes of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::{NANOSECOND, count, next_after};
-use crate::job::schedule::{Schedule, Shared, stable_hash};
+use crate::job::schedule::{Schedule, stable_hash};
 use crate::job::{CatchUp, Job, Window};
 
 /// A slot that starts by so much later is not late: `catch_up: none` runs it too. Longer than the
@@ -24,10 +25,37 @@ const MOST_CAUGHT_UP: usize = 10_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timetable {
     key: Arc<str>,
+    when: Arc<When>,
+}
+
+/// What many jobs have alike.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct When {
     schedule: Schedule,
     timezone: Tz,
     /// `None` is the default: most jobs have no window.
-    window: Option<Arc<Window>>,
+    window: Option<Window>,
+}
+
+/// Times of jobs, each known once: of 100,000 jobs most share a few.
+#[derive(Debug, Default)]
+pub(super) struct Shared(HashSet<Arc<When>>);
+
+impl Shared {
+    /// Puts what is known in the place of what is equal.
+    pub(super) fn share(&mut self, timetable: &mut Timetable) {
+        match self.0.get(&timetable.when) {
+            Some(known) => timetable.when = Arc::clone(known),
+            None => {
+                self.0.insert(Arc::clone(&timetable.when));
+            }
+        }
+    }
+
+    /// Forgets what no job has any more.
+    pub(super) fn forget_unused(&mut self) {
+        self.0.retain(|when| Arc::strong_count(when) > 1);
+    }
 }
 
 /// What becomes of the slots that passed: each is either run or recorded as missed.
@@ -51,8 +79,8 @@ impl Owed {
 impl Timetable {
     /// The timetable of the job called `key`, by which jitter and spread are drawn.
     pub fn new(key: &str, schedule: Schedule, timezone: Tz, window: &Window) -> Self {
-        let window = (*window != Window::default()).then(|| Arc::new(window.clone()));
-        Self { key: Arc::from(key), schedule, timezone, window }
+        let window = (*window != Window::default()).then(|| window.clone());
+        Self { key: Arc::from(key), when: Arc::new(When { schedule, timezone, window }) }
     }
 
     /// The timetable of a job.
@@ -67,28 +95,23 @@ impl Timetable {
 
     /// Its schedule.
     pub fn schedule(&self) -> &Schedule {
-        &self.schedule
+        &self.when.schedule
     }
 
     /// Time zone of the schedule.
     pub fn timezone(&self) -> Tz {
-        self.timezone
+        self.when.timezone
     }
 
     /// In what its slots differ from the schedule; `None` is in nothing.
     pub fn window(&self) -> Option<&Window> {
-        self.window.as_deref()
-    }
-
-    /// Puts a shared expression in the place of an equal one.
-    pub(super) fn share(&mut self, shared: &mut Shared) {
-        shared.share(&mut self.schedule);
+        self.when.window.as_ref()
     }
 
     /// The first slot strictly after `after`.
     pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (after, until) = self.within(after, DateTime::<Utc>::MAX_UTC);
-        next_after(&self.schedule, self.timezone, after).filter(|slot| *slot <= until)
+        next_after(self.schedule(), self.timezone(), after).filter(|slot| *slot <= until)
     }
 
     /// The next `count` slots after `after`; fewer where it has no more.
@@ -100,7 +123,7 @@ impl Timetable {
     /// How many slots lie after `after` and not after `until`.
     pub fn count(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> u64 {
         let (after, until) = self.within(after, until);
-        count::count(&self.schedule, self.timezone, after, until)
+        count::count(self.schedule(), self.timezone(), after, until)
     }
 
     /// The latest `most` slots after `after` and not after `until`, oldest first.
@@ -110,7 +133,7 @@ impl Timetable {
         until: DateTime<Utc>,
         most: usize,
     ) -> Vec<DateTime<Utc>> {
-        count::latest(&self.schedule, self.timezone, self.within(after, until), most)
+        count::latest(self.schedule(), self.timezone(), self.within(after, until), most)
     }
 
     /// The part of the time after `after` and not after `until` that lies in the window.
@@ -119,7 +142,7 @@ impl Timetable {
         after: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> (DateTime<Utc>, DateTime<Utc>) {
-        let Some(window) = &self.window else { return (after, until) };
+        let Some(window) = self.window() else { return (after, until) };
         // The start is a possible slot, the end is none.
         let starts = window.starts.map_or(after, |starts| starts - NANOSECOND);
         let ends = window.ends.map_or(until, |ends| ends - NANOSECOND);
@@ -129,7 +152,7 @@ impl Timetable {
     /// When the run of a slot starts: later than the slot by the job's part of `spread` and the slot's
     /// part of `jitter`. Always the same for the same job and slot.
     pub fn start_time(&self, slot: DateTime<Utc>) -> DateTime<Utc> {
-        let Some(window) = &self.window else { return slot };
+        let Some(window) = self.window() else { return slot };
         if window.jitter.is_zero() {
             return slot + self.spread();
         }
@@ -139,7 +162,7 @@ impl Timetable {
 
     /// By how much all runs of the job start later.
     pub(super) fn spread(&self) -> TimeDelta {
-        match &self.window {
+        match self.window() {
             Some(window) if !window.spread.is_zero() => {
                 part_of(window.spread, stable_hash(&["spread", &self.key]))
             }
@@ -160,7 +183,7 @@ impl Timetable {
             // Nearly always there is just one.
             if passed(first).is_none() { Some(first) } else { self.latest(first, until, 1).pop() }
         };
-        let jitter = self.window.as_ref().map_or(Duration::ZERO, |window| window.jitter);
+        let jitter = self.window().map_or(Duration::ZERO, |window| window.jitter);
         let on_schedule = now - self.spread();
         if jitter.is_zero() {
             return latest(on_schedule);

@@ -135,7 +135,8 @@ impl Attempt {
         // The first try has all of the time; what is taken over knows itself how much of it is spent.
         let is_first = number == 1 || adopted.is_some();
         let timeout = if is_first { self.job.timeout } else { left };
-        let job = Job { timeout, ..self.job.clone() };
+        let mut job = self.job.clone();
+        job.timeout = timeout;
         let execution = Execution {
             job: &job,
             run: self.run,

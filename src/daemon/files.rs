@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -126,7 +127,9 @@ impl Daemon {
     /// Sets off what waits for the files that changed.
     pub(super) async fn heed_files(&mut self, look: Look) {
         self.watch.is_looking = false;
-        if self.watch.configuration.is_some_and(|known| known != look.configuration) {
+        let is_new = self.watch.configuration.is_some_and(|known| known != look.configuration);
+        // What is still being read is neither read again nor waited for, and what was read is taken over.
+        if self.reading.as_ref().map_or(is_new, JoinHandle::is_finished) {
             self.reload().await;
         }
         let changed = self.watch.take_in(look.files);
@@ -137,6 +140,10 @@ impl Daemon {
 
     /// Reads the configuration anew where one of its files changed since.
     pub(super) async fn reload_if_changed(&mut self) {
+        // What takes long to read holds up no slot a second time.
+        if self.reading.as_ref().is_some_and(|reading| !reading.is_finished()) {
+            return;
+        }
         let Some(known) = self.watch.configuration else {
             self.reload().await;
             return;

@@ -123,8 +123,8 @@ impl Daemon {
         if configured.iter().filter(|job| is_of_label(job)).eq(jobs.iter()) {
             return;
         }
-        let before = std::mem::take(&mut self.configuration.jobs);
-        self.configuration.jobs = before.iter().filter(|job| !is_of_label(job)).cloned().collect();
+        let before = self.configuration.jobs.extract_if(.., |job| is_of_label(job));
+        let before: Vec<Job> = before.collect();
         self.configuration.jobs.extend(jobs);
         self.jobs = Jobs::of(&self.configuration);
         self.replan(&before);

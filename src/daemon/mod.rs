@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, error, info, warn};
 
-use self::configuration::Jobs;
+use self::configuration::{Jobs, Reading};
 use self::files::Watch;
 use self::restart::Orphans;
 use self::runs::Wish;
@@ -138,6 +138,8 @@ struct Daemon {
     /// Events that were taken together with another.
     backlog: VecDeque<Event>,
     watch: Watch,
+    /// The configuration, where reading it takes longer than is waited for.
+    reading: Option<Reading>,
     looks: labels::Looks,
     container_news: Option<tokio::sync::mpsc::Receiver<NamedEvent>>,
     needs_recovery: Arc<AtomicBool>,
@@ -240,6 +242,7 @@ impl Daemon {
             telling: JoinSet::new(),
             backlog: VecDeque::new(),
             watch: Watch::default(),
+            reading: None,
             looks: labels::Looks::default(),
             container_news: None,
             needs_recovery: Arc::default(),

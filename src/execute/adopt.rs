@@ -90,7 +90,13 @@ pub(super) async fn clear_away(
 ) {
     let place = known.then.checked_sub(1);
     let work = place.and_then(|before| job.work.then().get(before)).unwrap_or(&job.work);
-    let is_kept = matches!(work, Work::Run(run) if run.keep || run.container.is_some());
+    let is_kept = match work {
+        Work::Run(run) => {
+            let run = run.container.unpack();
+            run.keep || run.container.is_some()
+        }
+        _ => false,
+    };
     let left = containers.iter().find(|it| known.container.as_ref() == Some(&it.id));
     if let Some(left) = left.filter(|_| !is_kept) {
         remove(context, &left.id, &left.name).await;
@@ -152,8 +158,10 @@ async fn in_container(
         }
         Err(error) => return engine_ending(&error),
     };
-    let none = RunContainer::default();
-    let run = if let Work::Run(run) = work { run.as_ref() } else { &none };
+    let run = match work {
+        Work::Run(run) => run.container.unpack(),
+        _ => RunContainer::default(),
+    };
     let is_ours = run.container.is_none();
     let begun = Instant::now();
     let ending = if about.state == State::Created && is_ours {

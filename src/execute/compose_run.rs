@@ -91,7 +91,7 @@ fn deploy_of(project: &str, jobs: &[Job]) -> Result<Deploy, Ending> {
     }
     let found = jobs.iter().find(|job| job.name == project);
     match found.map(|job| &job.work) {
-        Some(Work::Deploy(deploy)) => Ok(deploy.clone()),
+        Some(Work::Deploy(deploy)) => Ok(Deploy::clone(deploy)),
         Some(other) => {
             let message = format!(
                 "`project: {project}` is a job of the kind `{}`: name a deploy, or write the absolute \

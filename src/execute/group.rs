@@ -16,7 +16,7 @@ use super::{
 };
 use crate::apply::seconds;
 use crate::docker::Container;
-use crate::job::work::{ComposeRun, Group};
+use crate::job::work::Group;
 use crate::job::{Job, Work};
 use crate::logs;
 use crate::run::{Details, Ending, Outcome, Reason};
@@ -29,8 +29,8 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
     let mut related = Vec::new();
     while let Some(work) = open.pop() {
         let others: Vec<&str> = match work {
-            Work::Group(Group { jobs, .. }) => jobs.iter().map(String::as_str).collect(),
-            Work::ComposeRun(ComposeRun { project, .. }) => vec![project.as_str()],
+            Work::Group(group) => group.jobs.iter().map(String::as_str).collect(),
+            Work::ComposeRun(run) => vec![run.project.as_str()],
             Work::Deploy(_)
             | Work::Run(_)
             | Work::Exec(_)
@@ -320,22 +320,26 @@ fn summary(ended: &[(&str, Option<Ending>)], is_cancelled: bool, took: &str) -> 
 mod tests {
     use super::*;
     use crate::job::schedule::Schedule;
-    use crate::job::work::Command;
-    use crate::job::{Keep, Notify, Policy, Window};
+    use std::sync::Arc;
+
+    use crate::job::work::{Command, ComposeRun};
+    use crate::job::{Keep, Notify, Place, Policy, Terms, Window};
 
     fn job(name: &str, lock: &str, work: Work) -> Job {
         Job {
             name: name.to_owned(),
             description: None,
-            origin: String::new(),
+            origin: Place::default(),
             schedule: Schedule::Manual,
-            timezone: chrono_tz::UTC,
-            window: Window::default(),
-            on: Vec::new(),
-            policy: Policy { locks: [lock.to_owned()].into(), ..Policy::default() },
-            keep: Keep::default(),
-            notify: Notify::default(),
-            timeout: Duration::from_mins(1),
+            terms: Arc::new(Terms {
+                timezone: chrono_tz::UTC,
+                window: Window::default(),
+                on: Vec::new(),
+                policy: Policy { locks: [lock.to_owned()].into(), ..Policy::default() },
+                keep: Keep::default(),
+                notify: Notify::default(),
+                timeout: Duration::from_mins(1),
+            }),
             work,
         }
     }
@@ -344,9 +348,9 @@ mod tests {
     fn a_group_has_to_itself_what_its_jobs_have() {
         let group = |jobs: &[&str]| {
             let jobs = jobs.iter().map(|it| (*it).to_owned()).collect();
-            Work::Group(Group { jobs, parallel: 1, keep_going: false })
+            Work::Group(Box::new(Group { jobs, parallel: 1, keep_going: false }))
         };
-        let command = || Work::Command(Command::default());
+        let command = || Work::Command(Box::default());
         let jobs = [
             job("outer", "a", group(&["inner", "x"])),
             job("inner", "e", group(&["x", "y"])),
@@ -375,7 +379,7 @@ mod tests {
         };
         let deploy = |sources: Vec<Source>| {
             let minute = Duration::from_mins(1);
-            Work::Deploy(crate::job::Deploy {
+            Work::Deploy(Box::new(crate::job::Deploy {
                 directory: sources[0].directory.clone(),
                 sources,
                 files: Vec::new(),
@@ -384,10 +388,10 @@ mod tests {
                 project_name: None,
                 remove_orphans: true,
                 health: crate::settings::HealthGate { within: minute, stable_for: minute },
-            })
+            }))
         };
         let once = || {
-            Work::ComposeRun(ComposeRun {
+            Work::ComposeRun(Box::new(ComposeRun {
                 project: "checkout".to_owned(),
                 service: "web".to_owned(),
                 command: None,
@@ -396,11 +400,11 @@ mod tests {
                 user: None,
                 working_dir: None,
                 volumes: Vec::new(),
-            })
+            }))
         };
-        let then = Work::Command(Command { then: vec![once()], ..Command::default() });
+        let then = Work::Command(Box::new(Command { then: vec![once()], ..Command::default() }));
         let both = ["main", "old"].map(str::to_owned).to_vec();
-        let both = Work::Group(Group { jobs: both, parallel: 1, keep_going: false });
+        let both = Work::Group(Box::new(Group { jobs: both, parallel: 1, keep_going: false }));
         let url = Some("https://git.example/web.git");
         let jobs = [
             job("checkout", "", deploy(vec![source("/srv/stack", None)])),
@@ -410,7 +414,7 @@ mod tests {
             job("once", "", once()),
             job("then", "", then),
             job("both", "", both),
-            job("none", "", Work::Command(Command::default())),
+            job("none", "", Work::Command(Box::default())),
         ];
         for (index, expected) in [
             (0, &["/srv/stack"][..]),
@@ -443,9 +447,9 @@ mod tests {
 
     #[test]
     fn a_job_of_a_group_has_ended_when_all_that_follows_it_has() {
-        let follower = Work::Command(Command::default());
-        let two =
-            Work::Command(Command { then: vec![follower.clone(), follower], ..Command::default() });
+        let follower = Work::Command(Box::default());
+        let then = vec![follower.clone(), follower];
+        let two = Work::Command(Box::new(Command { then, ..Command::default() }));
         let job = job("a", "a", two);
         let good = Some(Ending::new(Outcome::Succeeded, Reason::Done, "fine"));
         let bad = Some(failed(Reason::ExitedNonZero, "exited with 3"));
@@ -462,7 +466,8 @@ mod tests {
             assert_eq!(end_of(&known, &job).is_some(), has_ended, "{known:?}");
         }
         let retry = crate::job::Retry { max: 2, ..crate::job::Retry::default() };
-        let job = Job { policy: Policy { retry, ..Policy::default() }, ..job };
+        let mut job = job;
+        job.policy = Policy { retry, ..Policy::default() };
         let timed_out = Some(failed(Reason::TimedOut, "out of time"));
         for (ending, tries_before, has_ended) in
             [(bad.clone(), 0, false), (bad.clone(), 1, false), (bad, 2, true), (timed_out, 0, true)]

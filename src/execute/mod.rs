@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::future::BoxFuture;
+use indexmap::IndexMap;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -145,13 +146,17 @@ pub async fn execute(world: &World, execution: &Execution<'_>) -> Ending {
 /// The output without what is secret, and within its bound.
 fn prepared(output: Output, world: &World, job: &Job) -> Output {
     let mut variables = BTreeMap::clone(&world.variables);
-    let own: Vec<(&String, Option<&String>)> = match &job.work {
+    let all = |environment: &IndexMap<String, String>| {
+        environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    let own: Vec<(String, String)> = match &job.work {
         Work::Run(run) => {
-            run.service.environment.iter().map(|(name, it)| (name, it.as_ref())).collect()
+            let environment = run.container.unpack().service.environment.into_iter();
+            environment.filter_map(|(name, value)| Some((name, value?))).collect()
         }
-        Work::Exec(exec) => exec.environment.iter().map(|(name, it)| (name, Some(it))).collect(),
-        Work::Command(it) => it.environment.iter().map(|(name, it)| (name, Some(it))).collect(),
-        Work::ComposeRun(it) => it.environment.iter().map(|(name, it)| (name, Some(it))).collect(),
+        Work::Exec(exec) => all(&exec.environment),
+        Work::Command(command) => all(&command.environment),
+        Work::ComposeRun(run) => all(&run.environment),
         Work::Deploy(_)
         | Work::Container(_)
         | Work::Http(_)
@@ -161,8 +166,7 @@ fn prepared(output: Output, world: &World, job: &Job) -> Output {
         | Work::Clean(_) => Vec::new(),
     };
     let mut secrets = secrets_of(&variables).to_vec();
-    let own = own.into_iter().filter_map(|(name, value)| Some((name.clone(), value?.clone())));
-    variables = own.collect();
+    variables = own.into_iter().collect();
     secrets.extend(secrets_of(&variables).iter().cloned());
     output.masking(&secrets).limited_to(job.keep.run_bytes)
 }
@@ -281,7 +285,7 @@ fn alone<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
                 };
                 Ok(Box::pin(reconcile::deploy(context.world, &run)).await)
             }
-            Work::Run(run) => Box::pin(run::run(context, run)).await,
+            Work::Run(run) => Box::pin(run::run(context, &run.container.unpack())).await,
             Work::Exec(exec) => Box::pin(exec::exec(context, exec)).await,
             Work::ComposeRun(run) => Box::pin(compose_run::compose_run(context, run)).await,
             Work::Container(action) => Box::pin(container::act(context, action)).await,

@@ -239,6 +239,7 @@ mod tests {
         let image = Options { image: Some("alpine".to_owned()), ..system };
         let found = imported(text, &image);
         let Work::Run(run) = &found.jobs[1].job.work else { panic!("a run") };
+        let run = run.container.unpack();
         assert_eq!(
             (run.service.user.as_deref(), run.service.image.as_str()),
             (Some("www-data"), "alpine")

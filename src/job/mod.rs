@@ -10,26 +10,30 @@ pub mod foreign;
 mod links;
 pub mod native;
 pub mod ofelia;
+mod packed;
+mod place;
 pub mod platform;
 mod policy;
 mod ready;
 pub mod schedule;
+mod terms;
 pub mod work;
 
 use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use chrono_tz::Tz;
-
+pub use self::packed::Packed;
+pub use self::place::Place;
 pub use self::policy::{
     CatchUp, ContainerEvent, Keep, Notify, On, Overlap, Ping, Policy, Retry, Stop, Webhook,
     WebhookFormat, When, Window,
 };
 use self::schedule::Schedule;
+pub use self::terms::{Shared, Terms};
 use self::work::FilesBelow;
-pub use self::work::{Deploy, RunContainer, Work};
+pub use self::work::{Deploy, PackedRun, RunContainer, Work};
 use crate::compose::Files;
 use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
@@ -50,51 +54,49 @@ pub struct Configuration {
 pub type Reader = Arc<dyn Fn(&dyn Files) -> Result<Configuration, Problems> + Send + Sync>;
 
 /// What should run, when, with which limits.
+///
+/// Small, because there may be 100,000 of them: what most jobs have alike is in [`Terms`], which they share,
+/// and read and written as if they were fields of the job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Unique name: letters, digits, `.`, `_`, `-`; also the name of its log file.
     pub name: String,
     /// What it is for, in the words of its author.
-    pub description: Option<String>,
-    /// File and line it was read from, for messages, e.g. `jobs/web.yml:3`.
-    pub origin: String,
+    pub description: Option<Box<str>>,
+    /// Where it was read from.
+    pub origin: Place,
     /// When it runs.
     pub schedule: Schedule,
-    /// Time zone of the schedule.
-    pub timezone: Tz,
-    /// In what its slots differ from what the schedule says.
-    pub window: Window,
-    /// What besides the clock sets it off.
-    pub on: Vec<On>,
-    /// Within which limits it runs.
-    pub policy: Policy,
-    /// How much of its output and history is kept.
-    pub keep: Keep,
-    /// Whom it tells of its runs.
-    pub notify: Notify,
-    /// Longest time one run may take.
-    pub timeout: Duration,
+    /// On which terms.
+    pub terms: Arc<Terms>,
     /// What it does.
     pub work: Work,
 }
 
-impl Job {
-    /// What it was read from, and the line there: what stands in [`Self::origin`].
-    pub fn place(&self) -> (&str, Option<usize>) {
-        let parts = self.origin.rsplit_once(':');
-        let parts = parts.and_then(|(name, line)| Some((name, line.parse().ok()?)));
-        parts.map_or((self.origin.as_str(), None), |(name, line)| (name, Some(line)))
-    }
+impl Deref for Job {
+    type Target = Terms;
 
+    fn deref(&self) -> &Terms {
+        &self.terms
+    }
+}
+
+/// A job that is changed no longer shares its terms.
+impl DerefMut for Job {
+    fn deref_mut(&mut self) -> &mut Terms {
+        Arc::make_mut(&mut self.terms)
+    }
+}
+
+impl Job {
     /// The file it was read from, where that is one of the disk.
     pub fn file(&self) -> Option<&Path> {
-        Some(Path::new(self.place().0)).filter(|path| path.is_absolute())
+        Some(Path::new(self.origin.file())).filter(|path| path.is_absolute())
     }
 
     /// A problem at the place where it is written.
     pub fn problem(&self, message: impl Into<String>) -> Problem {
-        let (name, line) = self.place();
-        Problem { line, ..Problem::in_file(name, message) }
+        Problem { line: self.origin.line(), ..Problem::in_file(self.origin.file(), message) }
     }
 
     /// What the job must have to itself while it runs: jobs that share one never run together.

@@ -18,6 +18,7 @@ pub mod write;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -27,7 +28,7 @@ use self::fields::Fields;
 use self::table::JOB;
 use self::write::Written;
 use super::schedule::{Dialect, Schedule};
-use super::{Job, Overlap, Work};
+use super::{Job, Overlap, Place, Terms, Work};
 use crate::compose::Files;
 use crate::compose::interpolate::substitute;
 use crate::compose::load::alone::SERVICE_KEYS;
@@ -106,7 +107,7 @@ pub fn read_written(text: &str, file: &str, context: &Context<'_>) -> (Vec<Writt
                 let place = item.get("name").unwrap_or(item);
                 problems.push(duplicate(place.problem(""), &job.name, first));
             } else if !is_broken {
-                first.insert(job.name.clone(), job.origin.clone());
+                first.insert(job.name.clone(), job.origin.to_string());
                 jobs.push(Written { job, tree: item.clone() });
             }
         }
@@ -207,11 +208,7 @@ impl Reader<'_> {
         let policy = limits::policy(&fields, usual, self);
         let work = self.read_work(node, &fields, name.as_deref().unwrap_or_default());
         let usual = if is_deploy { DEPLOY_TIMEOUT } else { RUN_TIMEOUT };
-        Some(Job {
-            name: name?,
-            description,
-            origin: format!("{}:{}", node.span.source.file, node.span.line()),
-            schedule: if enabled { schedule } else { Schedule::Manual },
+        let terms = Terms {
             timezone,
             window,
             on: if enabled { on } else { Vec::new() },
@@ -219,6 +216,13 @@ impl Reader<'_> {
             keep,
             notify,
             timeout: timeout.unwrap_or(usual),
+        };
+        Some(Job {
+            name: name?,
+            description: description.map(String::into_boxed_str),
+            origin: Place::of(&node.span.source.file).at_line(node.span.line()),
+            schedule: if enabled { schedule } else { Schedule::Manual },
+            terms: Arc::new(terms),
             work: work?,
         })
     }
@@ -304,15 +308,15 @@ impl Reader<'_> {
     /// Reads work of a kind; `job` is the name of the job it is the whole of.
     fn work(&mut self, kind: &str, node: &Node, job: &str) -> Option<Work> {
         match kind {
-            "deploy" => deploy::read(node, job, self).map(Work::Deploy),
-            "run" => run::read(node, self).map(Box::new).map(Work::Run),
-            "exec" => kinds::exec(node, self).map(Work::Exec),
-            "compose_run" => kinds::compose_run(node, self).map(Work::ComposeRun),
-            "container" => kinds::container(node, self).map(Work::Container),
-            "command" => kinds::command(node, self).map(Work::Command),
+            "deploy" => deploy::read(node, job, self).map(Box::new).map(Work::Deploy),
+            "run" => run::read(node, self).map(Work::Run),
+            "exec" => kinds::exec(node, self).map(Box::new).map(Work::Exec),
+            "compose_run" => kinds::compose_run(node, self).map(Box::new).map(Work::ComposeRun),
+            "container" => kinds::container(node, self).map(Box::new).map(Work::Container),
+            "command" => kinds::command(node, self).map(Box::new).map(Work::Command),
             "http" => http::http(node, self).map(Box::new).map(Work::Http),
             "ogc_process" => http::ogc_process(node, self).map(Box::new).map(Work::OgcProcess),
-            "group" => kinds::group(node, self).map(Work::Group),
+            "group" => kinds::group(node, self).map(Box::new).map(Work::Group),
             "clean" => housekeeping::clean(node, self).map(Box::new).map(Work::Clean),
             "rotate" => housekeeping::rotate(node, self).map(Box::new).map(Work::Rotate),
             _ => None,

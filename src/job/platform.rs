@@ -1,7 +1,9 @@
 //! The jobs of one Roadstead: those made of `env.local`, and those of the job files.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -10,8 +12,10 @@ use super::native::write::{Written, tree};
 use super::native::{self, Context, NoFiles, Toplevel};
 use super::ready::ready;
 use super::schedule::Schedule;
-use super::{Deploy, Job, Keep, Notify, Policy, Window, Work, birdhouse, links, ofelia};
-use crate::compose::yaml::{Node, Source as Text, Span, Value};
+use super::{
+    Deploy, Job, Keep, Notify, Place, Policy, Shared, Terms, Window, Work, birdhouse, links, ofelia,
+};
+use crate::compose::yaml::{Node, Source as Text, Span};
 use crate::problem::{Problem, Problems};
 use crate::settings::{ManagedRepository, Settings};
 use crate::source::{Origin, Source};
@@ -37,6 +41,15 @@ fn shipped_written(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Wr
     if settings.compose_dir.is_some() || !settings.checkouts.is_empty() {
         jobs = autodeploy(settings, toplevel)?;
     }
+    let terms = Arc::new(Terms {
+        timezone: settings.timezone,
+        window: Window::default(),
+        on: Vec::new(),
+        policy: Policy::default(),
+        keep: Keep::default(),
+        notify: Notify::default(),
+        timeout: native::DEPLOY_TIMEOUT,
+    });
     for repository in &settings.repositories {
         let taken: Vec<&str> = jobs.iter().map(|it| it.job.name.as_str()).collect();
         let name = native::unique_name(&native::repository_name(&repository.url), &taken);
@@ -53,17 +66,11 @@ fn shipped_written(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Wr
         let tree = text_of(&name, &description, repository, settings);
         let job = Job {
             name,
-            description: Some(description),
-            origin: REPOSITORIES.to_owned(),
+            description: Some(description.into_boxed_str()),
+            origin: Place::of(REPOSITORIES),
             schedule: schedule.clone(),
-            timezone: settings.timezone,
-            window: Window::default(),
-            on: Vec::new(),
-            policy: Policy::default(),
-            keep: Keep::default(),
-            notify: Notify::default(),
-            timeout: native::DEPLOY_TIMEOUT,
-            work: Work::Deploy(Deploy {
+            terms: Arc::clone(&terms),
+            work: Work::Deploy(Box::new(Deploy {
                 sources: vec![source],
                 directory,
                 files: Vec::new(),
@@ -72,7 +79,7 @@ fn shipped_written(settings: &Settings, toplevel: Toplevel<'_>) -> Result<Vec<Wr
                 project_name: None,
                 remove_orphans: true,
                 health: settings.health,
-            }),
+            })),
         };
         jobs.push(Written { job, tree });
     }
@@ -132,61 +139,60 @@ pub struct Texts {
 /// Reads a text of the name given in another program's form; the last are names of jobs read before.
 type ForeignReader<'a> = dyn Fn(&str, &str, &[String]) -> Imported + 'a;
 
-/// All jobs: the shipped ones and those of all texts, with what was wrong.
+/// All jobs: the shipped ones and those of all texts, with what was wrong. What is equal in them they share.
 ///
 /// A job with a problem is left out, and a file that is no YAML loses its own jobs only. A file may
 /// redefine a shipped job by its name; of two files' jobs with one name the first stays. Jobs of birdhouse
 /// and Ofelia whose name is taken get a number. Jobs that set each other off in a circle are left out.
-pub fn load_all(texts: &Texts, context: &Context<'_>) -> (Vec<Job>, Problems) {
-    let (written, problems) = load(texts, context, |mut written| {
-        // Of a hundred thousand jobs the texts are many times as large as the jobs.
-        written.tree.value = Value::Null;
-        written
-    });
-    (written.into_iter().map(|it| it.job).collect(), problems)
+pub fn load_all(texts: Texts, context: &Context<'_>) -> (Vec<Job>, Problems) {
+    // Of 100,000 jobs the texts are many times as large as the jobs: each goes before the next is read.
+    let mut shared = Shared::default();
+    load(texts, context, |mut written| {
+        shared.share(&mut written.job);
+        written.job
+    })
 }
 
 /// The same, each job with what was written of it.
-pub fn load_written(texts: &Texts, context: &Context<'_>) -> (Vec<Written>, Problems) {
+pub fn load_written(texts: Texts, context: &Context<'_>) -> (Vec<Written>, Problems) {
     load(texts, context, |written| written)
 }
 
-fn load(
-    texts: &Texts,
+/// Loads all jobs, and of each what is `kept` of it.
+fn load<K: Borrow<Job>>(
+    texts: Texts,
     context: &Context<'_>,
-    kept: impl Fn(Written) -> Written,
-) -> (Vec<Written>, Problems) {
+    mut kept: impl FnMut(Written) -> K,
+) -> (Vec<K>, Problems) {
     let mut problems = Problems::default();
-    let mut jobs = shipped_written(context.settings, context.toplevel).unwrap_or_else(|found| {
+    let shipped = shipped_written(context.settings, context.toplevel).unwrap_or_else(|found| {
         problems.0.extend(found.0);
         Vec::new()
     });
     let (ready, wrong) = ready(context.settings, context.toplevel);
-    jobs.extend(ready);
     problems.0.extend(wrong.0);
+    let mut jobs: Vec<K> = shipped.into_iter().chain(ready).map(&mut kept).collect();
     let shipped_jobs = jobs.len();
     let mut redefined = vec![false; shipped_jobs];
     let mut places: HashMap<String, usize> =
-        jobs.iter().enumerate().map(|(at, it)| (it.job.name.clone(), at)).collect();
-    for (file, text) in &texts.native {
-        let (found, wrong) = native::read_written(text, file, context);
+        jobs.iter().enumerate().map(|(at, it)| (it.borrow().name.clone(), at)).collect();
+    for (file, text) in texts.native {
+        let (found, wrong) = native::read_written(&text, &file, context);
         problems.0.extend(wrong.0);
-        for written in found.into_iter().map(&kept) {
-            match places.get(&written.job.name).copied() {
+        for found in found.into_iter().map(&mut kept) {
+            let job = found.borrow();
+            match places.get(&job.name).copied() {
                 None => {
-                    places.insert(written.job.name.clone(), jobs.len());
-                    jobs.push(written);
+                    places.insert(job.name.clone(), jobs.len());
+                    jobs.push(found);
                 }
                 Some(position) if position < shipped_jobs && !redefined[position] => {
                     redefined[position] = true;
-                    jobs[position] = written;
+                    jobs[position] = found;
                 }
                 Some(position) => {
-                    problems.0.push(native::duplicate(
-                        written.job.problem(""),
-                        &written.job.name,
-                        &jobs[position].job.origin,
-                    ));
+                    let first = jobs[position].borrow().origin.to_string();
+                    problems.0.push(native::duplicate(job.problem(""), &job.name, &first));
                 }
             }
         }
@@ -196,18 +202,20 @@ fn load(
     let dialect = context.settings.schedulers.ofelia_dialect;
     let of_ofelia: &ForeignReader<'_> =
         &|text, file, taken| ofelia::read_ini(text, file, dialect, context, taken);
-    let birdhouse = texts.birdhouse.iter().map(|it| (it, of_birdhouse));
-    let ofelia = texts.ofelia.iter().map(|it| (it, of_ofelia));
+    let birdhouse = texts.birdhouse.into_iter().map(|it| (it, of_birdhouse));
+    let ofelia = texts.ofelia.into_iter().map(|it| (it, of_ofelia));
     for ((file, text), read) in birdhouse.chain(ofelia) {
-        let taken: Vec<String> = jobs.iter().map(|it| it.job.name.clone()).collect();
-        let found = read(text, file, &taken);
+        let taken: Vec<String> = jobs.iter().map(|it| it.borrow().name.clone()).collect();
+        let found = read(&text, &file, &taken);
         problems.0.extend(found.problems);
-        jobs.extend(found.jobs.into_iter().map(&kept));
+        jobs.extend(found.jobs.into_iter().map(&mut kept));
     }
-    let all: Vec<&Job> = jobs.iter().map(|it| &it.job).collect();
+    drop(places);
+    let all: Vec<&Job> = jobs.iter().map(Borrow::borrow).collect();
     let (stuck, wrong) = links::check(&all);
     problems.0.extend(wrong.0);
-    jobs.retain(|it| !stuck.contains(&it.job.name));
+    jobs.retain(|it| !stuck.contains(&it.borrow().name));
+    jobs.shrink_to_fit();
     (jobs, problems)
 }
 
@@ -330,7 +338,7 @@ mod tests {
             files: &NoFiles,
         };
         let texts = Texts { native: files.to_vec(), ..Texts::default() };
-        let (jobs, problems) = load_all(&texts, &context);
+        let (jobs, problems) = load_all(texts, &context);
         assert_eq!(
             jobs.iter().map(shown).collect::<Vec<_>>(),
             ["autodeploy: run", "a: run", "b: run"]

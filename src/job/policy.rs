@@ -9,7 +9,7 @@ use crate::compose::model::Hidden;
 use crate::run::{Ending, Outcome, Reason};
 
 /// What happens to a slot while an earlier run of the job still goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Overlap {
     /// The slot is recorded as skipped.
     Skip,
@@ -23,7 +23,7 @@ pub enum Overlap {
 }
 
 /// What a restart, a suspended machine or a clock set forward owes of the slots that passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CatchUp {
     /// Nothing: all are recorded as missed.
     None,
@@ -35,7 +35,7 @@ pub enum CatchUp {
 }
 
 /// Further tries of a run that failed. They belong to the same run, and its timeout covers them all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Retry {
     /// Tries after the first.
     pub max: u32,
@@ -69,7 +69,7 @@ impl Retry {
 }
 
 /// When a run's process is to end, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stop {
     /// The first signal; `None` is the container's own, for other processes `SIGTERM`.
     pub signal: Option<String>,
@@ -78,7 +78,7 @@ pub struct Stop {
 }
 
 /// Within which limits a job runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// What happens to a slot while the job runs.
     pub overlap: Overlap,
@@ -111,7 +111,7 @@ impl Default for Policy {
 }
 
 /// In what a job's slots differ from what its schedule says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Window {
     /// No slot before this instant.
     pub starts: Option<DateTime<Utc>>,
@@ -126,7 +126,7 @@ pub struct Window {
 }
 
 /// What besides the clock sets a job off.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum On {
     /// Another job's run ended.
     Ended {
@@ -157,7 +157,7 @@ pub enum On {
 }
 
 /// With which end of another run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum When {
     /// It did what was asked.
     Success,
@@ -168,7 +168,7 @@ pub enum When {
 }
 
 /// What happened to a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ContainerEvent {
     /// It started.
     Started,
@@ -179,7 +179,7 @@ pub enum ContainerEvent {
 }
 
 /// How much of a job's output and history is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Keep {
     /// Runs kept, of every end; the oldest go first.
     pub runs: usize,
@@ -198,7 +198,7 @@ impl Default for Keep {
 }
 
 /// Whom a job tells of its runs; nothing of it can change how a run ends.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Notify {
     /// A check as of healthchecks.io: told of each start and end.
     pub ping: Option<Ping>,
@@ -207,7 +207,7 @@ pub struct Notify {
 }
 
 /// A check as of healthchecks.io.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ping {
     /// Address of the check, e.g. `https://hc-ping.com/UUID`; who has it may ping.
     pub url: Hidden,
@@ -220,7 +220,7 @@ pub struct Ping {
 }
 
 /// Where a change of state is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Webhook {
     /// Address.
     pub url: Hidden,
@@ -231,7 +231,7 @@ pub struct Webhook {
 }
 
 /// In whose form a webhook is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WebhookFormat {
     /// Our own JSON, with every fact.
     #[default]

@@ -4,6 +4,7 @@
 mod receiver;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,10 @@ use self::receiver::Receiver;
 use super::*;
 use crate::compose::model::Hidden;
 use crate::job::schedule::Schedule;
-use crate::job::{Keep, Notify as Whom, Ping, Policy, Webhook, WebhookFormat, Window, Work};
+use crate::job::{
+    Keep, Notify as Whom, PackedRun, Ping, Place, Policy, Terms, Webhook, WebhookFormat, Window,
+    Work,
+};
 use crate::run::{Outcome, Reason};
 
 #[expect(clippy::disallowed_methods, reason = "the real time, as the daemon has it")]
@@ -32,16 +36,18 @@ fn job(name: &str, ping: Option<&str>, webhook: Option<&str>) -> Job {
     Job {
         name: name.to_owned(),
         description: None,
-        origin: "test".to_owned(),
+        origin: Place::of("test"),
         schedule: Schedule::Manual,
-        timezone: chrono_tz::UTC,
-        window: Window::default(),
-        on: Vec::new(),
-        policy: Policy::default(),
-        keep: Keep::default(),
-        notify: Whom { ping, webhooks: webhook.into_iter().collect() },
-        timeout: Duration::from_secs(1),
-        work: Work::Run(Box::default()),
+        terms: Arc::new(Terms {
+            timezone: chrono_tz::UTC,
+            window: Window::default(),
+            on: Vec::new(),
+            policy: Policy::default(),
+            keep: Keep::default(),
+            notify: Whom { ping, webhooks: webhook.into_iter().collect() },
+            timeout: Duration::from_secs(1),
+        }),
+        work: Work::Run(PackedRun::default()),
     }
 }
 

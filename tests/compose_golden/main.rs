@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use roadstead::compose::canonical::{config_json, config_yaml};
 use roadstead::compose::load::load;
 use roadstead::compose::{Files, Request};
+use roadstead::job::Packed;
 
 use answer::{answer, differences};
 use cases::{Case, Topic, beside, topics};
@@ -124,6 +125,20 @@ fn differs_only_where_the_page_gives_a_reason() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_service_is_the_same_after_it_was_packed() {
+    let (mut services, mut longest) = (0, 0);
+    for case in topics().iter().flat_map(|topic| &topic.cases) {
+        let Ok(project) = load(&case.request(), case) else { continue };
+        for service in project.services.values() {
+            let packed = Packed::of(service);
+            assert_eq!(packed.unpack(), *service, "{}", case.name);
+            (services, longest) = (services + 1, longest.max(packed.size()));
+        }
+    }
+    assert!(services >= 400 && longest > 500, "{services} services, {longest} bytes the largest");
 }
 
 #[test]

@@ -559,6 +559,25 @@ fn a_changed_job_file_is_taken_over_and_a_broken_one_changes_nothing() {
 }
 
 #[test]
+fn a_configuration_that_takes_long_to_read_is_taken_over_when_it_is_read() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let roadstead = installed("- {name: first, schedule: '@every 1s', command: ['true']}\n");
+    let daemon = serve(&roadstead);
+    wait_for("the first", PATIENCE, || daemon.console().contains("job first"));
+    // A file whose reader waits until somebody writes.
+    let slow = roadstead.path("jobs/slow.yml");
+    mknodat(CWD, &slow, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    wait_for("the complaint", PATIENCE, || daemon.console().contains("takes longer than 10 s"));
+    let log = || roadstead.log("first").matches("succeeded").count();
+    let before = log();
+    wait_for("jobs to go on meanwhile", PATIENCE, || log() > before + 1);
+    std::fs::write(&slow, "{name: late, command: ['true']}\n").unwrap();
+    wait_for("the second", PATIENCE, || daemon.console().contains("job late (command)"));
+    // It may wait for somebody to write again.
+    daemon.kill();
+}
+
+#[test]
 fn wrong_words_are_answered_with_the_right_ones() {
     let roadstead = installed("- {name: web, command: ['true']}\n");
     for (arguments, code, wanted) in [

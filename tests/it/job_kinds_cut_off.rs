@@ -321,3 +321,32 @@ fn a_deploy_inside_a_group_is_left_alone_while_another_run_is_repaired() {
     assert!(!daemon.console().contains("interrupted run"), "{}", daemon.console());
     assert_eq!(daemon.stop(PATIENCE), Some(0));
 }
+
+#[test]
+fn a_run_whose_file_is_broken_at_the_restart_waits_until_it_is_mended() {
+    let witness = Witness::new();
+    let work = witness.run("it", "while ! test -e /go; do sleep 0.1; done; echo after; exit 3");
+    let text = format!("{{name: NAME, {work}}}\n");
+    let (roadstead, name) = installed(&text);
+    let text = text.replace("NAME", &name);
+    let engine = Engine::shared();
+    let daemon = roadstead.serve();
+    wait_for("the daemon", PATIENCE, || roadstead.run(&["health"]).code == Some(0));
+    roadstead.run(&["run", &name, "--no-wait"]).ok();
+    wait_for("the container", PATIENCE, || witness.starts("it") == 1);
+    daemon.kill();
+    roadstead.write_job("job.yml", &text.replace("run:", "runn:"));
+    let daemon = roadstead.serve();
+    wait_for("the warning", PATIENCE, || daemon.console().contains("cannot be read"));
+    assert_eq!(runs(&roadstead, &[])[0]["outcome"], "running");
+    roadstead.write_job("job.yml", &text);
+    wait_for("the takeover", PATIENCE, || roadstead.log(&name).contains("taking over"));
+    let label = format!("--filter=label=dev.roadstead.job={name}");
+    let container = engine.docker(&["ps", "--quiet", &label]);
+    engine.docker(&["exec", &container, "touch", "/go"]);
+    let (end, message) = end_of_only_run(&roadstead);
+    assert_eq!(end, "failed exited_non_zero", "{message}");
+    assert_eq!(witness.starts("it"), 1);
+    assert_eq!(engine.docker(&["ps", "--all", "--quiet", &label]), "");
+    assert_eq!(daemon.stop(PATIENCE), Some(0));
+}

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::Ulimit;
 use super::files::FileReference;
 
 /// `build`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Build {
     /// `context`: an absolute path, or an address as written.
     pub context: String,
@@ -59,7 +61,7 @@ pub struct Build {
 }
 
 /// An entry of `build.ssh`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SshKey {
     /// Its id, e.g. `default`.
     pub id: String,

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// `deploy`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Deploy {
     /// `mode`: `replicated` or `global`.
     pub mode: Option<String>,
@@ -29,7 +31,7 @@ pub struct Deploy {
 }
 
 /// One side of `deploy.resources`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
     /// `cpus`.
     pub cpus: Option<f32>,
@@ -44,7 +46,7 @@ pub struct Resources {
 }
 
 /// `deploy.restart_policy`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartPolicy {
     /// `condition`: `none`, `on-failure` or `any`.
     pub condition: Option<String>,
@@ -57,7 +59,7 @@ pub struct RestartPolicy {
 }
 
 /// `deploy.update_config` and `deploy.rollback_config`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UpdateConfig {
     /// `parallelism`.
     pub parallelism: Option<u64>,
@@ -74,7 +76,7 @@ pub struct UpdateConfig {
 }
 
 /// `deploy.placement`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// `constraints`.
     pub constraints: Vec<String>,
@@ -85,7 +87,7 @@ pub struct Placement {
 }
 
 /// A request for devices: an entry of `gpus` or of `deploy.resources.reservations.devices`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRequest {
     /// `capabilities`: all of them must be there.
     pub capabilities: Vec<String>,
@@ -100,7 +102,7 @@ pub struct DeviceRequest {
 }
 
 /// The `discrete_resource_spec` of an entry of `generic_resources`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GenericResource {
     /// `kind`.
     pub kind: String,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A top-level secret or config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileObject {
@@ -42,7 +44,7 @@ pub enum FileSource {
 }
 
 /// A value that no `Debug` shows.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Hidden(String);
 
 impl Hidden {
@@ -64,7 +66,7 @@ impl fmt::Debug for Hidden {
 }
 
 /// A service's use of a secret or config: an entry of its `secrets`, `configs` or `build.secrets`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileReference {
     /// `source`: the key.
     pub source: String,
@@ -79,7 +81,7 @@ pub struct FileReference {
 }
 
 /// `credential_spec`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialSpec {
     /// `config`.
     pub config: Option<String>,

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// An entry of `pre_start`, `post_start` or `pre_stop`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// `command`.
     pub command: Option<Vec<String>>,
@@ -22,14 +24,14 @@ pub struct Hook {
 }
 
 /// `develop`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Develop {
     /// `watch`.
     pub watch: Vec<Watch>,
 }
 
 /// An entry of `develop.watch`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// `path`, absolute.
     pub path: String,

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 // One name for the whole model: which file a type stands in is no concern of its users.
 pub use build::{Build, SshKey};
 pub use deploy::{
@@ -56,7 +58,7 @@ pub struct Project {
 }
 
 /// One service.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the keys of a Compose service")]
 pub struct Service {
     /// Name (the key).
@@ -274,7 +276,7 @@ impl Service {
 }
 
 /// Why and how a service waits for another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependency {
     /// What to wait for.
     pub condition: Condition,
@@ -285,7 +287,7 @@ pub struct Dependency {
 }
 
 /// What a dependent waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
     /// `service_started`.
     Started,
@@ -320,7 +322,7 @@ pub struct Model {
 }
 
 /// `blkio_config`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlkioConfig {
     /// `weight`.
     pub weight: Option<u16>,
@@ -337,7 +339,7 @@ pub struct BlkioConfig {
 }
 
 /// An entry of `blkio_config.weight_device`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceWeight {
     /// `path`.
     pub path: String,
@@ -346,7 +348,7 @@ pub struct DeviceWeight {
 }
 
 /// An entry of a rate list of `blkio_config`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRate {
     /// `path`.
     pub path: String,
@@ -355,7 +357,7 @@ pub struct DeviceRate {
 }
 
 /// One entry of `devices`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// Path on the host.
     pub source: String,
@@ -393,7 +395,7 @@ fn is_cdi_name(text: &str) -> bool {
 }
 
 /// `healthcheck`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
     /// `test`: starts with `CMD`, `CMD-SHELL` or `NONE`; empty inherits the image's.
     pub test: Vec<String>,
@@ -412,7 +414,7 @@ pub struct Healthcheck {
 }
 
 /// `logging`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logging {
     /// `driver`.
     pub driver: Option<String>,
@@ -421,7 +423,7 @@ pub struct Logging {
 }
 
 /// A `ulimits` entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// Written as one number, which is both limits.
     pub single: bool,

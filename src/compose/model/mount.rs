@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// One entry of a service's `volumes`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mount {
     /// Kind of mount, with the options only that kind has.
     pub kind: MountKind,
@@ -21,7 +23,7 @@ pub struct Mount {
 }
 
 /// Kind of a mount, with the options only that kind has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MountKind {
     /// A path of the host.
     Bind {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// A service's attachment to a network.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServiceNetwork {
     /// `aliases`.
     pub aliases: Vec<String>,
@@ -26,7 +28,7 @@ pub struct ServiceNetwork {
 }
 
 /// One published or exposed port.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// `name`.
     pub name: Option<String>,

@@ -28,9 +28,9 @@ fn jobs(text: &str) -> Vec<Job> {
     imported.jobs.into_iter().map(|it| it.job).collect()
 }
 
-fn run(job: &Job) -> &RunContainer {
+fn run(job: &Job) -> RunContainer {
     let Work::Run(run) = &job.work else { panic!("{}: a run", job.name) };
-    run
+    run.container.unpack()
 }
 
 /// What `docker run` would be told: image, command, `source:target[:ro]` of mounts, `NAME=value`.
@@ -228,7 +228,7 @@ fn the_nine_jobs_give_the_containers_of_their_docker_lines() {
         let job = jobs.iter().find(|job| job.name == name).unwrap_or_else(|| panic!("{name}"));
         assert_eq!(job.schedule, Schedule::parse(schedule).expect("valid"), "{name}");
         let run = run(job);
-        let (found_image, found_command, found_mounts, found_environment) = told(run);
+        let (found_image, found_command, found_mounts, found_environment) = told(&run);
         assert_eq!(found_image, image, "{name}");
         assert_eq!(found_command, command, "{name}");
         let normal = |mount: &str| mount.replace("/nginx/", "/nginx").replace("nginx:ro", "nginx");
@@ -241,12 +241,12 @@ fn the_nine_jobs_give_the_containers_of_their_docker_lines() {
         assert!(!run.keep && run.service.entrypoint.is_none(), "{name}");
     }
     let nginx = jobs.iter().find(|job| job.name == "logrotate-nginx").expect("there");
-    let [Work::Exec(trigger)] = run(nginx).then.as_slice() else { panic!("a trigger") };
+    let [Work::Exec(trigger)] = nginx.work.then() else { panic!("a trigger") };
     assert_eq!(trigger.target, Target::Name("proxy".to_owned()));
     assert_eq!(trigger.command[..2], ["bash", "-c"]);
     assert!(trigger.command[2].contains("kill -USR1 `cat"), "{:?}", trigger.command);
     let clean = jobs.iter().find(|job| job.name == "clean_old_files_finch").expect("there");
-    let redirect = &run(clean).redirect;
+    let redirect = run(clean).redirect;
     let file = redirect.stdout.clone().expect("redirected");
     assert_eq!((file.path.to_str(), file.append), (Some("/logs/clean_old_files.log"), true));
     assert_eq!(redirect.stderr, redirect.stdout);
@@ -264,7 +264,8 @@ fn the_jobs_of_the_field_are_read() {
     let Work::Command(command) = &local.work else { panic!("a command") };
     assert_eq!(command.argv, ["df", "-h"]);
     let inside = jobs.iter().find(|job| job.name == "in-container").expect("there");
-    let Work::Exec(Exec { target, scope, command, .. }) = &inside.work else { panic!("an exec") };
+    let Work::Exec(inside) = &inside.work else { panic!("an exec") };
+    let Exec { target, scope, command, .. } = inside.as_ref();
     let service = Target::Service { project: "birdhouse".to_owned(), service: "weaver".to_owned() };
     assert_eq!((target, *scope), (&service, Scope::All));
     assert_eq!(command, &["sh", "-c", "weaver clean && weaver check"]);

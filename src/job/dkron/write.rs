@@ -48,7 +48,7 @@ pub fn export(written: &Written) -> Result<Value, String> {
         if job.policy.overlap == Overlap::Allow { "allow" } else { "forbid" }.into(),
     );
     put("disabled", (!enabled && label("executor").is_none()).into());
-    put("displayname", job.description.clone().unwrap_or_default().into());
+    put("displayname", job.description.as_deref().unwrap_or_default().into());
     put("executor", executor.into());
     put("executor_config", super::sorted(&config));
     put("name", name.clone().into());

@@ -9,10 +9,10 @@ use super::tables_of_work::{NOT_ALONE, RUN};
 use crate::compose::load::alone::{Place, load_alone};
 use crate::compose::model::Service;
 use crate::compose::yaml::{Node, Value};
-use crate::job::RunContainer;
+use crate::job::{Packed, PackedRun, RunContainer};
 
 /// Reads the work of a `run:` job.
-pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Option<RunContainer> {
+pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Option<PackedRun> {
     let fields = fields::open(node, &RUN, &mut reader.problems)?;
     refuse_what_needs_others(node, reader);
     let container = fields.plain("container", &mut reader.problems);
@@ -40,10 +40,11 @@ pub(super) fn read(node: &Node, reader: &mut Reader<'_>) -> Option<RunContainer>
         env_from: fields.strings("env_from", &mut reader.problems),
         pull_fallback: fields.boolean("pull_fallback", &mut reader.problems).unwrap_or(false),
         redirect: kinds::redirect(&fields, reader),
-        then: kinds::then(&fields, reader),
         service: Service::default(),
     };
-    Some(RunContainer { service: service(node, &fields, reader)?, ..run })
+    let then = kinds::then(&fields, reader);
+    let run = RunContainer { service: service(node, &fields, reader)?, ..run };
+    Some(PackedRun { container: Packed::of(&run), then })
 }
 
 fn refuse_what_needs_others(node: &Node, reader: &mut Reader<'_>) {

@@ -53,13 +53,13 @@ fn read(text: &str) -> Vec<Job> {
 fn read_deploy(text: &str) -> Deploy {
     let job = read(&format!("name: web\ndeploy:\n{text}")).remove(0);
     let Work::Deploy(deploy) = job.work else { panic!("a deploy") };
-    deploy
+    *deploy
 }
 
 fn read_run(text: &str) -> Service {
     let job = read(&format!("name: web\nrun:\n  image: alpine\n{text}")).remove(0);
     let Work::Run(run) = job.work else { panic!("a run") };
-    run.service
+    run.container.unpack().service
 }
 
 fn managed(name: &str, directory: &str, url: &str, reference: Option<&str>) -> Source {
@@ -94,17 +94,19 @@ deploy:
     let directory = PathBuf::from("/state/sources/web/stacks/web");
     let expected = Job {
         name: "web".to_owned(),
-        description: Some("The web site.".to_owned()),
-        origin: "web.yml:2".to_owned(),
+        description: Some("The web site.".into()),
+        origin: Place::of("web.yml").at_line(2),
         schedule: Schedule::parse("*/5 * * * *").expect("valid"),
-        timezone: Tz::Europe__Berlin,
-        window: Window::default(),
-        on: Vec::new(),
-        policy: Policy::default(),
-        keep: Keep::default(),
-        notify: Notify::default(),
-        timeout: Duration::from_mins(10),
-        work: Work::Deploy(Deploy {
+        terms: Arc::new(Terms {
+            timezone: Tz::Europe__Berlin,
+            window: Window::default(),
+            on: Vec::new(),
+            policy: Policy::default(),
+            keep: Keep::default(),
+            notify: Notify::default(),
+            timeout: Duration::from_mins(10),
+        }),
+        work: Work::Deploy(Box::new(Deploy {
             sources: vec![managed(
                 "infra",
                 "/state/sources/web",
@@ -121,7 +123,7 @@ deploy:
                 within: Duration::from_mins(3),
                 stable_for: Duration::from_secs(5),
             },
-        }),
+        })),
     };
     assert_eq!(jobs, [expected]);
     let locks: Vec<String> = jobs[0].locks().into_iter().collect();

@@ -3,6 +3,8 @@
 //! A job is printed from what was written of it, before variables were put in: no value of a variable,
 //! and so no secret of `env.local`, gets into a file this way.
 
+use std::borrow::Borrow;
+
 use serde_json::{Map, Value};
 
 use super::table::JOB;
@@ -17,6 +19,12 @@ pub struct Written {
     pub job: Job,
     /// Its text as a tree, before variables were put in.
     pub tree: Node,
+}
+
+impl Borrow<Job> for Written {
+    fn borrow(&self) -> &Job {
+        &self.job
+    }
 }
 
 impl Written {

@@ -39,7 +39,7 @@ const ORIGIN: &str = "container ";
 
 /// Whether a job was read from a label.
 pub fn is_of_label(job: &Job) -> bool {
-    job.origin.starts_with(ORIGIN)
+    job.origin.file().starts_with(ORIGIN)
 }
 
 /// Jobs of labels whose names no other job has: a job of a file wins over one of a label.

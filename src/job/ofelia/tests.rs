@@ -58,7 +58,10 @@ fn shown(job: &Job) -> String {
             Target::Name(name) => format!("exec {name} {:?} {:?}", exec.command, exec.user),
             other => format!("{other:?}"),
         },
-        Work::Run(run) => format!("run {} {:?}", run.service.image, run.service.command),
+        Work::Run(run) => {
+            let service = run.container.unpack().service;
+            format!("run {} {:?}", service.image, service.command)
+        }
         Work::Command(command) => format!("command {:?}", command.argv),
         other => other.kind().to_owned(),
     };
@@ -133,6 +136,7 @@ fn reads_labels_as_ofelia_does() {
     let report = &jobs[3];
     assert_eq!((report.policy.overlap, jobs[4].policy.overlap), (Overlap::Allow, Overlap::Skip));
     let Work::Run(run) = &report.work else { panic!("a run") };
+    let run = run.container.unpack();
     assert!(
         run.keep && run.service.volumes.len() == 2 && run.service.networks.contains_key("front")
     );
@@ -192,6 +196,7 @@ fn reads_the_ini_file() {
     );
     assert_eq!((jobs[1].policy.retry.max, jobs[1].keep.runs), (3, 5));
     let Work::Run(run) = &jobs[1].work else { panic!("a run") };
+    let run = run.container.unpack();
     assert_eq!((run.service.volumes.len(), run.service.user.as_deref()), (2, None));
     let after = jobs.iter().find(|job| job.name == "after").expect("there");
     assert_eq!(after.on, [crate::job::On::Ended { job: "r".to_owned(), when: When::Success }]);
@@ -445,6 +450,7 @@ fn pulls_and_borrows_as_ofelia_does() {
         );
         let (jobs, problems) = of_ini(&text, Dialect::Auto);
         let Work::Run(run) = &jobs[0].work else { panic!("{problems:?}") };
+        let run = run.container.unpack();
         assert_eq!(
             (&run.service.pull_policy, run.pull_fallback),
             (&policy, falls_back),

@@ -163,7 +163,7 @@ impl fmt::Debug for Expression {
 }
 
 /// Expressions that are written alike, kept once: of 100,000 jobs most share a few.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Shared(HashSet<Expression>);
 
 impl Shared {
@@ -176,10 +176,5 @@ impl Shared {
                 self.0.insert(expression.clone());
             }
         }
-    }
-
-    /// Forgets those that nobody uses any more.
-    pub fn forget_unused(&mut self) {
-        self.0.retain(|expression| Arc::strong_count(&expression.0) > 1);
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 pub use self::clean::{AgeBy, Clean, refusal as clean_refusal};
 pub use self::http::{Expect, Http, Step, WaitFor};
@@ -18,30 +19,31 @@ pub use self::pattern::{FilesBelow, Pattern};
 pub use self::rotate::{Compression, Create, Rotate, RotateMethod, SignalTo};
 use crate::compose::load::normalise_name;
 use crate::compose::model::{Mount, MountKind, Network, Project, Service, Volume};
+use crate::job::Packed;
 use crate::settings::HealthGate;
 use crate::source::Source;
 
-/// What a job does: exactly one kind.
+/// What a job does: exactly one kind. Small, as [`crate::job::Job`] is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
     /// Keeps a Compose project equal to its sources.
-    Deploy(Deploy),
+    Deploy(Box<Deploy>),
     /// Runs a new container to completion.
-    Run(Box<RunContainer>),
+    Run(PackedRun),
     /// Runs a command in running containers.
-    Exec(Exec),
+    Exec(Box<Exec>),
     /// Runs a service of a managed project once, as `docker compose run`.
-    ComposeRun(ComposeRun),
+    ComposeRun(Box<ComposeRun>),
     /// Starts, stops or signals containers that are there.
-    Container(ContainerAction),
+    Container(Box<ContainerAction>),
     /// Runs a program in our own container.
-    Command(Command),
+    Command(Box<Command>),
     /// Calls over HTTP.
     Http(Box<Http>),
     /// A process of an OGC API Processes server.
     OgcProcess(Box<OgcProcess>),
     /// Runs other jobs.
-    Group(Group),
+    Group(Box<Group>),
     /// Rotates log files that somebody else writes.
     Rotate(Box<Rotate>),
     /// Removes old files of a directory.
@@ -129,8 +131,17 @@ impl Deploy {
     }
 }
 
-/// Runs a new container to completion.
+/// Runs a new container to completion: what most of many jobs do.
 #[derive(Clone, Debug, Default, PartialEq)]
+pub struct PackedRun {
+    /// The container.
+    pub container: Packed<RunContainer>,
+    /// Jobs run after it succeeded, in order, up to the first failure (birdhouse's `trigger`).
+    pub then: Vec<Work>,
+}
+
+/// A container that is run to completion.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunContainer {
     /// The container, with every option of a Compose service. Its `networks` are names of networks of
     /// the host, its named volumes those of the host; its `environment` has no bare names left.
@@ -148,8 +159,6 @@ pub struct RunContainer {
     /// Files in our own container that its standard output and error are appended to, as a redirection
     /// of the birdhouse form names them.
     pub redirect: Redirect,
-    /// Jobs run after it succeeded, in order, up to the first failure (birdhouse's `trigger`).
-    pub then: Vec<Work>,
 }
 
 impl RunContainer {
@@ -175,7 +184,7 @@ impl RunContainer {
 }
 
 /// Where output goes besides the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redirect {
     /// File of the standard output.
     pub stdout: Option<RedirectFile>,
@@ -184,7 +193,7 @@ pub struct Redirect {
 }
 
 /// A file that output goes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedirectFile {
     /// Path in our own container.
     pub path: PathBuf,

@@ -8,7 +8,7 @@ use super::super::{Context, NoFiles, read_written, schema};
 use super::documents::check;
 use super::*;
 use crate::job::work::{Action, AgeBy, Create, RotateMethod, Scope, Target};
-use crate::job::{CatchUp, ContainerEvent, On, Overlap, When};
+use crate::job::{CatchUp, ContainerEvent, On, Overlap, Packed, Place, RunContainer, When};
 
 /// A job with every key of a job.
 const EVERYTHING: &str = r#"
@@ -168,7 +168,7 @@ fn written(text: &str) -> Vec<super::super::write::Written> {
 
 /// The job without what depends on where it was read.
 fn placeless(job: &Job) -> Job {
-    Job { origin: String::new(), ..job.clone() }
+    Job { origin: Place::default(), ..job.clone() }
 }
 
 #[test]
@@ -256,6 +256,25 @@ fn the_schema_refuses_what_the_reader_refuses() {
 }
 
 #[test]
+fn every_container_is_the_same_after_it_was_packed() {
+    let jobs = [written(EVERYTHING), written(KINDS_OF_WORK)].concat();
+    let runs = jobs.iter().filter_map(|it| match &it.job.work {
+        Work::Run(run) => Some(run.container.unpack()),
+        _ => None,
+    });
+    let runs: Vec<RunContainer> = runs.collect();
+    assert_eq!(runs.len(), 3);
+    for run in &runs {
+        let packed = Packed::of(run);
+        assert_eq!(packed.unpack(), *run);
+        assert_eq!(format!("{packed:?}"), format!("{run:?}"));
+    }
+    let little = RunContainer { container: Some("importer".to_owned()), ..RunContainer::default() };
+    assert!(Packed::of(&little).size() < 40, "what says little is small");
+    assert_ne!(Packed::of(&little), Packed::of(&runs[1]), "equal values only are equal packed");
+}
+
+#[test]
 fn reads_every_limit() {
     let job = written(EVERYTHING).remove(0).job;
     assert_eq!(job.policy.overlap, Overlap::Replace);
@@ -270,13 +289,14 @@ fn reads_every_limit() {
     assert_eq!(job.on[0], On::Ended { job: "other".to_owned(), when: When::Success });
     let died = On::Container { event: ContainerEvent::Died, container: "db".to_owned() };
     assert!(job.on.contains(&died));
-    let ping = job.notify.ping.expect("told");
+    let ping = job.notify.ping.clone().expect("told");
     assert_eq!(ping.url.expose(), "https://hc.example/secret");
+    assert_eq!(job.work.then().len(), 1);
     let Work::Run(run) = &job.work else { panic!("a run") };
+    let run = run.container.unpack();
     assert_eq!(run.service.mem_limit, Some(512 << 20));
     assert_eq!(run.service.volumes.len(), 2);
     assert_eq!(run.volumes_from, ["database:ro"]);
-    assert_eq!(run.then.len(), 1);
     assert_eq!(run.service.environment["TOKEN"].as_deref(), Some("secret"));
     let skip = read("{name: a, run: {image: a}}").remove(0).policy.overlap;
     let queue = read("{name: a, deploy: {source: /a}}").remove(0).policy.overlap;
@@ -323,6 +343,6 @@ fn reads_every_kind() {
     assert_eq!((rotate.method, rotate.create), (RotateMethod::Rename, Some(create)));
     assert_eq!(rotate.signal.as_ref().map(|it| it.signal.as_str()), Some("SIGHUP"));
     let Work::Run(run) = work("r2") else { panic!("a run") };
-    assert_eq!(run.service.networks.len(), 1);
+    assert_eq!(run.container.unpack().service.networks.len(), 1);
     let Value::Object(_) = jobs[0].json() else { panic!("a mapping") };
 }

@@ -82,8 +82,11 @@ fn every_command_the_documentation_names_exists() {
     let roadstead = Roadstead::new(NOWHERE, "");
     let root = crate::support::repository();
     let mut texts = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
-    let docs = std::fs::read_dir(root.join("docs")).unwrap();
-    texts.extend(docs.map(|entry| entry.unwrap().path()));
+    for directory in ["docs", "docs/jobs"] {
+        let pages = std::fs::read_dir(root.join(directory)).unwrap();
+        let pages = pages.map(|entry| entry.unwrap().path());
+        texts.extend(pages.filter(|path| path.extension().is_some_and(|it| it == "md")));
+    }
     let mut named = std::collections::BTreeSet::new();
     for path in texts {
         let text = std::fs::read_to_string(&path).unwrap();

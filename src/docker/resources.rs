@@ -16,8 +16,10 @@ use super::gates::SEVERAL_ENDPOINTS;
 use super::{Engine, is_not_found, raw, status_of};
 use crate::compose::model::{Ipam, IpamPool, Network, Volume};
 
-/// How long the Engine may hold a network for containers that are gone.
-const LETS_GO_WITHIN: Duration = Duration::from_secs(5);
+/// How long the Engine may hold a network for containers that are gone, before we take them from it, and
+/// when we leave it to the next try.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(2);
+const GIVES_UP_AFTER: Duration = Duration::from_secs(10);
 const ASKS_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 impl Engine {
@@ -44,8 +46,9 @@ impl Engine {
         ignore(created.map(drop), |error| status_of(error) == Some(409))
     }
 
-    /// Removes a network; one that is gone is fine. Waits where only containers that are gone hold it:
-    /// the Engine may answer that one is removed before it has let go of its endpoint.
+    /// Removes a network; one that is gone is fine. Where only containers that are gone hold it, their
+    /// endpoints are waited for and then taken from it: the Engine may answer that a container is removed
+    /// before it has let go of its endpoint, and at times never does.
     ///
     /// # Errors
     ///
@@ -56,35 +59,41 @@ impl Engine {
             let removed = self.docker()?.remove_network(name).await;
             let removed = removed.with_context(|| format!("remove network `{name}`"));
             let is_held = removed.as_ref().is_err_and(|error| status_of(error) == Some(403));
-            if !is_held
-                || asked_since.elapsed() >= LETS_GO_WITHIN
-                || self.has_attached(name).await?
-            {
+            if !is_held || asked_since.elapsed() >= GIVES_UP_AFTER {
                 return ignore(removed, is_not_found);
+            }
+            let Some(endpoints) = self.endpoints_left(name).await? else { return removed };
+            if asked_since.elapsed() >= LETS_GO_WITHIN {
+                for endpoint in endpoints {
+                    self.disconnect(name, &endpoint).await?;
+                }
             }
             sleep(ASKS_AGAIN_AFTER).await;
         }
     }
 
-    /// Whether a container that is there, and not on its way out, is attached to a network.
-    async fn has_attached(&self, network: &str) -> Result<bool> {
+    /// Names of the endpoints of a network whose containers are gone, or on their way out; `None` where
+    /// another one is attached.
+    async fn endpoints_left(&self, network: &str) -> Result<Option<Vec<String>>> {
         let inspected = self.docker()?.inspect_network(network, None).await;
         let inspected = match inspected.with_context(|| format!("inspect network `{network}`")) {
-            Err(error) if is_not_found(&error) => return Ok(false),
+            Err(error) if is_not_found(&error) => return Ok(Some(Vec::new())),
             inspected => inspected?,
         };
-        for id in inspected.containers.unwrap_or_default().keys() {
-            let attached = self.docker()?.inspect_container(id, None).await;
-            let attached = attached.with_context(|| format!("inspect container `{}`", short(id)));
+        let mut left = Vec::new();
+        for (id, endpoint) in inspected.containers.unwrap_or_default() {
+            let attached = self.docker()?.inspect_container(&id, None).await;
+            let attached = attached.with_context(|| format!("inspect container `{}`", short(&id)));
             let state = match attached {
-                Err(error) if is_not_found(&error) => continue,
+                Err(error) if is_not_found(&error) => Some(ContainerStateStatusEnum::REMOVING),
                 attached => attached?.state.and_then(|it| it.status),
             };
             if state != Some(ContainerStateStatusEnum::REMOVING) {
-                return Ok(true);
+                return Ok(None);
             }
+            left.extend(endpoint.name);
         }
-        Ok(false)
+        Ok(Some(left))
     }
 
     /// Creates a volume; one that exists is left alone.

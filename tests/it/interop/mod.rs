@@ -66,8 +66,8 @@ fn what_docker_compose_brought_up_is_left_alone(engine: &'static Engine) {
             world.environment.push(OLD_HASH);
             by(&world, project, Who::Roadstead, "up -d --force-recreate --timeout 1");
             unchanged_by_docker_compose(&world, project);
-            by(&world, project, Who::Roadstead, "down --volumes --timeout 1");
-            settle(&world, project.name, &bare, "", "down");
+            let said = by(&world, project, Who::Roadstead, "down --volumes --timeout 1");
+            settle(&world, project.name, &bare, "", &format!("down: {said}"));
         },
     );
 }
@@ -86,8 +86,8 @@ fn docker_compose_leaves_alone_what_we_brought_up(engine: &'static Engine) {
             by(&world, project, Who::Roadstead, "up -d");
             unchanged_by_docker_compose(&world, project);
             look(&world, project, Who::DockerCompose);
-            by(&world, project, Who::DockerCompose, "down --volumes --timeout 1");
-            settle(&world, project.name, &bare, "", "down");
+            let said = by(&world, project, Who::DockerCompose, "down --volumes --timeout 1");
+            settle(&world, project.name, &bare, "", &format!("down: {said}"));
         },
     );
 }

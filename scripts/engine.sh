@@ -12,8 +12,8 @@
 # ports are published by the userland proxy, and containers of one network see each other over
 # their bridge. What it lacks is a way from a container to the outside world, which nothing here
 # needs. ROADSTEAD_ENGINE_BIN names a directory whose dockerd is taken before the machine's, such
-# as target/oracle after `scripts/oracle.sh engine`. With `--parent` it ends by itself when that
-# process is gone, even after `kill -9`.
+# as target/oracle after `scripts/oracle.sh engine`, and ROADSTEAD_ENGINE_CONFIG is the text of its
+# daemon.json. With `--parent` it ends by itself when that process is gone, even after `kill -9`.
 set -eu
 
 run_root=${ROADSTEAD_ENGINE_RUN:-/run/roadstead-engine}
@@ -178,7 +178,7 @@ start() {
     echo "$bridge" >"$dir/bridge"
     echo "$octet" >"$dir/octet"
     mktemp -d "$data_parent/roadstead-engine.XXXXXX" >"$dir/data"
-    echo '{}' >"$dir/daemon.json"
+    echo "${ROADSTEAD_ENGINE_CONFIG:-{\}}" >"$dir/daemon.json"
     setsid "$0" supervise "$name" "$parent" </dev/null >"$dir/supervisor.log" 2>&1 &
     echo $! >"$dir/supervisor.pid"
     wait_for_answer

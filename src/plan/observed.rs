@@ -202,8 +202,9 @@ impl Observed {
     pub fn has_digest(&self, image: &str, digest: &str) -> bool {
         let repository = familiar(image);
         let name = repository.split_once('@').map_or(without_tag(&repository), |(name, _)| name);
-        let pulled = self.images.get(&format!("{name}@{digest}"));
-        pulled.is_some() && pulled == self.images.get(&repository)
+        let Some(here) = self.images.get(&repository) else { return false };
+        // The containerd store names an image by its digest, and of two repositories it may tell one only.
+        here.id == digest || self.images.get(&format!("{name}@{digest}")) == Some(here)
     }
 }
 
@@ -271,6 +272,7 @@ mod tests {
             ("app:2", "sha256:b", false),
             ("h:5/app", "sha256:c", true),
             ("app:1@sha256:b", "sha256:b", true),
+            ("app:1", "new", true),
         ] {
             assert_eq!(observed.has_digest(image, digest), expected, "{image} {digest}");
         }

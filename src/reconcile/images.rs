@@ -13,7 +13,7 @@ use super::{DeployRun, Prospect, World, engine_ending};
 use crate::apply::{self, Builder, Journal, Materials, seconds};
 use crate::compose::model::Service;
 use crate::docker::is_unreachable;
-use crate::image::Identity;
+use crate::image::{Identity, name_and_tag};
 use crate::plan::observed::{Observed, familiar};
 use crate::plan::pull::builds_due;
 use crate::plan::{Plan, Preparation};
@@ -77,6 +77,7 @@ impl<'a> Images<'a> {
             let before = self.observed.images.get(&name).cloned();
             self.named_before.insert(name, before);
         }
+        self.hold().await;
         let built = tokio::select! {
             built = self.build_all(&services) => built,
             () = self.run.cancel.cancelled() => {
@@ -91,6 +92,19 @@ impl<'a> Images<'a> {
         self.plan_again(false).await?;
         self.plan = std::mem::take(&mut self.plan).without_pulls().without_builds();
         Ok(())
+    }
+
+    /// Gives a second name to each image that is about to lose its only one. `BuildKit` over the containerd
+    /// store, the default of Engine 29, drops such an image, even below a running container, and there
+    /// would be nothing to give the name back to (measured with 28.5). It stands until the next build.
+    async fn hold(&self) {
+        for (name, before) in &self.named_before {
+            let Some(before) = before else { continue };
+            let second = held_name(name);
+            if let Err(error) = self.world.engine.tag(&before.id, &second).await {
+                warn!("the image before the build may not be kept as {second}: {error:#}");
+            }
+        }
     }
 
     /// Gives names back to the images that had them: what runs was made from those.
@@ -159,6 +173,12 @@ impl<'a> Images<'a> {
         let message = format!("stopped while {doing} images; nothing that ran was touched");
         Ending::new(Outcome::Cancelled, Reason::Shutdown, message)
     }
+}
+
+/// Under which name an image stays that was built before.
+fn held_name(name: &str) -> String {
+    let (repository, tag) = name_and_tag(name);
+    format!("{repository}:{}-before", tag.unwrap_or("latest"))
 }
 
 fn untouched(error: &anyhow::Error, reason: Reason) -> Ending {

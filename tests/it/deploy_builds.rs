@@ -1,7 +1,9 @@
 //! A push to what an image is built from becomes a running container; one that does not build does not.
 
 use crate::support::scene::PATIENCE;
-use crate::support::{Scene, wait_for};
+use crate::support::{Engine, Scene, on_both_engines, wait_for};
+
+on_both_engines!(a_push_that_does_not_build_leaves_what_runs_and_its_image);
 
 const COMPOSE: &str = "\
 services:
@@ -15,12 +17,17 @@ fn dockerfile(rest: &str) -> String {
 
 // Each test has its own content: of two equal images made at once, the cache takes the younger.
 fn scene(page: &str) -> Scene<'static> {
-    Scene::new(&[
+    scene_on(Engine::shared(), page)
+}
+
+fn scene_on<'e>(engine: &'e Engine, page: &str) -> Scene<'e> {
+    let files = [
         ("compose.yml", COMPOSE),
         ("web/Dockerfile", &dockerfile("")),
         ("web/page", page),
         ("notes.txt", "nothing"),
-    ])
+    ];
+    Scene::on(engine, &files)
 }
 
 fn page(scene: &Scene<'_>) -> String {
@@ -51,9 +58,8 @@ fn a_push_to_a_context_is_built_and_replaces_only_its_service() {
     assert_eq!(scene.state("web"), web);
 }
 
-#[test]
-fn a_push_that_does_not_build_leaves_what_runs_and_its_image() {
-    let scene = scene("eins");
+fn a_push_that_does_not_build_leaves_what_runs_and_its_image(engine: &Engine) {
+    let scene = scene_on(engine, "eins");
     let _daemon = scene.roadstead.serve();
     scene.wait_for_run("succeeded", 1);
     let before = scene.project.checked_out();
@@ -74,7 +80,7 @@ fn a_push_that_does_not_build_leaves_what_runs_and_its_image() {
     assert!(message.contains("nothing that ran was touched"), "{message}");
     wait_for("the checkout to go back", PATIENCE, || scene.project.checked_out() == before);
     assert_eq!(scene.state("web"), web);
-    let name = scene.inspect("web", "{{.Config.Image}}").unwrap();
+    let name = scene.inspect("web", "{{.Config.Image}}").expect("the container is there");
     let named = scene.engine.docker(&["image", "inspect", "--format", "{{.Id}}", &name]);
     assert_eq!(Some(named.trim()), image.as_deref(), "the name is the running image's again");
     let log = scene.roadstead.run(&["logs", &run["id"].to_string()]).ok();

@@ -17,7 +17,9 @@ use roadstead::registry::{ClientConfig, Registries};
 
 use crate::support::process::output;
 use crate::support::registry::{PASSWORD, USER};
-use crate::support::{Engine, Registry, Scene, unique, write_files};
+use crate::support::{Engine, Registry, Scene, on_both_engines, unique, write_files};
+
+on_both_engines!(an_image_that_is_always_pulled_is_followed_and_pulled_only_when_it_moved);
 
 /// A client configured by the file in this directory.
 fn registries(directory: &Path) -> Registries {
@@ -116,13 +118,11 @@ async fn asks_a_helper() {
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).unwrap();
 }
 
-#[test]
-fn an_image_that_is_always_pulled_is_followed_and_pulled_only_when_it_moved() {
-    let engine = Engine::shared();
+fn an_image_that_is_always_pulled_is_followed_and_pulled_only_when_it_moved(engine: &Engine) {
     let registry = Registry::start_closed();
     let reference = registry.push(engine, "rs-test/app:1", "followed:1");
     let compose = format!("services: {{web: {{image: '{reference}', pull_policy: always}}}}");
-    let scene = Scene::new(&[("compose.yml", &compose)]);
+    let scene = Scene::on(engine, &[("compose.yml", &compose)]);
     scene.set_env_local(&format!("DOCKER_CONFIG={}", registry.client_config()));
     scene.deploy().ok();
     let web = scene.state("web");

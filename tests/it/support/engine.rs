@@ -1,7 +1,8 @@
 //! Private Docker Engines, by `scripts/engine.sh`: they end with the test process, even a killed one.
 //!
 //! Two releases are tested: the machine's own (Debian 12's is 20.10, API 1.41), and a newer one (28.x)
-//! that `scripts/oracle.sh engine` puts beside it.
+//! that `scripts/oracle.sh engine` puts beside it, with the image store of containerd, as a newly
+//! installed Engine 29 has it.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,10 @@ impl Engine {
         let mut start = script(&["start", &name, "--parent", &parent]);
         if let Some(programs) = programs {
             start.env("ROADSTEAD_ENGINE_BIN", programs);
+            start.env(
+                "ROADSTEAD_ENGINE_CONFIG",
+                r#"{"features": {"containerd-snapshotter": true}}"#,
+            );
         }
         let line = output(&mut start).ok();
         let socket = line.split("unix://").nth(1).expect("the script prints DOCKER_HOST");

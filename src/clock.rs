@@ -4,6 +4,7 @@
 
 mod agenda;
 mod count;
+mod gap;
 mod late;
 pub mod shifts;
 pub mod simulation;
@@ -16,6 +17,7 @@ use chrono_tz::Tz;
 
 pub use self::agenda::{Agenda, Due};
 pub use self::count::count;
+pub use self::gap::{Gap, longest_gap};
 pub use self::late::{Skipped, after_all, oldest_after_all};
 pub use self::timetable::{ON_TIME, Owed, Timetable};
 pub use self::watch::{Jump, Watch};

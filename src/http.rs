@@ -2,6 +2,8 @@
 //!
 //! Decides nothing: what is expected of an answer, and what is tried again, is said elsewhere.
 
+mod download;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::compose::model::Hidden;
 
+pub use self::download::{Download, Downloaded};
 pub use reqwest::Url;
 
 /// Longest wait for a connection, where the call itself may take longer.
@@ -67,7 +70,7 @@ pub struct Answer {
     pub status: u16,
     /// Headers by lower-case name; the first of each.
     pub headers: IndexMap<String, String>,
-    /// The body, or its first [`LARGEST_ANSWER`] bytes.
+    /// The body, or its first bytes, [`LARGEST_ANSWER`] unless said.
     pub body: Vec<u8>,
     /// Whether there was more.
     pub is_cut: bool,
@@ -101,6 +104,20 @@ pub enum Class {
     Body,
     /// What is asked for cannot be said in HTTP.
     Invalid,
+}
+
+impl Class {
+    /// The word in results.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Tls => "tls",
+            Self::Redirect => "redirect",
+            Self::Body => "body",
+            Self::Invalid => "invalid",
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -166,6 +183,15 @@ impl Client {
     ///
     /// When there is none; any status is an answer.
     pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+        self.call_within(call, LARGEST_ANSWER).await
+    }
+
+    /// The same, where so many bytes of the answer are read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::call`].
+    pub async fn call_within(&self, call: &Call<'_>, most: usize) -> Result<Answer, Failure> {
         let started = Instant::now();
         let invalid = |message: String| Failure { class: Class::Invalid, message };
         let method = Method::from_bytes(call.method.as_bytes())
@@ -192,7 +218,7 @@ impl Client {
         loop {
             let chunk = response.chunk().await.map_err(|error| failure(error, call.timeout))?;
             let Some(chunk) = chunk else { break };
-            let room = LARGEST_ANSWER - body.len();
+            let room = most - body.len();
             is_cut = chunk.len() > room;
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if is_cut {

@@ -6,11 +6,16 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Bound;
+use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::job::Overlap;
 use crate::run::{RunId, Trigger};
+
+/// What locks on directories begin with: such a lock holds all that lies in the directory, too.
+const DIRECTORY: &str = "directory:";
 
 /// A run that wants to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,7 +188,7 @@ impl Queue {
         // Locks are taken by those who wait too: a later request may not overtake an earlier one
         // that needs the same lock, or a busy lock would starve a job that needs two. So is the turn
         // of a job that has several in the line.
-        let mut taken: HashSet<&str> = HashSet::new();
+        let mut taken: BTreeSet<&str> = BTreeSet::new();
         let mut jobs: HashSet<&str> = HashSet::new();
         let mut from = self.running_from.clone();
         // Who waits for a source has a turn in each of its sources, for the same reason.
@@ -199,7 +204,7 @@ impl Queue {
             let locks_are_free = request
                 .locks
                 .iter()
-                .all(|lock| !self.locked.contains_key(lock) && !taken.contains(lock.as_str()));
+                .all(|lock| is_free(lock, &self.locked) && is_free_of(lock, &taken));
             let kind = of_kind.entry(request.kind).or_default();
             let kind_has_room =
                 self.limits.of_kind.get(request.kind).is_none_or(|most| *kind < *most);
@@ -356,6 +361,37 @@ impl Queue {
         }
         self.running.insert(request.run, request);
     }
+}
+
+/// Whether nobody holds a lock.
+fn is_free(lock: &str, held: &BTreeMap<String, usize>) -> bool {
+    let within = held.range::<str, _>((Bound::Excluded(lock), Bound::Unbounded)).map(|(it, _)| it);
+    !above(lock).any(|it| held.contains_key(it)) && !begins_below(lock, within.map(String::as_str))
+}
+
+/// The same of locks that others wait for.
+fn is_free_of(lock: &str, held: &BTreeSet<&str>) -> bool {
+    let within = held.range::<str, _>((Bound::Excluded(lock), Bound::Unbounded)).copied();
+    !above(lock).any(|it| held.contains(it)) && !begins_below(lock, within)
+}
+
+/// A lock itself, and for a directory those of all directories that it lies in.
+fn above(lock: &str) -> impl Iterator<Item = &str> {
+    let path = lock.strip_prefix(DIRECTORY).map(Path::new);
+    let outer = path.into_iter().flat_map(|path| path.ancestors().skip(1));
+    // The text of a directory above is the start of its own.
+    let outer = outer.map(|it| &lock[..DIRECTORY.len() + it.as_os_str().len()]);
+    std::iter::once(lock).chain(outer)
+}
+
+/// Whether one of these locks, which follow this one in their order, is that of a directory in it.
+fn begins_below<'a>(lock: &str, following: impl Iterator<Item = &'a str>) -> bool {
+    if !lock.starts_with(DIRECTORY) {
+        return false;
+    }
+    // Names such as `a-b` come between `a` and `a/b`.
+    let mut near = following.take_while(|it| it.starts_with(lock));
+    near.any(|it| lock.ends_with('/') || it[lock.len()..].starts_with('/'))
 }
 
 /// Counts one less of each name; what nobody holds any more is forgotten.

@@ -91,6 +91,8 @@ pub enum Outcome {
     Running,
     /// Did what was asked: converged and healthy, or the container ended with 0.
     Succeeded,
+    /// Did what was asked as far as it could be done, and its job says that this is enough: see the reason.
+    Degraded,
     /// Looked, and there was nothing to do.
     Unchanged,
     /// Did not look: see the reason.
@@ -117,6 +119,7 @@ impl Outcome {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
+            Self::Degraded => "degraded",
             Self::Unchanged => "unchanged",
             Self::Skipped => "skipped",
             Self::Missed => "missed",
@@ -129,11 +132,12 @@ impl Outcome {
     }
 
     /// All of them, in the order of a run's life.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Queued,
         Self::Starting,
         Self::Running,
         Self::Succeeded,
+        Self::Degraded,
         Self::Unchanged,
         Self::Skipped,
         Self::Missed,
@@ -161,6 +165,7 @@ impl Outcome {
             | Self::Starting
             | Self::Running
             | Self::Succeeded
+            | Self::Degraded
             | Self::Unchanged
             | Self::Skipped => 0,
             Self::Missed
@@ -275,6 +280,14 @@ pub enum Reason {
     RemoteFailed,
     /// A remote process was dismissed there.
     Dismissed,
+    /// A server did not let us in.
+    Unauthorized,
+    /// A server has no pool of this name.
+    UnknownPool,
+    /// No backend of a pool answers.
+    NoBackends,
+    /// Not every backend of a pool has in its cache what the others have.
+    OutOfSync,
     /// A job of a group failed.
     MemberFailed,
     /// Part of the work could not be done; the rest was.
@@ -335,11 +348,20 @@ impl Reason {
             Self::ExpectationFailed => "expectation_failed",
             Self::RemoteFailed => "remote_failed",
             Self::Dismissed => "dismissed",
+            Self::Unauthorized => "unauthorized",
+            Self::UnknownPool => "unknown_pool",
+            Self::NoBackends => "no_backends",
+            Self::OutOfSync => "out_of_sync",
             Self::MemberFailed => "member_failed",
             Self::Incomplete => "incomplete",
             Self::Done => "done",
             Self::Internal => "internal",
         }
+    }
+
+    /// Whether no further try follows: the time is over, or a person must do something first.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::TimedOut | Self::Unauthorized | Self::UnknownPool)
     }
 }
 
@@ -442,6 +464,9 @@ pub struct Details {
     /// run has ended: a crash in between forgets nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// Ids of containers that it stopped and is to start again, whatever becomes of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<String>,
     /// Tries before the one that goes on, of a job of a group; those of a run are steps of it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries_before: u32,

@@ -311,7 +311,8 @@ fn compare(facts: &CheckoutFacts) -> CheckoutState {
 }
 
 impl RemoteFault {
-    fn state(&self) -> CheckoutState {
+    /// The state of a checkout with such a remote.
+    pub fn state(&self) -> CheckoutState {
         match self.clone() {
             Self::Unreachable(detail) => CheckoutState::Unreachable { detail },
             Self::HostKeyRejected(detail) => CheckoutState::HostKeyRejected { detail },
@@ -407,7 +408,8 @@ impl CheckoutState {
     }
 }
 
-fn counted(count: usize, noun: &str) -> String {
+/// `1 file`, `2 files`.
+pub fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }

@@ -115,7 +115,9 @@ pub fn outcome(run: &Run) -> Cell {
     let tone = match run.outcome {
         Outcome::Succeeded | Outcome::Unchanged => Tone::Good,
         Outcome::Queued | Outcome::Starting | Outcome::Running => Tone::Plain,
-        Outcome::Skipped | Outcome::Missed | Outcome::Cancelled => Tone::Warning,
+        Outcome::Degraded | Outcome::Skipped | Outcome::Missed | Outcome::Cancelled => {
+            Tone::Warning
+        }
         Outcome::Blocked | Outcome::Failed | Outcome::TimedOut | Outcome::Lost => Tone::Bad,
     };
     Cell::toned(run.outcome.as_str(), tone)

@@ -16,6 +16,7 @@ use crate::git::{self, Git, View};
 use crate::job::native::Context as JobContext;
 use crate::job::platform::Texts;
 use crate::job::{Configuration, Reader, platform};
+use crate::plan::refresh::comes_too_seldom;
 use crate::problem::{Problem, Problems};
 use crate::reconcile::World;
 use crate::settings::Settings;
@@ -54,8 +55,9 @@ pub(super) fn read(env_file: Option<&Path>, files: &dyn Files) -> Result<Everyth
     let context = JobContext { settings: &settings, variables, toplevel: &git::toplevel, files };
     let (jobs, problems) = platform::load_all(texts, &context);
     let (errors, oddities) = problems.split();
+    let seldom = jobs.iter().filter_map(|job| comes_too_seldom(job, now()));
     broken_jobs.0.extend(errors.0);
-    warnings.0.extend(oddities.0);
+    warnings.0.extend(oddities.0.into_iter().chain(seldom));
     let all = [&warnings, &unknown, &broken_jobs].into_iter().flat_map(|it| it.0.clone());
     let problems = Problems(all.collect());
     let configuration = Configuration { settings, jobs, problems };

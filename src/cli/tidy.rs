@@ -1,15 +1,21 @@
-//! `plan` of jobs that keep the host tidy: what their next run would do.
+//! `plan` of jobs that keep the host tidy and its caches warm: what their next run would do.
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::output::{Output, print};
 use super::setup::{now, world};
-use crate::execute::{clean_prospect, rotate_prospect};
+use crate::execute::{
+    cache_prospect, certificate_prospect, clean_prospect, prune_prospect, refresh_lines,
+    rotate_prospect, sync_prospect,
+};
 use crate::job::{Configuration, Job, Work};
+use crate::plan::housekeeping::certificate::Due;
+use crate::settings::Settings;
+use crate::source::counted;
 use crate::store::Store;
 
 /// A plan to be shown.
@@ -22,6 +28,14 @@ struct Shown {
     troubles: Vec<String>,
 }
 
+/// The store for reading; made where there is none yet.
+async fn store(settings: &Settings) -> Result<Store> {
+    match Store::open_read_only(&settings.state_dir).await? {
+        Some(store) => Ok(store),
+        None => Store::open(&settings.state_dir).await,
+    }
+}
+
 /// Shows the plan of a job, where it is of such a kind; whether there is something to do.
 pub(super) async fn plan(
     env_file: Option<&Path>,
@@ -30,14 +44,11 @@ pub(super) async fn plan(
     job: &Job,
 ) -> Result<Option<bool>> {
     let settings = &configuration.settings;
-    let world = world(env_file, configuration)?;
-    let store = match Store::open_read_only(&settings.state_dir).await? {
-        Some(store) => store,
-        None => Store::open(&settings.state_dir).await?,
-    };
     let cancel = CancellationToken::new();
     let shown = match &job.work {
         Work::Rotate(rotate) => {
+            let world = world(env_file, configuration)?;
+            let store = store(settings).await?;
             let (at, of) = ((&store, &settings.log), (job.name.as_str(), &**rotate));
             let prospect = rotate_prospect(&world, at, of, &cancel).await?;
             Shown {
@@ -58,6 +69,83 @@ pub(super) async fn plan(
                 changes: !plan.is_empty(),
                 plan: serde_json::to_value(&plan)?,
                 troubles: prospect.troubles,
+            }
+        }
+        Work::CacheSync(sync) => {
+            let prospect = cache_prospect(sync, &cancel).await?;
+            Shown {
+                summary: prospect.summary(),
+                lines: prospect.lines(),
+                changes: prospect.changes(),
+                plan: prospect.value(),
+                troubles: prospect.troubles(),
+            }
+        }
+        Work::Refresh(refresh) => {
+            let lines = refresh_lines(refresh);
+            Shown {
+                summary: counted(refresh.requests.len(), "request"),
+                changes: true,
+                plan: json!({ "requests": lines }),
+                lines,
+                troubles: Vec::new(),
+            }
+        }
+        Work::Prune(prune) => {
+            let world = world(env_file, configuration)?;
+            let store = store(settings).await?;
+            let prospect = prune_prospect(&world, &store, &configuration.jobs, prune).await?;
+            Shown {
+                summary: prospect.plan.summary(),
+                lines: prospect.plan.lines(),
+                changes: !prospect.plan.going.is_empty(),
+                plan: serde_json::to_value(&prospect.plan)?,
+                troubles: prospect.troubles,
+            }
+        }
+        Work::Certificate(certificate) => {
+            let due = certificate_prospect(certificate, now())?.due;
+            let changes = !matches!(due, Due::NotBefore(..));
+            let command = match due {
+                Due::NotBefore(..) => Vec::new(),
+                Due::Renew(_) => certificate.command(false),
+                Due::First(_) => certificate.command(true),
+            };
+            Shown {
+                summary: due.text().to_owned(),
+                lines: changes
+                    .then(|| format!("run certbot {}", command.join(" ")))
+                    .into_iter()
+                    .collect(),
+                changes,
+                plan: json!({ "due": changes, "why": due.text(), "certbot": command }),
+                troubles: Vec::new(),
+            }
+        }
+        Work::Sync(sync) => {
+            let world = world(env_file, configuration)?;
+            let store = store(settings).await?;
+            let of = (job.name.as_str(), &**sync);
+            let prospects = match sync_prospect(&world, &store, of, &cancel).await? {
+                Ok(prospects) => prospects,
+                Err(ending) => bail!("{} ({}): {}", job.name, ending.reason, ending.message),
+            };
+            let at = prospects.iter().map(|it| format!("{} {}", it.source, it.revision));
+            let plans = || prospects.iter().flat_map(|it| &it.plans);
+            let mut lines = Vec::new();
+            for plan in plans() {
+                lines.push(plan.summary());
+                lines.extend(plan.lines());
+            }
+            let plan = prospects.iter().map(
+                |it| json!({ "source": it.source, "revision": it.revision, "maps": it.plans }),
+            );
+            Shown {
+                summary: at.collect::<Vec<_>>().join(", "),
+                lines,
+                changes: plans().any(|it| !it.is_empty()),
+                plan: plan.collect(),
+                troubles: prospects.iter().flat_map(|it| it.notes.clone()).collect(),
             }
         }
         _ => return Ok(None),

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 
 use super::{NANOSECOND, count, next_after};
 use crate::job::schedule::{Schedule, stable_hash};
-use crate::job::{CatchUp, Job, Window};
+use crate::job::{CatchUp, Job, Window, known};
 
 /// A slot that starts by so much later is not late: `catch_up: none` runs it too. Longer than the
 /// longest sleep of the daemon's loop, after which a suspended machine is noticed.
@@ -44,12 +44,7 @@ pub(super) struct Shared(HashSet<Arc<When>>);
 impl Shared {
     /// Puts what is known in the place of what is equal.
     pub(super) fn share(&mut self, timetable: &mut Timetable) {
-        match self.0.get(&timetable.when) {
-            Some(known) => timetable.when = Arc::clone(known),
-            None => {
-                self.0.insert(Arc::clone(&timetable.when));
-            }
-        }
+        known(&mut self.0, &mut timetable.when);
     }
 
     /// Forgets what no job has any more.

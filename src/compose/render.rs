@@ -61,34 +61,40 @@ pub fn compact_go_json(value: &Value) -> String {
     text
 }
 
-fn write_go_json(value: &Value, to: &mut String) {
+pub(super) fn write_go_json(value: &Value, to: &mut String) {
     match value {
         Value::String(text) => go_string(text, to),
         Value::Array(items) => {
             to.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    to.push(',');
-                }
-                write_go_json(item, to);
-            }
+            separated(items, to, write_go_json);
             to.push(']');
         }
         Value::Object(entries) => {
             to.push('{');
-            for (index, (key, item)) in entries.iter().enumerate() {
-                if index > 0 {
-                    to.push(',');
-                }
+            separated(entries, to, |(key, item), to| {
                 go_string(key, to);
                 to.push(':');
                 write_go_json(item, to);
-            }
+            });
             to.push('}');
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {
             write!(to, "{value}").expect("a String takes any text");
         }
+    }
+}
+
+/// Writes items with commas between them.
+pub(super) fn separated<T>(
+    items: impl IntoIterator<Item = T>,
+    to: &mut String,
+    mut write: impl FnMut(T, &mut String),
+) {
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            to.push(',');
+        }
+        write(item, to);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every variable we know: the one table that the reader, `env.local.example` and
 //! `docs/configuration.md` agree on.
 
+mod cache;
+mod data;
 mod housekeeping;
 
 /// One variable.
@@ -50,6 +52,8 @@ pub enum Group {
     Jobs,
     /// Ready jobs that keep the host tidy.
     Housekeeping,
+    /// Ready jobs that look after caches.
+    Caches,
     /// Logs.
     Logs,
     /// Waiting for containers and for the end.
@@ -62,11 +66,12 @@ pub enum Group {
 
 impl Group {
     /// All sections in the order of the example file.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Deploy,
         Self::Git,
         Self::Jobs,
         Self::Housekeeping,
+        Self::Caches,
         Self::Logs,
         Self::Waiting,
         Self::Host,
@@ -80,6 +85,7 @@ impl Group {
             Self::Git => "How git reaches its remotes",
             Self::Jobs => "Jobs",
             Self::Housekeeping => "Keeping the host tidy",
+            Self::Caches => "Caches of map servers",
             Self::Logs => "Logs",
             Self::Waiting => "How long to wait",
             Self::Host => "Where things are",
@@ -90,7 +96,7 @@ impl Group {
 
 /// All variables, in the order of the example file.
 pub fn variables() -> impl Iterator<Item = &'static Variable> {
-    VARIABLES.iter().chain(housekeeping::VARIABLES)
+    VARIABLES.iter().chain(housekeeping::VARIABLES).chain(data::VARIABLES).chain(cache::VARIABLES)
 }
 
 const VARIABLES: &[Variable] = &[
@@ -475,7 +481,6 @@ const VARIABLES: &[Variable] = &[
                   `Authorization: Bearer`, as `X-Gitlab-Token`, or is the secret of the signature of \
                   GitHub, Gitea or Forgejo. Read anew for each call.",
     },
-    foreign("AUTODEPLOY_NOTEBOOK_FREQUENCY", &["BIRDHOUSE_AUTODEPLOY_NOTEBOOK_FREQUENCY"]),
     foreign("AUTODEPLOY_NOTEBOOK_EXTRA_DOCKER_ARGS", &[]),
     foreign("AUTODEPLOY_PLATFORM_EXTRA_DOCKER_ARGS", &[]),
     foreign("AUTODEPLOY_SILENT", &[]),

@@ -118,7 +118,7 @@ impl Daemon {
 }
 
 fn fits(when: When, outcome: Outcome) -> bool {
-    let well = matches!(outcome, Outcome::Succeeded | Outcome::Unchanged);
+    let well = matches!(outcome, Outcome::Succeeded | Outcome::Degraded | Outcome::Unchanged);
     let ill = matches!(outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Lost);
     match when {
         When::Success => well,
@@ -149,11 +149,13 @@ mod tests {
     #[test]
     fn ends_fit_what_is_waited_for() {
         use Outcome::{
-            Blocked, Cancelled, Failed, Lost, Missed, Skipped, Succeeded, TimedOut, Unchanged,
+            Blocked, Cancelled, Degraded, Failed, Lost, Missed, Skipped, Succeeded, TimedOut,
+            Unchanged,
         };
         // (outcome, success, failure, finish)
         for (outcome, success, failure, finish) in [
             (Succeeded, true, false, true),
+            (Degraded, true, false, true),
             (Unchanged, true, false, true),
             (Failed, false, true, true),
             (TimedOut, false, true, true),

@@ -12,7 +12,7 @@ use super::attempt::Attempt;
 use super::restart::lose_what_is_cut_off;
 use super::runs::tell_end;
 use super::upkeep::tail_of;
-use crate::execute::related;
+use crate::execute::at_hand;
 use crate::job::{Configuration, Job, Work};
 use crate::logs;
 use crate::notify::{Ended, Notifier};
@@ -59,7 +59,7 @@ pub async fn run_once(
         logs::marker_start(&job.name, started);
     }
     span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
-    let jobs = related(job, &configuration.jobs);
+    let jobs = at_hand(job, &configuration.jobs);
     let notifier = Notifier::open(&configuration.settings.state_dir, world.now).await;
     let attempt = Attempt {
         world: world.clone(),

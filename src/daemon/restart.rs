@@ -4,14 +4,16 @@
 //! a container that lives, or lived until its end, a job at a server, the jobs of a group that are left, a
 //! further try. The rest is lost: nobody knows how far it came.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::Daemon;
 use super::runs::Wish;
 use crate::docker::Container;
-use crate::execute::related;
+use crate::execute::{bring_back, related};
 use crate::job::{Job, Work};
 use crate::notify::Notifier;
 use crate::plan::labels;
@@ -38,7 +40,14 @@ impl Daemon {
     /// Takes up what the last Roadstead left open, as far as that can be said without the Engine.
     pub(super) async fn take_back_open_runs(&mut self) -> Result<()> {
         let open = self.store.open_runs().await?;
+        let mut has_stopped = BTreeSet::new();
+        for run in &open {
+            let details = self.store.details(run.id).await.ok().flatten().unwrap_or_default();
+            has_stopped.extend((!details.stopped.is_empty()).then_some(run.id));
+        }
         let (runs, others) = open.into_iter().partition(|run| match self.job(&run.job) {
+            // Only the Engine can start what it stopped.
+            _ if has_stopped.contains(&run.id) => true,
             None => self.may_be_found(run),
             Some(job) => run.outcome != Outcome::Queued && self.may_have_containers(job),
         });
@@ -80,7 +89,9 @@ impl Daemon {
         let (mut changes, mut followers, mut lost_runs) = (Vec::new(), Vec::new(), Vec::new());
         let (mut again, mut going_on) = (Vec::new(), Vec::new());
         for run in runs {
+            let details = self.store.details(run.id).await.ok().flatten().unwrap_or_default();
             let Some(job) = self.job(&run.job) else {
+                start_again(&self.world.engine, &run, &details).await;
                 let ending = job_gone(&run);
                 warn!("run {} of {}: {}", run.id, run.job, ending.message);
                 changes.push(Change::Ended(run.id, ending));
@@ -89,10 +100,10 @@ impl Daemon {
             let members = related(job, &self.configuration.jobs);
             let own = containers.iter().filter(|it| is_of(it, &run, &members));
             let own: Vec<Container> = own.cloned().collect();
-            let details = self.store.details(run.id).await.ok().flatten().unwrap_or_default();
             if run.outcome != Outcome::Queued && goes_on(job, &run, &own, &details) {
                 going_on.push((run, own));
             } else if run.outcome == Outcome::Running {
+                start_again(&self.world.engine, &run, &details).await;
                 warn!("run {} of {} was cut off when roadstead died", run.id, run.job);
                 followers.extend(self.followers(&run.job, &lost()));
                 changes.extend(self.end_of(&run.job, run.id, &lost()));
@@ -133,7 +144,8 @@ impl Daemon {
 
     /// Whether only the Engine can say what became of a run of it.
     fn may_have_containers(&self, job: &Job) -> bool {
-        let has_own = |work: &Work| matches!(work, Work::Run(_) | Work::ComposeRun(_));
+        let has_own =
+            |work: &Work| matches!(work, Work::Run(_) | Work::ComposeRun(_) | Work::Certificate(_));
         let has = |job: &Job| has_own(&job.work) || job.work.then().iter().any(has_own);
         let needs_engine =
             |job: &Job| matches!(job.work, Work::Deploy(_) | Work::Exec(_) | Work::Container(_));
@@ -148,17 +160,20 @@ impl Daemon {
 fn goes_on(job: &Job, run: &Run, containers: &[Container], details: &Details) -> bool {
     match &job.work {
         // The next one looks at what is really there.
-        Work::Deploy(_) => false,
+        Work::Deploy(_) | Work::Sync(_) => false,
         _ if !containers.is_empty() => true,
         _ if run.outcome == Outcome::Starting => false,
-        Work::Run(_) | Work::ComposeRun(_) | Work::Group(_) => true,
+        Work::Run(_) | Work::ComposeRun(_) | Work::Certificate(_) | Work::Group(_) => true,
         Work::Exec(_)
         | Work::Container(_)
         | Work::Command(_)
         | Work::Http(_)
         | Work::OgcProcess(_)
         | Work::Rotate(_)
-        | Work::Clean(_) => {
+        | Work::Clean(_)
+        | Work::CacheSync(_)
+        | Work::Refresh(_)
+        | Work::Prune(_) => {
             details.ending.is_some() || details.then > 0 || details.remote.is_some()
         }
     }
@@ -185,11 +200,13 @@ pub(super) async fn lose_what_is_cut_off(
     let mut changes = Vec::new();
     for run in open {
         let details = store.details(run.id).await?.unwrap_or_default();
-        let is_left = jobs.iter().find(|job| job.name == run.job).is_some_and(|job| {
-            let members = related(job, jobs);
-            let own = containers.iter().filter(|it| is_of(it, &run, &members));
-            goes_on(job, &run, &own.cloned().collect::<Vec<_>>(), &details)
-        });
+        // Nobody may serve here for a while: what it stopped is not left until then.
+        let is_left = !start_again(engine, &run, &details).await
+            && jobs.iter().find(|job| job.name == run.job).is_some_and(|job| {
+                let members = related(job, jobs);
+                let own = containers.iter().filter(|it| is_of(it, &run, &members));
+                goes_on(job, &run, &own.cloned().collect::<Vec<_>>(), &details)
+            });
         if !is_left {
             changes.push(Change::Ended(run.id, lost()));
             let is_told = jobs.iter().any(|job| job.name == run.job && Notifier::concerns(job));
@@ -197,6 +214,17 @@ pub(super) async fn lose_what_is_cut_off(
         }
     }
     store.record(now, changes).await.map(drop)
+}
+
+/// Starts what a run had stopped that nobody goes on with; whether there was something to start.
+async fn start_again(engine: &crate::docker::Engine, run: &Run, details: &Details) -> bool {
+    if let Err(error) = bring_back(engine, details).await {
+        error!(
+            "what run {} of {} had stopped is down: {error:#}: start it by hand",
+            run.id, run.job
+        );
+    }
+    !details.stopped.is_empty()
 }
 
 /// Whether a container was made for a run. Another Roadstead on the same Engine numbers its runs, too.

@@ -13,7 +13,7 @@ use super::attempt::{Attempt, attempt};
 use super::{Daemon, Running};
 use crate::control::{Conversation, Reply};
 use crate::docker::Container;
-use crate::execute::{locks, related, sources};
+use crate::execute::{at_hand, locks, sources};
 use crate::job::{Job, Work};
 use crate::logs;
 use crate::notify::Notifier;
@@ -280,7 +280,7 @@ impl Daemon {
             askers,
         };
         self.running.insert(run, running);
-        let jobs = related(&job, &self.configuration.jobs);
+        let jobs = at_hand(&job, &self.configuration.jobs);
         let task = attempt(Attempt {
             jobs,
             allow_commands: self.configuration.settings.allow_commands,
@@ -420,15 +420,19 @@ pub(super) fn outlives_us(job: &Job) -> bool {
 
 /// Whether the work is done by the Docker Engine, which is to start only so many containers a second.
 pub(super) fn uses_engine(job: &Job) -> bool {
-    !matches!(
-        job.work,
+    match &job.work {
         Work::Http(_)
-            | Work::OgcProcess(_)
-            | Work::Command(_)
-            | Work::Group(_)
-            | Work::Rotate(_)
-            | Work::Clean(_)
-    )
+        | Work::OgcProcess(_)
+        | Work::Command(_)
+        | Work::Group(_)
+        | Work::Rotate(_)
+        | Work::Clean(_)
+        | Work::CacheSync(_)
+        | Work::Refresh(_)
+        | Work::Prune(_) => false,
+        Work::Sync(sync) => sync.has_hooks(),
+        _ => true,
+    }
 }
 
 fn overlap(message: &str) -> Ending {
@@ -472,7 +476,7 @@ pub(super) fn tell_end(ending: &Ending, begun: Instant) {
         Outcome::Failed | Outcome::TimedOut | Outcome::Blocked | Outcome::Lost => {
             error!(target: logs::RUN, "{line}");
         }
-        Outcome::Cancelled | Outcome::Skipped | Outcome::Missed => {
+        Outcome::Cancelled | Outcome::Skipped | Outcome::Missed | Outcome::Degraded => {
             warn!(target: logs::RUN, "{line}");
         }
         Outcome::Queued

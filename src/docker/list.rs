@@ -49,7 +49,7 @@ impl Engine {
     ///
     /// When the call fails.
     pub async fn containers_with(&self, label: &str) -> Result<Vec<Container>> {
-        self.containers_where("label", label).await
+        self.containers_where(Some(("label", label))).await
     }
 
     /// The container we run in; `None` where we run in none of this Engine's.
@@ -59,13 +59,22 @@ impl Engine {
     /// When the call fails.
     pub async fn ourselves(&self) -> Result<Option<Container>> {
         let Some(own) = self.own_container() else { return Ok(None) };
-        Ok(self.containers_where("id", own).await?.into_iter().next())
+        Ok(self.containers_where(Some(("id", own))).await?.into_iter().next())
     }
 
-    async fn containers_where(&self, filter: &str, value: &str) -> Result<Vec<Container>> {
-        let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
-        let options =
-            ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
+    /// All containers, in every state.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails.
+    pub async fn all_containers(&self) -> Result<Vec<Container>> {
+        self.containers_where(None).await
+    }
+
+    async fn containers_where(&self, filter: Option<(&str, &str)>) -> Result<Vec<Container>> {
+        let filters =
+            filter.map(|(name, value)| HashMap::from([(name.to_owned(), vec![value.to_owned()])]));
+        let options = ListContainersOptions { all: true, filters, ..Default::default() };
         let listed = self.docker()?.list_containers(Some(options)).await;
         let listed = listed.context("list containers")?;
         let own = self.own_container();

@@ -25,6 +25,7 @@ mod output;
 mod own;
 mod paths;
 mod process;
+mod prune;
 mod raw;
 mod resources;
 mod usage;
@@ -47,6 +48,7 @@ pub use self::oneoff::OneOff;
 pub use self::output::{OutputLine, Stream};
 pub use self::paths::PathStat;
 pub use self::process::Processes;
+pub use self::prune::Removed;
 pub use self::usage::Usage;
 pub use crate::plan::observed::Container;
 

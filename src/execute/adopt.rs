@@ -15,8 +15,8 @@ use tracing::info;
 use super::run::{remove, remove_ended, start_and_follow};
 use super::sink::Tee;
 use super::{
-    Context, Execution, alone, and_then, engine_ending, failed, follow, group, ogc, prepared,
-    suffix_of, within_time,
+    Context, Execution, alone, and_then, certificate, engine_ending, failed, follow, group, ogc,
+    prepared, suffix_of, within_time,
 };
 use crate::docker::Container;
 use crate::job::{Job, RunContainer, Work};
@@ -114,6 +114,7 @@ async fn cut_off(
         (Work::Run(_) | Work::ComposeRun(_), _) => {
             return in_container(context, work, known, containers).await;
         }
+        (Work::Certificate(work), _) => certificate::go_on(context, work, known, containers).await,
         (Work::Group(group), _) => group::group(context, group, Some(containers)).await,
         (Work::OgcProcess(process), Some(remote)) => {
             ogc::go_on(context, process, remote.clone()).await
@@ -127,7 +128,7 @@ async fn cut_off(
 }
 
 /// A work that has a container of its own, unless that was not made yet.
-async fn in_container(
+pub(super) async fn in_container(
     context: Context<'_>,
     work: &Work,
     known: &Details,

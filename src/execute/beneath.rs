@@ -9,10 +9,11 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use crate::plan::housekeeping::{Entry, Kind};
+use crate::plan::sync::Attributes;
 
 /// A directory that is open.
 #[derive(Debug)]
@@ -83,6 +84,30 @@ impl Directory {
         }
     }
 
+    /// What is in it, with permissions and owner, in no order.
+    pub(super) fn listing(&self) -> io::Result<Vec<(Entry, Attributes)>> {
+        let mut listing = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let name = OsString::from_vec(name.to_vec());
+            match rustix::fs::statat(&self.fd, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => listing.push((self.described(&name, &stat), attributes(&stat))),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Its own permissions and owner.
+    pub(super) fn attributes(&self) -> io::Result<Attributes> {
+        Ok(attributes(&rustix::fs::fstat(&self.fd)?))
+    }
+
     fn described(&self, name: &OsStr, stat: &Stat) -> Entry {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Kind::File,
@@ -139,6 +164,11 @@ impl Directory {
         }
     }
 
+    /// Gives a file the name of another one, which is gone then.
+    pub(super) fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
     /// Removes a file.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
@@ -147,6 +177,68 @@ impl Directory {
     /// Removes an empty directory.
     pub(super) fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Where a link leads.
+    pub(super) fn read_link(&self, name: &OsStr) -> io::Result<Vec<u8>> {
+        Ok(rustix::fs::readlinkat(&self.fd, name, Vec::new())?.into_bytes())
+    }
+
+    /// Makes a link.
+    pub(super) fn make_link(&self, target: &[u8], name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(OsStr::from_bytes(target), &self.fd, name)?)
+    }
+
+    /// Makes a directory that only we may enter.
+    pub(super) fn make_directory(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(&self.fd, name, Mode::RWXU)?)
+    }
+
+    /// Puts a file or link of this directory into another one, in place of one that is there.
+    pub(super) fn put(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.fd, from, &into.fd, to)?)
+    }
+
+    /// Exchanges two names in one step.
+    pub(super) fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
+        let flags = RenameFlags::EXCHANGE;
+        Ok(rustix::fs::renameat_with(&self.fd, one, &self.fd, other, flags)?)
+    }
+
+    /// Gives a file of this directory a second name in another one.
+    pub(super) fn also_name(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::linkat(&self.fd, from, &into.fd, to, AtFlags::empty())?)
+    }
+
+    /// Sets permissions of a file or directory; a link is not followed.
+    pub(super) fn set_mode(&self, name: &OsStr, mode: u32) -> io::Result<()> {
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        Ok(rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?)
+    }
+
+    /// Sets the owner of whatever has this name; a link is not followed.
+    pub(super) fn set_owner(&self, name: &OsStr, (user, group): (u32, u32)) -> io::Result<()> {
+        let owner = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+        Ok(rustix::fs::chownat(&self.fd, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Sets its own permissions and owner.
+    pub(super) fn set_own(&self, mode: Option<u32>, owner: Option<(u32, u32)>) -> io::Result<()> {
+        if let Some((user, group)) = owner {
+            let (user, group) = (Some(Uid::from_raw(user)), Some(Gid::from_raw(group)));
+            rustix::fs::fchown(&self.fd, user, group)?;
+        }
+        if let Some(mode) = mode {
+            rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode))?;
+        }
+        Ok(())
+    }
+
+    /// Makes all durable that was written to its file system.
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.fd)?)
     }
 
     /// Makes names durable.
@@ -165,6 +257,10 @@ fn explain(error: Errno) -> io::Error {
         }
         error => error.into(),
     }
+}
+
+fn attributes(stat: &Stat) -> Attributes {
+    Attributes { mode: stat.st_mode & 0o7777, owner: (stat.st_uid, stat.st_gid) }
 }
 
 /// The parts of a relative path.

@@ -17,10 +17,11 @@ use tracing::{info, warn};
 use super::beneath::Directory;
 use super::sink::OUT;
 use super::{Answer, Context, failed, stopped};
-use crate::job::work::{Clean, clean_refusal};
+use crate::job::work::{AgeBy, Clean, clean_refusal};
 use crate::plan::housekeeping::clean::{self as plan, CleanPlan, Item, limit, time_of};
-use crate::plan::housekeeping::{Kind, bytes_text, counted};
+use crate::plan::housekeeping::{Kind, bytes_text};
 use crate::run::{Ending, Outcome, Reason};
+use crate::source::counted;
 
 /// Files removed before somebody is told.
 const AT_ONCE: usize = 500;
@@ -35,6 +36,8 @@ pub struct CleanProspect {
     pub troubles: Vec<String>,
     /// Directories that are not looked into, and why.
     pub left: Vec<String>,
+    /// The directory, which stays open.
+    root: Arc<Directory>,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +75,8 @@ pub async fn clean_prospect(
         let root = open(&options)?;
         let (mut troubles, mut left) = (Vec::new(), Vec::new());
         let items = items_of(&root, &options, &cancel, (&mut troubles, &mut left))?;
-        Ok(CleanProspect { plan: plan::plan(&options, &items, now), troubles, left })
+        let plan = plan::plan(&options, &items, now);
+        Ok(CleanProspect { plan, troubles, left, root: Arc::new(root) })
     })
     .await?
 }
@@ -156,7 +160,7 @@ pub(super) async fn clean(context: Context<'_>, work: &Clean) -> Answer {
         Err(error) if context.cancel.is_cancelled() => return Ok(stopped(format!("{error:#}"))),
         Err(error) => return Ok(failed(Reason::NotStarted, format!("{error:#}"))),
     };
-    let CleanProspect { plan, troubles, left } = prospect;
+    let CleanProspect { plan, troubles, left, root } = prospect;
     info!("{}", plan.summary());
     for line in &left {
         info!("{line}");
@@ -176,7 +180,7 @@ pub(super) async fn clean(context: Context<'_>, work: &Clean) -> Answer {
     for trouble in troubles {
         counts.trouble(trouble);
     }
-    let (options, limit) = (Arc::new(work.clone()), limit(work, now));
+    let (by, limit) = (work.by, limit(work, now));
     let files = plan.files.iter().map(|it| (it, false));
     let all: Vec<(&PathBuf, bool)> =
         files.chain(plan.directories.iter().map(|it| (it, true))).collect();
@@ -188,9 +192,9 @@ pub(super) async fn clean(context: Context<'_>, work: &Clean) -> Answer {
             }
             let some: Vec<(PathBuf, bool)> =
                 some.iter().map(|(it, of)| ((*it).clone(), *of)).collect();
-            let (options, cancel) = (Arc::clone(&options), context.cancel.clone());
-            let work = move || remove(&options, &some, limit, &cancel, counts);
-            let (lines, now) = tokio::task::spawn_blocking(work).await??;
+            let (root, cancel) = (Arc::clone(&root), context.cancel.clone());
+            let work = move || remove(&root, &some, (by, limit), &cancel, counts);
+            let (lines, now) = tokio::task::spawn_blocking(work).await?;
             counts = now;
             for line in lines {
                 context.sink.line(OUT, &line);
@@ -206,13 +210,12 @@ pub(super) async fn clean(context: Context<'_>, work: &Clean) -> Answer {
 
 /// Removes files and directories; answers what is told, and what was counted.
 fn remove(
-    options: &Clean,
+    root: &Directory,
     paths: &[(PathBuf, bool)],
-    limit: DateTime<Utc>,
+    (by, limit): (AgeBy, DateTime<Utc>),
     cancel: &CancellationToken,
     mut counts: Counts,
-) -> Result<(Vec<String>, Counts)> {
-    let root = open(options)?;
+) -> (Vec<String>, Counts) {
     let mut lines = Vec::new();
     for (path, is_directory) in paths {
         if cancel.is_cancelled() {
@@ -225,7 +228,7 @@ fn remove(
                 return Ok(Some(None));
             }
             let entry = parent.entry(name)?.ok_or(io::ErrorKind::NotFound)?;
-            if entry.kind != Kind::File || time_of(&entry, options.by) >= limit {
+            if entry.kind != Kind::File || time_of(&entry, by) >= limit {
                 return Ok(None);
             }
             parent.remove(name)?;
@@ -247,10 +250,10 @@ fn remove(
             Err(error) if error.raw_os_error().is_some_and(|it| not_empty.contains(&it)) => {
                 counts.changed += 1;
             }
-            Err(error) => counts.trouble(format!("`{}`: {error}", shown(&root, path))),
+            Err(error) => counts.trouble(format!("`{}`: {error}", shown(root, path))),
         }
     }
-    Ok((lines, counts))
+    (lines, counts)
 }
 
 async fn ending(context: Context<'_>, plan: &CleanPlan, counts: Counts) -> Ending {

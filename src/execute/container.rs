@@ -87,7 +87,7 @@ async fn one(engine: &Engine, action: &Action, it: &Found, stop: &Stop) -> Resul
     }
 }
 
-async fn stop_one(engine: &Engine, it: &Found, stop: &Stop) -> Result<String> {
+pub(super) async fn stop_one(engine: &Engine, it: &Found, stop: &Stop) -> Result<String> {
     if stop.signal.is_none() {
         engine.stop_within(&it.id, grace(stop)).await?;
         let ended = engine.about(&it.id).await?;
@@ -102,7 +102,7 @@ async fn stop_one(engine: &Engine, it: &Found, stop: &Stop) -> Result<String> {
     Ok(how)
 }
 
-async fn restart(engine: &Engine, it: &Found, stop: &Stop) -> Result<()> {
+pub(super) async fn restart(engine: &Engine, it: &Found, stop: &Stop) -> Result<()> {
     if stop.signal.is_none() {
         return engine.restart(&it.id, grace(stop)).await;
     }

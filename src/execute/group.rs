@@ -1,6 +1,7 @@
 //! `group`: other jobs as part of one run, in order or several at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,13 +17,28 @@ use super::{
 };
 use crate::apply::seconds;
 use crate::docker::Container;
-use crate::job::work::Group;
+use crate::job::work::{Group, Target};
 use crate::job::{Job, Work};
 use crate::logs;
 use crate::run::{Details, Ending, Outcome, Reason};
 use crate::source::{Origin, Source};
 
-/// The jobs that a job's work names, and those that theirs name: what [`super::Execution::jobs`] takes.
+/// The jobs that a job's work is about: what [`super::Execution::jobs`] takes. For one that looks at what
+/// all others need that is all of them.
+pub fn at_hand(job: &Job, jobs: &[Job]) -> Vec<Job> {
+    if contains(job, jobs, |work| matches!(work, Work::Prune(_))) {
+        return jobs.to_vec();
+    }
+    related(job, jobs)
+}
+
+/// Whether a job, what follows it, or one of its group is of a kind.
+fn contains(job: &Job, jobs: &[Job], is_it: impl Fn(&Work) -> bool) -> bool {
+    let of_it = |job: &&Job| is_it(&job.work) || job.work.then().iter().any(&is_it);
+    members(job, jobs).iter().any(of_it)
+}
+
+/// The jobs that a job's work names, and those that theirs name.
 pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
     let mut names = BTreeSet::new();
     let mut open: Vec<&Work> = vec![&job.work];
@@ -39,7 +55,12 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
             | Work::Http(_)
             | Work::OgcProcess(_)
             | Work::Rotate(_)
-            | Work::Clean(_) => Vec::new(),
+            | Work::Clean(_)
+            | Work::CacheSync(_)
+            | Work::Refresh(_)
+            | Work::Prune(_)
+            | Work::Certificate(_)
+            | Work::Sync(_) => Vec::new(),
         };
         open.extend(work.then());
         for name in others {
@@ -75,7 +96,38 @@ pub fn locks(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
     if matches!(job.work, Work::Group(_)) {
         locks.extend(related(job, jobs).iter().flat_map(Job::locks));
     }
+    if contains(job, jobs, |work| matches!(work, Work::Rotate(_) | Work::Clean(_))) {
+        locks.extend(directories_below(&locks, jobs));
+    }
+    // A deploy needs what it has just pulled, and starts what it finds stopped.
+    if contains(job, jobs, concerns_every_project) {
+        let deploys = jobs.iter().filter(|it| matches!(it.work, Work::Deploy(_)));
+        let of_projects = deploys.flat_map(Job::locks).filter(|it| it.starts_with("project:"));
+        locks.extend(of_projects);
+    }
     locks
+}
+
+/// The directories of other jobs that lie in those of one.
+fn directories_below(locks: &BTreeSet<String>, jobs: &[Job]) -> Vec<String> {
+    let of = |lock: &str| lock.strip_prefix(DIRECTORY).map(PathBuf::from);
+    let own: Vec<PathBuf> = locks.iter().filter_map(|it| of(it)).collect();
+    let is_below = |lock: &String| {
+        of(lock).is_some_and(|directory| own.iter().any(|it| directory.starts_with(it)))
+    };
+    jobs.iter().flat_map(Job::locks).filter(is_below).collect()
+}
+
+/// Whether no deploy may go on beside it.
+fn concerns_every_project(work: &Work) -> bool {
+    match work {
+        Work::Prune(_) => true,
+        // Of which project a container is shows only on the Engine.
+        Work::Certificate(work) => {
+            matches!(work.stop, Some(Target::Name(_) | Target::Labels(_)))
+        }
+        _ => false,
+    }
 }
 
 /// The sources that a job's work comes from, by the URL of the repository or the directory of the checkout:
@@ -83,6 +135,7 @@ pub fn locks(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
 pub fn sources(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
     let own = |job: &Job| match &job.work {
         Work::Deploy(deploy) => deploy.sources.iter().map(repository).collect(),
+        Work::Sync(sync) => sync.repositories(),
         _ => Vec::new(),
     };
     let names_others = |work: &Work| matches!(work, Work::Group(_) | Work::ComposeRun(_));
@@ -100,6 +153,8 @@ fn repository(source: &Source) -> String {
     }
 }
 
+/// What the lock of a directory begins with.
+const DIRECTORY: &str = "directory:";
 /// Groups inside groups beyond which they are taken for a circle.
 const DEEPEST: usize = 16;
 
@@ -307,7 +362,15 @@ fn summary(ended: &[(&str, Option<Ending>)], is_cancelled: bool, took: &str) -> 
         let skipped =
             if skipped > 0 { format!(", {skipped} of them skipped") } else { String::new() };
         let message = format!("{count} jobs done in {took}{skipped}");
-        return Ending::new(Outcome::Succeeded, Reason::Done, message);
+        let degraded = ended.iter().filter_map(|(name, it)| Some((name, it.as_ref()?)));
+        let degraded = degraded.filter(|(_, it)| it.outcome == Outcome::Degraded);
+        let degraded: Vec<String> =
+            degraded.map(|(name, it)| format!("`{name}` degraded ({})", it.message)).collect();
+        if degraded.is_empty() {
+            return Ending::new(Outcome::Succeeded, Reason::Done, message);
+        }
+        let message = format!("{message}: {}", degraded.join("; "));
+        return Ending::new(Outcome::Degraded, Reason::Incomplete, message);
     }
     let message =
         format!("{} of {count} jobs failed: {}{not_run}", failures.len(), failures.join("; "));
@@ -319,6 +382,7 @@ fn summary(ended: &[(&str, Option<Ending>)], is_cancelled: bool, took: &str) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::native;
     use crate::job::schedule::Schedule;
     use std::sync::Arc;
 
@@ -365,6 +429,48 @@ mod tests {
         let locks = |index: usize| locks(&jobs[index], &jobs).into_iter().collect::<Vec<_>>();
         assert_eq!(locks(0), ["name:a", "name:b", "name:c", "name:e"]);
         assert_eq!(locks(2), ["name:b"]);
+    }
+
+    #[test]
+    fn directories_in_each_other_and_what_looks_at_all_projects_exclude_each_other() {
+        let text = "\
+- {name: all, clean: {directory: /data, older_than: 1d}}
+- {name: below, rotate: {files: /data/x/*.log, size: 1m}}
+- {name: beside, clean: {directory: /data/y, older_than: 1d}}
+- {name: alike, clean: {directory: /database, older_than: 1d}}
+- {name: web, deploy: {sources: [/srv/web]}}
+- {name: shop, deploy: {sources: [/srv/shop]}}
+- {name: prune, prune: {images: true}}
+- {name: plain, run: {image: a}}
+- name: tls
+  certificate: {bundle: /b.pem, domains: a, certbot: {image: c}, stop: {container: proxy}}
+- name: tls-of-shop
+  certificate: {bundle: /c.pem, domains: a, certbot: {image: c}, stop: {project: shop, service: p}}
+";
+        let jobs = native::parse(text, "f.yml", &native::tests::settings()).unwrap();
+        let of = |name: &str| {
+            let job = jobs.iter().find(|it| it.name == name).unwrap();
+            locks(job, &jobs)
+        };
+        for (one, other, excluded) in [
+            ("all", "below", true),
+            ("all", "beside", true),
+            ("below", "beside", false),
+            ("all", "alike", false),
+            ("prune", "web", true),
+            ("prune", "shop", true),
+            ("prune", "plain", false),
+            ("prune", "tls", true),
+            ("tls", "web", true),
+            ("tls-of-shop", "shop", true),
+            ("tls-of-shop", "web", false),
+            ("web", "shop", false),
+        ] {
+            let is_excluded = !of(one).is_disjoint(&of(other));
+            assert_eq!(is_excluded, excluded, "{one} and {other}");
+        }
+        assert_eq!(at_hand(&jobs[6], &jobs).len(), jobs.len());
+        assert_eq!(at_hand(&jobs[7], &jobs), []);
     }
 
     #[test]
@@ -484,6 +590,8 @@ mod tests {
             Some(Ending { exit_code: Some(3), ..failed(Reason::ExitedNonZero, "exited with 3") })
         };
         let skipped = || Some(Ending::new(Outcome::Skipped, Reason::Overlap, "runs"));
+        let degraded =
+            || Some(Ending::new(Outcome::Degraded, Reason::Incomplete, "1 of 3 is down"));
         for (ended, is_cancelled, outcome, message) in [
             (vec![("a", good()), ("b", good())], false, Outcome::Succeeded, "2 jobs done in 1 s"),
             (
@@ -491,6 +599,12 @@ mod tests {
                 false,
                 Outcome::Succeeded,
                 "2 jobs done in 1 s, 1 of them skipped",
+            ),
+            (
+                vec![("a", good()), ("b", degraded())],
+                false,
+                Outcome::Degraded,
+                "2 jobs done in 1 s: `b` degraded (1 of 3 is down)",
             ),
             (
                 vec![("a", bad()), ("b", None)],

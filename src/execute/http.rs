@@ -1,5 +1,6 @@
 //! `http`: calls, with a login before and expectations after.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -82,7 +83,7 @@ async fn all_steps(context: Context<'_>, client: &Client, work: &Http) -> Result
 }
 
 /// Makes one call until its answer is as expected, or its tries are over.
-async fn call_step(
+pub(super) async fn call_step(
     context: Context<'_>,
     client: &Client,
     (step, role): (&Step, &str),
@@ -95,7 +96,7 @@ async fn call_step(
         (None, role) => format!("{role}: {address}"),
     };
     let work = async {
-        let answer = tries(client, step, &name).await?;
+        let answer = tries(client, step, (&name, None)).await?;
         let line = format!(
             "{name} -> {} in {} s, {}{} bytes",
             answer.status,
@@ -115,9 +116,11 @@ async fn call_step(
 
 /// What went wrong with a call, as an error on its way through the journal.
 #[derive(Debug)]
-struct Wrong {
-    reason: Reason,
-    message: String,
+pub(super) struct Wrong {
+    pub(super) reason: Reason,
+    /// The class of what kept the answer away; `None` where there was one that is not as expected.
+    pub(super) class: Option<Class>,
+    pub(super) message: String,
 }
 
 impl std::fmt::Display for Wrong {
@@ -128,31 +131,62 @@ impl std::fmt::Display for Wrong {
 
 impl std::error::Error for Wrong {}
 
-fn ending_of(error: anyhow::Error) -> Ending {
+pub(super) fn ending_of(error: anyhow::Error) -> Ending {
     match error.downcast::<Wrong>() {
         Ok(wrong) => failed(wrong.reason, wrong.message),
         Err(error) => failed(Reason::Internal, format!("{error:#}")),
     }
 }
 
-async fn tries(client: &Client, step: &Step, name: &str) -> Result<HttpAnswer, Wrong> {
+/// When calls may begin, where they are to be no closer than so.
+#[derive(Debug)]
+pub(super) struct Pace {
+    apart: Duration,
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(super) fn per_second(count: u32) -> Self {
+        Self { apart: Duration::from_secs(1) / count.max(1), next: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits for the turn of one more call.
+    async fn turn(&self) {
+        let mine = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let mine = (*next).max(Instant::now());
+            *next = mine + self.apart;
+            mine
+        };
+        tokio::time::sleep_until(mine).await;
+    }
+}
+
+/// All tries of a call; the last one's failure says how it is called.
+pub(super) async fn tries(
+    client: &Client,
+    step: &Step,
+    (name, pace): (&str, Option<&Pace>),
+) -> Result<HttpAnswer, Wrong> {
     let mut pause = step.backoff;
     for number in 0..=step.retries {
+        if let Some(pace) = pace {
+            pace.turn().await;
+        }
         let wrong = match one_try(client, step).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err((answer, why))) => {
-                let wrong = Wrong { reason: Reason::ExpectationFailed, message: why };
+                let wrong = Wrong { reason: Reason::ExpectationFailed, class: None, message: why };
                 (wrong, answer.header("retry-after").and_then(whole_seconds))
             }
             Err(failure) => {
-                let is_ours = failure.class == Class::Invalid;
-                let message = failure.to_string();
-                let reason =
-                    if is_ours { Reason::ConfigurationInvalid } else { Reason::HttpFailed };
-                if is_ours {
-                    return Err(Wrong { reason, message: format!("{name}: {message}") });
+                let (class, message) = (Some(failure.class), failure.to_string());
+                if failure.class == Class::Invalid {
+                    let (reason, message) =
+                        (Reason::ConfigurationInvalid, format!("{name}: {message}"));
+                    return Err(Wrong { reason, class, message });
                 }
-                (Wrong { reason, message }, None)
+                (Wrong { reason: Reason::HttpFailed, class, message }, None)
             }
         };
         let (wrong, asked) = wrong;
@@ -169,7 +203,11 @@ async fn tries(client: &Client, step: &Step, name: &str) -> Result<HttpAnswer, W
         tokio::time::sleep(wait).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    Err(Wrong { reason: Reason::Internal, message: format!("{name}: it was not tried") })
+    Err(Wrong {
+        reason: Reason::Internal,
+        class: None,
+        message: format!("{name}: it was not tried"),
+    })
 }
 
 /// An answer that is as expected, or one that is not, and why.
@@ -219,7 +257,8 @@ async fn wait_until(client: &Client, wait: &WaitFor) -> anyhow::Result<()> {
             },
             Err(failure) if failure.class == Class::Invalid => {
                 let message = format!("{}: {failure}", shown_hidden(&wait.url));
-                return Err(Wrong { reason: Reason::ConfigurationInvalid, message }.into());
+                let (reason, class) = (Reason::ConfigurationInvalid, Some(failure.class));
+                return Err(Wrong { reason, class, message }.into());
             }
             Err(failure) => failure.to_string(),
         };
@@ -230,7 +269,7 @@ async fn wait_until(client: &Client, wait: &WaitFor) -> anyhow::Result<()> {
                 wait.timeout.as_secs_f64()
             );
             warn!("{message}");
-            return Err(Wrong { reason: Reason::HttpFailed, message }.into());
+            return Err(Wrong { reason: Reason::HttpFailed, class: None, message }.into());
         }
         debug!("{}: {why}", shown_hidden(&wait.url));
         tokio::time::sleep(wait.every).await;

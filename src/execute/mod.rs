@@ -5,6 +5,8 @@
 
 mod adopt;
 mod beneath;
+mod cache;
+mod certificate;
 mod clean;
 mod command;
 mod compose_run;
@@ -15,17 +17,25 @@ mod group;
 mod http;
 mod kill;
 mod ogc;
+mod prune;
 mod record;
+mod refresh;
 mod rotate;
 mod run;
 mod sink;
 mod stop;
+mod sync;
 mod target;
 
 pub use self::adopt::adopt;
+pub use self::cache::{CacheProspect, cache_prospect};
+pub use self::certificate::{CertificateProspect, bring_back, certificate_prospect};
 pub use self::clean::{CleanProspect, clean_prospect};
-pub use self::group::{locks, members, related, sources};
+pub use self::group::{at_hand, locks, members, related, sources};
+pub use self::prune::{PruneProspect, prune_prospect};
+pub use self::refresh::refresh_lines;
 pub use self::rotate::{RotateProspect, rotate_prospect};
+pub use self::sync::{SyncProspect, sync_prospect};
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -70,7 +80,7 @@ pub struct Execution<'a> {
     pub cancel: CancellationToken,
     /// Set where something could not be put back.
     pub needs_recovery: &'a AtomicBool,
-    /// The other jobs that its work names, as [`related`] finds them.
+    /// The other jobs that its work is about, as [`at_hand`] finds them.
     pub jobs: &'a [Job],
     /// Whether jobs may run programs in our own container.
     pub allow_commands: bool,
@@ -130,7 +140,23 @@ pub fn pause_after(retry: &Retry, tries: u32) -> Duration {
 
 /// Whether nothing went wrong.
 fn is_good(ending: &Ending) -> bool {
-    matches!(ending.outcome, Outcome::Succeeded | Outcome::Unchanged | Outcome::Skipped)
+    match ending.outcome {
+        Outcome::Succeeded | Outcome::Degraded | Outcome::Unchanged | Outcome::Skipped => true,
+        Outcome::Queued
+        | Outcome::Starting
+        | Outcome::Running
+        | Outcome::Missed
+        | Outcome::Blocked
+        | Outcome::Failed
+        | Outcome::TimedOut
+        | Outcome::Cancelled
+        | Outcome::Lost => false,
+    }
+}
+
+/// Whether what was asked was done, if only as far as the job says is enough.
+fn is_done(ending: &Ending) -> bool {
+    matches!(ending.outcome, Outcome::Succeeded | Outcome::Degraded)
 }
 
 /// Runs a job. Never fails: how it ended is the answer.
@@ -154,6 +180,10 @@ fn prepared(output: Output, world: &World, job: &Job) -> Output {
             let environment = run.container.unpack().service.environment.into_iter();
             environment.filter_map(|(name, value)| Some((name, value?))).collect()
         }
+        Work::Certificate(work) => {
+            let environment = work.certbot.unpack().service.environment.into_iter();
+            environment.filter_map(|(name, value)| Some((name, value?))).collect()
+        }
         Work::Exec(exec) => all(&exec.environment),
         Work::Command(command) => all(&command.environment),
         Work::ComposeRun(run) => all(&run.environment),
@@ -163,7 +193,11 @@ fn prepared(output: Output, world: &World, job: &Job) -> Output {
         | Work::OgcProcess(_)
         | Work::Group(_)
         | Work::Rotate(_)
-        | Work::Clean(_) => Vec::new(),
+        | Work::Clean(_)
+        | Work::CacheSync(_)
+        | Work::Refresh(_)
+        | Work::Prune(_) => Vec::new(),
+        Work::Sync(sync) => sync.hook_variables(),
     };
     let mut secrets = secrets_of(&variables).to_vec();
     variables = own.into_iter().collect();
@@ -295,6 +329,11 @@ fn alone<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
             Work::Group(group) => Box::pin(group::group(context, group, None)).await,
             Work::Rotate(work) => Box::pin(rotate::rotate(context, work)).await,
             Work::Clean(work) => Box::pin(clean::clean(context, work)).await,
+            Work::CacheSync(work) => Box::pin(cache::sync(context, work)).await,
+            Work::Refresh(work) => Box::pin(refresh::refresh(context, work)).await,
+            Work::Prune(work) => Box::pin(prune::prune(context, work)).await,
+            Work::Certificate(work) => Box::pin(certificate::certificate(context, work)).await,
+            Work::Sync(work) => Box::pin(sync::sync(context, work)).await,
         };
         ended.unwrap_or_else(|error| engine_ending(&error))
     })
@@ -303,9 +342,10 @@ fn alone<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
 /// Runs what comes after a work that succeeded, in order from this place on, up to the first failure;
 /// `ending` is the work's own, or that of the last one before the place.
 async fn and_then(context: Context<'_>, ending: Ending, works: &[Work], from: usize) -> Ending {
-    if ending.outcome != Outcome::Succeeded || from == works.len() {
+    if !is_done(&ending) || from == works.len() {
         return ending;
     }
+    let mut ending = ending;
     for (index, work) in works.iter().enumerate().skip(from) {
         let (number, count) = (index + 1, works.len());
         if context.cancel.is_cancelled() {
@@ -324,7 +364,11 @@ async fn and_then(context: Context<'_>, ending: Ending, works: &[Work], from: us
         let next = carry_out(Context { suffix: &suffix, ..context }, work).await;
         if next.outcome != Outcome::Succeeded {
             let message = format!("then {number} of {count} ({}): {}", work.kind(), next.message);
-            return Ending { message, ..next };
+            let next = Ending { message, ..next };
+            if !is_done(&next) {
+                return next;
+            }
+            ending = next;
         }
     }
     let message = format!("{}, and what follows it ({}) succeeded", ending.message, works.len());

@@ -111,7 +111,7 @@ fn execution_address(work: &OgcProcess) -> String {
 }
 
 /// A piece of a path: what means something there is encoded.
-fn segment(text: &str) -> String {
+pub(super) fn segment(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-_.~:@".contains(&byte) {

@@ -1,5 +1,6 @@
 //! What a run was made of, written down as soon as it is known.
 
+use anyhow::Result;
 use tracing::warn;
 
 use crate::run::{Details, RunId};
@@ -38,14 +39,27 @@ impl<'a> Record<'a> {
     /// Changes what is known; of one job of a group where `member` names it. A store that fails costs
     /// the record, not the run.
     pub(super) async fn change(&self, member: Option<&str>, change: impl FnOnce(&mut Details)) {
+        if let Err(error) = self.try_change(member, change).await {
+            warn!("what the run is made of could not be recorded: {error:#}");
+        }
+    }
+
+    /// As [`Self::change`], for what must be known after a crash.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(super) async fn try_change(
+        &self,
+        member: Option<&str>,
+        change: impl FnOnce(&mut Details),
+    ) -> Result<()> {
         let mut details = self.details.lock().await;
         match member {
             None => change(&mut details),
             Some(member) => change_member(&mut details, member, change),
         }
-        if let Err(error) = self.store.set_details(self.run, &details).await {
-            warn!("what the run is made of could not be recorded: {error:#}");
-        }
+        self.store.set_details(self.run, &details).await
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod files;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +20,13 @@ use self::files::Done;
 use super::target::{self, Found};
 use super::{Answer, Context, failed, stopped};
 use crate::job::work::{Rotate, SignalTo};
+use crate::plan::housekeeping::bytes_text;
 use crate::plan::housekeeping::rotate::{self as plan, LogPlan, RotatePlan, Rotation, Step};
-use crate::plan::housekeeping::{bytes_text, counted};
 use crate::plan::observed::State;
 use crate::reconcile::World;
 use crate::run::{Ending, Outcome, Reason};
 use crate::settings::LogSettings;
+use crate::source::counted;
 use crate::store::Store;
 
 /// What a run of this kind counts.
@@ -59,6 +61,8 @@ pub struct RotateProspect {
     pub plan: RotatePlan,
     /// Directories that cannot be read.
     pub troubles: Vec<String>,
+    /// What the store knows of the files.
+    known: BTreeMap<PathBuf, Rotation>,
 }
 
 /// Looks at the files of a job and plans; touches nothing.
@@ -78,14 +82,14 @@ pub async fn rotate_prospect(
     let look = move || files::look(&options, &log_dir, &jobs, &cancel);
     let seen = tokio::task::spawn_blocking(look).await?;
     let plan = plan::plan(work, &seen.looks, &known, (world.now)());
-    Ok(RotateProspect { plan, troubles: seen.troubles })
+    Ok(RotateProspect { plan, troubles: seen.troubles, known })
 }
 
 pub(super) async fn rotate(context: Context<'_>, work: &Rotate) -> Answer {
     let (execution, name) = (context.execution, context.job.name.as_str());
     let at = (execution.store, execution.log);
     let prospect = rotate_prospect(context.world, at, (name, work), context.cancel).await?;
-    let RotateProspect { plan, troubles } = prospect;
+    let RotateProspect { plan, troubles, mut known } = prospect;
     for line in plan.lines() {
         info!("{line}");
     }
@@ -100,11 +104,13 @@ pub(super) async fn rotate(context: Context<'_>, work: &Rotate) -> Answer {
     };
     let now = (context.world.now)();
     let first =
-        plan.new.iter().map(|path| (path.clone(), Rotation { rotated: now, is_open: false }));
-    execution.store.set_rotations(name, first.collect()).await?;
+        plan.new.iter().cloned().map(|path| (path, Rotation { rotated: now, is_open: false }));
+    let first: Vec<(PathBuf, Rotation)> = first.collect();
+    known.extend(first.iter().cloned());
+    execution.store.set_rotations(name, first).await?;
     execution.store.forget_rotations(name, plan.gone.clone()).await?;
     let mut counts = Counts { troubles, ..Counts::default() };
-    let told = rename_all(context, work, &plan, &mut counts).await?;
+    let told = rename_all(context, work, (&plan, &known), &mut counts).await?;
     let signalled = tell(context, work.signal.as_ref(), &writers, &mut counts).await;
     if signalled {
         execution.store.set_rotations(name, told).await?;
@@ -120,11 +126,10 @@ pub(super) async fn rotate(context: Context<'_>, work: &Rotate) -> Answer {
 async fn rename_all(
     context: Context<'_>,
     work: &Rotate,
-    plan: &RotatePlan,
+    (plan, known): (&RotatePlan, &BTreeMap<PathBuf, Rotation>),
     counts: &mut Counts,
 ) -> Result<Vec<(PathBuf, Rotation)>> {
     let (store, name) = (context.execution.store, context.job.name.as_str());
-    let known = store.rotations(name).await?;
     let mut told = Vec::new();
     for log in &plan.logs {
         if context.cancel.is_cancelled() {

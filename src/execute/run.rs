@@ -298,6 +298,14 @@ async fn may_fall_back(context: Context<'_>, run: &RunContainer, ending: &Ending
 pub(super) async fn record_service(context: Context<'_>, service: &Service) -> Result<()> {
     let images = context.world.engine.images().await?;
     let digest = digest_of(&images, &service.image);
+    let reference = familiar(&service.image);
+    if let Some(identity) = images.get(&reference) {
+        let (store, of) = (context.execution.store, (&*context.job.name, context.execution.run));
+        let used = (reference.as_str(), identity.id.as_str());
+        if let Err(error) = store.used_image(of, used, (context.world.now)()).await {
+            warn!("that this run uses image {reference} could not be recorded: {error:#}");
+        }
+    }
     let mut command = service.entrypoint.clone().unwrap_or_default();
     command.extend(service.command.iter().flatten().cloned());
     let made_of = |details: &mut Details| {

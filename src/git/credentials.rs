@@ -49,6 +49,17 @@ pub(super) fn deploy_key(settings: &GitSettings, repository: &str) -> Result<Sec
     }
 }
 
+/// The private key in a file that somebody named.
+///
+/// # Errors
+///
+/// Where it cannot be read.
+pub(super) fn identity(file: &Path) -> Result<Secret, String> {
+    let (text, exposed) =
+        read(file).map_err(|error| format!("read the key `{}`: {error}", file.display()))?;
+    Ok(Secret { file: file.to_owned(), user: String::new(), text: text.into(), exposed })
+}
+
 /// The user and token for a repository: its own, else that of its host.
 ///
 /// # Errors

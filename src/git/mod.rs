@@ -4,12 +4,14 @@
 
 mod address;
 mod advance;
+mod blob;
 mod checkout;
 mod credentials;
 mod journal;
 mod known_hosts;
 mod look;
 mod managed;
+mod mirror;
 mod ownership;
 mod process;
 mod remote;
@@ -29,7 +31,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 pub use self::advance::Changes;
+pub use self::blob::BlobId;
 pub use self::checkout::{revision_of, toplevel};
+pub use self::mirror::{LARGEST_BLOB, Listing, Mirror, Obtained, Reading};
 pub use self::view::{LARGEST_FILE_BYTES, View};
 use crate::settings::GitSettings;
 use crate::source::{
@@ -135,6 +139,41 @@ impl Git {
             message,
             took: started.elapsed(),
         }
+    }
+
+    /// Brings the commit that a mirror follows into our own bare clone, which is made where it is missing.
+    ///
+    /// It may take as long as its bytes flow: no server may be silent for longer than the deadline.
+    ///
+    /// # Errors
+    ///
+    /// The state that says why there is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it ends by itself; the next one at the same clone waits for it.
+    pub async fn obtain(&self, mirror: &Mirror) -> Result<Obtained, CheckoutState> {
+        let limit = self.settings.timeout;
+        let unreachable = |detail: String| CheckoutState::Unreachable { detail };
+        let one = self.checkout(&mirror.directory);
+        let Ok(guard) = timeout(limit, one.lock_owned()).await else {
+            return Err(unreachable(format!("an earlier fetch has not ended within {limit:?}")));
+        };
+        let permit = Arc::clone(&self.conversations).acquire_owned();
+        let Ok(permit) = timeout(limit.saturating_mul(3), permit).await else {
+            let message = "other remotes do not answer and hold all";
+            return Err(unreachable(format!("{message} {MOST_CONVERSATIONS} connections")));
+        };
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = CancelOnDrop(Arc::clone(&cancelled));
+        let (settings, mirror) = (Arc::clone(&self.settings), mirror.clone());
+        let blocking = spawn_blocking(move || {
+            let _held = (guard, permit);
+            mirror::obtain(&settings, &mirror, &cancelled)
+        });
+        let obtained = blocking.await;
+        drop(cancel);
+        obtained.map_err(|error| unreachable(format!("the fetch ended unexpectedly: {error}")))?
     }
 
     /// Moves the work tree and branch of a source forward to a commit that a look fetched.

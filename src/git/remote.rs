@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use git2::{
@@ -36,6 +36,8 @@ pub(super) struct Session<'a> {
     /// The URL without anything secret.
     shown: String,
     cancelled: &'a AtomicBool,
+    /// A private key in place of the deploy key.
+    identity: Option<PathBuf>,
     offered: Cell<bool>,
     secret_file: RefCell<Option<String>>,
     exposed: RefCell<Option<String>>,
@@ -62,11 +64,18 @@ impl<'a> Session<'a> {
             address,
             shown: redact(url),
             cancelled,
+            identity: None,
             offered: Cell::new(false),
             secret_file: RefCell::new(None),
             exposed: RefCell::new(None),
             fault: RefCell::new(None),
         })
+    }
+
+    /// Logs in with this private key in place of the deploy key.
+    pub(super) fn with_identity(mut self, identity: Option<PathBuf>) -> Self {
+        self.identity = identity;
+        self
     }
 
     /// Connects and logs in.
@@ -139,7 +148,11 @@ impl<'a> Session<'a> {
             return self.refuse(self.rejection());
         }
         if allowed.contains(CredentialType::SSH_KEY) {
-            return match credentials::deploy_key(self.settings, self.repository) {
+            let key = match &self.identity {
+                Some(file) => credentials::identity(file),
+                None => credentials::deploy_key(self.settings, self.repository),
+            };
+            return match key {
                 Ok(secret) => {
                     self.remember(&secret, false);
                     Cred::ssh_key_from_memory(user, None, secret.text.expose_secret(), None)
@@ -231,7 +244,11 @@ impl<'a> Session<'a> {
             return RemoteFault::Unreachable(format!("`{}`: cancelled", self.shown));
         }
         let said = redact(error.message());
-        let message = format!("`{}`: {said}", self.shown);
+        let mut message = format!("`{}`: {said}", self.shown);
+        // What a shallow repository tells of itself is what libgit2 does not understand.
+        if said == "invalid packet line" {
+            message.push_str(": is it a shallow clone? Run `git fetch --unshallow` there");
+        }
         match error.code() {
             // A key that cannot even be read is no code of its own, only libgit2's text.
             _ if said.starts_with("failed to authenticate SSH session") => {

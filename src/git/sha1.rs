@@ -1,6 +1,7 @@
-//! HMAC-SHA-1, which OpenSSH hashes the host names of `known_hosts` with.
+//! SHA-1, which git names contents by, and HMAC-SHA-1, which OpenSSH hashes the host names of
+//! `known_hosts` with.
 //!
-//! It hides names there and protects nothing; keys are compared in full.
+//! Neither protects anything here: names are hidden by it, and keys are compared in full.
 
 /// Length of a digest in bytes.
 pub(super) const DIGEST_BYTES: usize = 20;
@@ -20,22 +21,67 @@ pub(super) fn hmac(key: &[u8], message: &[u8]) -> [u8; DIGEST_BYTES] {
 }
 
 fn digest(parts: &[&[u8]]) -> [u8; DIGEST_BYTES] {
-    let mut message = parts.concat();
-    let bits = (message.len() as u64) * 8;
-    message.push(0x80);
-    while message.len() % BLOCK_BYTES != BLOCK_BYTES - 8 {
-        message.push(0);
+    let mut sha1 = Sha1::default();
+    for part in parts {
+        sha1.update(part);
     }
-    message.extend(bits.to_be_bytes());
-    let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
-    for block in message.chunks_exact(BLOCK_BYTES) {
-        compress(&mut state, block);
+    sha1.finish()
+}
+
+/// A digest that is made part after part.
+pub(super) struct Sha1 {
+    state: [u32; 5],
+    /// What does not fill a block yet.
+    rest: Vec<u8>,
+    bytes: u64,
+}
+
+impl Default for Sha1 {
+    fn default() -> Self {
+        let state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+        Self { state, rest: Vec::with_capacity(BLOCK_BYTES), bytes: 0 }
     }
-    let mut digest = [0; DIGEST_BYTES];
-    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
-        bytes.copy_from_slice(&word.to_be_bytes());
+}
+
+impl Sha1 {
+    /// Goes on with the next part.
+    pub(super) fn update(&mut self, mut part: &[u8]) {
+        self.bytes += part.len() as u64;
+        if !self.rest.is_empty() {
+            let missing = (BLOCK_BYTES - self.rest.len()).min(part.len());
+            self.rest.extend_from_slice(&part[..missing]);
+            part = &part[missing..];
+            if self.rest.len() < BLOCK_BYTES {
+                return;
+            }
+            compress(&mut self.state, &self.rest);
+            self.rest.clear();
+        }
+        let blocks = part.chunks_exact(BLOCK_BYTES);
+        self.rest.extend_from_slice(blocks.remainder());
+        for block in blocks {
+            compress(&mut self.state, block);
+        }
     }
-    digest
+
+    /// The digest of all parts.
+    pub(super) fn finish(mut self) -> [u8; DIGEST_BYTES] {
+        let bits = self.bytes * 8;
+        let mut end = std::mem::take(&mut self.rest);
+        end.push(0x80);
+        while end.len() % BLOCK_BYTES != BLOCK_BYTES - 8 {
+            end.push(0);
+        }
+        end.extend(bits.to_be_bytes());
+        for block in end.chunks_exact(BLOCK_BYTES) {
+            compress(&mut self.state, block);
+        }
+        let mut digest = [0; DIGEST_BYTES];
+        for (bytes, word) in digest.chunks_exact_mut(4).zip(self.state) {
+            bytes.copy_from_slice(&word.to_be_bytes());
+        }
+        digest
+    }
 }
 
 fn compress(state: &mut [u32; 5], block: &[u8]) {

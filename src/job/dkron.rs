@@ -15,7 +15,7 @@ use crate::compose::yaml::{Source, Span};
 use crate::problem::nearest;
 
 /// Fields that become something of ours.
-const READ: [&str; 14] = [
+const READ: [&str; 15] = [
     "name",
     "displayname",
     "timezone",
@@ -30,6 +30,7 @@ const READ: [&str; 14] = [
     "expires_at",
     "id",
     "dependent_jobs",
+    "cache_refresh",
 ];
 /// Fields that are kept in labels.
 const KEPT: [&str; 6] = ["owner", "owner_email", "tags", "metadata", "processors", "ephemeral"];
@@ -191,7 +192,22 @@ fn job(
             imported.warn(span, format!("`{name}`: `{key}` of `executor_config` has no effect"));
         }
     }
-    let (work, runs) = work(&name, &executor, &config, (span, imported));
+    let (mut work, runs) = work(&name, &executor, &config, (span, imported));
+    if let Some(ttl) = object.get("cache_refresh").filter(|ttl| !ttl.is_null()) {
+        match (work.remove("http"), ttl.as_object()) {
+            (Some(Value::Object(http)), Some(ttl)) => {
+                work.insert("refresh".to_owned(), refresh(http, ttl).into());
+            }
+            (http, _) => {
+                work.extend(http.map(|http| ("http".to_owned(), http)));
+                let message = format!(
+                    "`{name}`: `cache_refresh` has no effect: it is a mapping of `soft_ttl` and `hard_ttl` \
+                     on a job of the executor `http`"
+                );
+                imported.warn(span, message);
+            }
+        }
+    }
     if !runs || text(object, "disabled") == "true" {
         put("enabled", false.into());
     }
@@ -423,6 +439,21 @@ fn http(
     }
     if text(config, "tlsNoVerifyPeer") == "true" {
         put("insecure", true.into());
+    }
+    keys
+}
+
+/// A call that keeps a cache of these TTLs warm.
+fn refresh(mut http: Map<String, Value>, ttl: &Map<String, Value>) -> Map<String, Value> {
+    let of_all = ["ca_file", "client_certificate", "insecure"];
+    let of_all = of_all.map(|key| Some((key.to_owned(), http.remove(key)?)));
+    let mut keys: Map<String, Value> = of_all.into_iter().flatten().collect();
+    keys.insert("requests".to_owned(), json!([http]));
+    for key in ["soft_ttl", "hard_ttl"] {
+        let time = text(ttl, key);
+        if !time.is_empty() {
+            keys.insert(key.to_owned(), literal(&time).into());
+        }
     }
     keys
 }

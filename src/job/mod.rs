@@ -31,9 +31,9 @@ pub use self::policy::{
     WebhookFormat, When, Window,
 };
 use self::schedule::Schedule;
-pub use self::terms::{Shared, Terms};
-use self::work::FilesBelow;
+pub use self::terms::{Shared, Terms, known};
 pub use self::work::{Deploy, PackedRun, RunContainer, Work};
+use self::work::{FilesBelow, Target};
 use crate::compose::Files;
 use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
@@ -99,7 +99,8 @@ impl Job {
         Problem { line: self.origin.line(), ..Problem::in_file(self.origin.file(), message) }
     }
 
-    /// What the job must have to itself while it runs: jobs that share one never run together.
+    /// What the job must have to itself while it runs: jobs that share one never run together, nor do
+    /// those of which one has a directory in the other's.
     pub fn locks(&self) -> BTreeSet<String> {
         let mut locks: BTreeSet<String> =
             self.policy.locks.iter().map(|name| format!("name:{name}")).collect();
@@ -109,6 +110,22 @@ impl Job {
         }
         if let Work::Clean(clean) = &self.work {
             locks.insert(format!("directory:{}", clean.directory.display()));
+        }
+        if let Work::CacheSync(sync) = &self.work {
+            locks.insert(format!("server:{}", sync.server()));
+        }
+        if let Work::Certificate(certificate) = &self.work {
+            locks.insert(format!("file:{}", certificate.bundle.display()));
+            if let Some(Target::Service { project, .. }) = &certificate.stop {
+                locks.insert(format!("project:{project}"));
+            }
+        }
+        if let Work::Prune(_) = &self.work {
+            locks.insert("prune".to_owned());
+        }
+        if let Work::Sync(sync) = &self.work {
+            let maps = sync.sources.iter().flat_map(|source| &source.maps);
+            locks.extend(maps.map(|map| format!("directory:{}", map.to.display())));
         }
         let Work::Deploy(deploy) = &self.work else { return locks };
         let checkout = |source: &Source| format!("checkout:{}", source.directory.display());

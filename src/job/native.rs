@@ -2,16 +2,25 @@
 //!
 //! Reports everything that is wrong with a file at once, and opens nothing.
 
+mod cache;
+mod certificate;
 mod deploy;
+mod deploy_data;
 mod fields;
 mod housekeeping;
 mod http;
 mod kinds;
 mod limits;
+mod prune;
+mod rsync;
 mod run;
 pub mod schema;
+mod sync;
 mod table;
+mod tables_of_cache;
 mod tables_of_housekeeping;
+mod tables_of_http;
+mod tables_of_sync;
 mod tables_of_work;
 pub mod write;
 
@@ -317,7 +326,14 @@ impl Reader<'_> {
             "http" => http::http(node, self).map(Box::new).map(Work::Http),
             "ogc_process" => http::ogc_process(node, self).map(Box::new).map(Work::OgcProcess),
             "group" => kinds::group(node, self).map(Box::new).map(Work::Group),
+            "cache_sync" => cache::cache_sync(node, self).map(Box::new).map(Work::CacheSync),
+            "refresh" => cache::refresh(node, self).map(Box::new).map(Work::Refresh),
             "clean" => housekeeping::clean(node, self).map(Box::new).map(Work::Clean),
+            "prune" => prune::prune(node, self).map(Box::new).map(Work::Prune),
+            "certificate" => {
+                certificate::certificate(node, self).map(Box::new).map(Work::Certificate)
+            }
+            "sync" => sync::read(node, job, self).map(Box::new).map(Work::Sync),
             "rotate" => housekeeping::rotate(node, self).map(Box::new).map(Work::Rotate),
             _ => None,
         }
@@ -325,4 +341,4 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -354,7 +354,8 @@ mod tests {
             problems[..4],
             [
                 "b.yml:2 a job has exactly one of `deploy`, `run`, `exec`, `compose_run`, `container`, \
-                 `command`, `http`, `ogc_process`, `group`, `rotate`, `clean`",
+                 `command`, `http`, `ogc_process`, `group`, `rotate`, `clean`, `cache_sync`, `refresh`, \
+                 `prune`, `certificate`, `sync`",
                 "b.yml:2 unknown key `runs`",
                 "d.yml:2 there is a job `a` already, in `a.yml:1`",
                 "e.yml:1 there is a job `autodeploy` already, in `c.yml:1`",

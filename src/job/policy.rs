@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::compose::model::Hidden;
-use crate::run::{Ending, Outcome, Reason};
+use crate::run::{Ending, Outcome};
 
 /// What happens to a slot while an earlier run of the job still goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -64,7 +64,7 @@ impl Retry {
 
     /// Whether a try that ended so, the last of so many, is followed by another one.
     pub fn is_due_after(&self, tries: u32, ending: &Ending) -> bool {
-        tries <= self.max && ending.outcome == Outcome::Failed && ending.reason != Reason::TimedOut
+        tries <= self.max && ending.outcome == Outcome::Failed && !ending.reason.is_final()
     }
 }
 

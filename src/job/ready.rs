@@ -24,10 +24,46 @@ const READY: &[Ready] = &[
         variables: "AUTODEPLOY_LOGROTATE_…",
     },
     Ready {
+        file: "jobs/logrotate-proxy.yml",
+        text: include_str!("../../jobs/logrotate-proxy.yml"),
+        switch: "AUTODEPLOY_PROXY_LOGROTATE_FILES",
+        variables: "AUTODEPLOY_PROXY_LOGROTATE_…",
+    },
+    Ready {
         file: "jobs/clean-old-files.yml",
         text: include_str!("../../jobs/clean-old-files.yml"),
         switch: "AUTODEPLOY_CLEAN_DIRECTORY",
         variables: "AUTODEPLOY_CLEAN_…",
+    },
+    Ready {
+        file: "jobs/cache-sync.yml",
+        text: include_str!("../../jobs/cache-sync.yml"),
+        switch: "AUTODEPLOY_CACHE_SYNC_URL",
+        variables: "AUTODEPLOY_CACHE_SYNC_…",
+    },
+    Ready {
+        file: "jobs/cache-refresh.yml",
+        text: include_str!("../../jobs/cache-refresh.yml"),
+        switch: "AUTODEPLOY_CACHE_REFRESH_URLS",
+        variables: "AUTODEPLOY_CACHE_REFRESH_…",
+    },
+    Ready {
+        file: "jobs/prune.yml",
+        text: include_str!("../../jobs/prune.yml"),
+        switch: "AUTODEPLOY_PRUNE_SCHEDULE",
+        variables: "AUTODEPLOY_PRUNE_…",
+    },
+    Ready {
+        file: "jobs/renew-certificate.yml",
+        text: include_str!("../../jobs/renew-certificate.yml"),
+        switch: "AUTODEPLOY_CERTIFICATE_SCHEDULE",
+        variables: "AUTODEPLOY_CERTIFICATE_…",
+    },
+    Ready {
+        file: "jobs/notebookdeploy.yml",
+        text: include_str!("../../jobs/notebookdeploy.yml"),
+        switch: "AUTODEPLOY_NOTEBOOK_REPO",
+        variables: "AUTODEPLOY_NOTEBOOK_… and JUPYTERHUB_USER_DATA_DIR",
     },
 ];
 
@@ -63,16 +99,60 @@ mod tests {
     fn a_ready_job_is_there_when_its_variable_is_set() {
         // Variables, names of the jobs, what is wrong.
         type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], Option<&'a str>);
-        let rows: [Row<'_>; 6] = [
+        let rows: [Row<'_>; 17] = [
             (&[], &[], None),
             (&[("AUTODEPLOY_LOGROTATE_FILES", " ")], &[], None),
             (&[("AUTODEPLOY_LOGROTATE_FILES", "/logs/*.log /more/x")], &["logrotate"], None),
+            (&[("AUTODEPLOY_PROXY_LOGROTATE_FILES", "/logs/*")], &["logrotate-proxy"], None),
             (&[("AUTODEPLOY_CLEAN_DIRECTORY", "/data/old")], &["clean-old-files"], None),
+            (&[("AUTODEPLOY_PRUNE_SCHEDULE", "@weekly")], &["prune"], None),
+            (
+                &[
+                    ("AUTODEPLOY_CERTIFICATE_SCHEDULE", "@weekly"),
+                    ("AUTODEPLOY_CERTIFICATE_BUNDLE", "/b.pem"),
+                    ("AUTODEPLOY_CERTIFICATE_DOMAINS", "a.example www.a.example"),
+                ],
+                &["renew-certificate"],
+                None,
+            ),
+            (
+                &[("AUTODEPLOY_CERTIFICATE_SCHEDULE", "@weekly")],
+                &[],
+                Some("AUTODEPLOY_CERTIFICATE_…"),
+            ),
             (&[("AUTODEPLOY_CLEAN_DIRECTORY", "/")], &[], Some("AUTODEPLOY_CLEAN_…")),
+            (&[("AUTODEPLOY_CACHE_SYNC_URL", "http://qjazz:9871")], &["cache-sync"], None),
+            (
+                &[
+                    ("AUTODEPLOY_CACHE_SYNC_URL", "http://qjazz:9871"),
+                    ("AUTODEPLOY_CACHE_SYNC_DEPLOY", "shop"),
+                    ("AUTODEPLOY_CACHE_SYNC_SERVICE", "shop/qgis"),
+                    ("AUTODEPLOY_CACHE_SYNC_POOLS", "a b"),
+                ],
+                &["cache-sync"],
+                None,
+            ),
+            (&[("AUTODEPLOY_CACHE_REFRESH_URLS", "http://a/ http://b/")], &["cache-refresh"], None),
+            (&[("AUTODEPLOY_CACHE_REFRESH_URLS", "a b")], &[], Some("AUTODEPLOY_CACHE_REFRESH_…")),
             (
                 &[("AUTODEPLOY_LOGROTATE_FILES", "/logs/*"), ("AUTODEPLOY_LOGROTATE_KEEP", "all")],
                 &[],
                 Some("AUTODEPLOY_LOGROTATE_…"),
+            ),
+            (&[("JUPYTERHUB_USER_DATA_DIR", "/data/users")], &[], None),
+            (
+                &[
+                    ("JUPYTERHUB_USER_DATA_DIR", "/data/users"),
+                    ("AUTODEPLOY_NOTEBOOK_REPO", "https://git.example/notebooks.git"),
+                    ("BIRDHOUSE_AUTODEPLOY_NOTEBOOK_FREQUENCY", "@daily"),
+                ],
+                &["notebookdeploy"],
+                None,
+            ),
+            (
+                &[("AUTODEPLOY_NOTEBOOK_REPO", "https://git.example/notebooks.git")],
+                &[],
+                Some("JUPYTERHUB_USER_DATA_DIR"),
             ),
         ];
         for (variables, names, wrong) in rows {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-pub use self::expression::{Expression, Shared};
+pub use self::expression::Expression;
 pub use self::stable::stable_hash;
 use super::duration;
 use crate::problem;

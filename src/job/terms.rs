@@ -1,12 +1,14 @@
 //! What many jobs have alike, and jobs that share what is equal.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{Job, Keep, Notify, On, Policy, Window, schedule};
+use super::schedule::{Expression, Schedule};
+use super::{Job, Keep, Notify, On, Policy, Window};
 
 /// On which terms a job runs: what it says besides who it is, when it runs and what it does. Most jobs
 /// share theirs with many others, and then its memory, too.
@@ -32,7 +34,7 @@ pub struct Terms {
 #[derive(Debug, Default)]
 pub struct Shared {
     files: HashSet<Arc<str>>,
-    schedules: schedule::Shared,
+    schedules: HashSet<Expression>,
     terms: HashSet<Arc<Terms>>,
 }
 
@@ -40,16 +42,19 @@ impl Shared {
     /// Puts what is known in the place of what is equal.
     pub fn share(&mut self, job: &mut Job) {
         known(&mut self.files, &mut job.origin.file);
-        self.schedules.share(&mut job.schedule);
+        if let Schedule::Cron(expression) = &mut job.schedule {
+            known(&mut self.schedules, expression);
+        }
         known(&mut self.terms, &mut job.terms);
     }
 }
 
-fn known<T: ?Sized + Eq + std::hash::Hash>(all: &mut HashSet<Arc<T>>, value: &mut Arc<T>) {
+/// Puts what is known in the place of an equal value, whose copies share its memory.
+pub fn known<T: Clone + Eq + Hash>(all: &mut HashSet<T>, value: &mut T) {
     match all.get(value) {
-        Some(known) => *value = Arc::clone(known),
+        Some(known) => *value = known.clone(),
         None => {
-            all.insert(Arc::clone(value));
+            all.insert(value.clone());
         }
     }
 }

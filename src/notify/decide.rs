@@ -34,7 +34,7 @@ impl Change {
 /// one that was lost does.
 pub fn health(outcome: Outcome) -> Option<Health> {
     match outcome {
-        Outcome::Succeeded | Outcome::Unchanged => Some(Health::Well),
+        Outcome::Succeeded | Outcome::Degraded | Outcome::Unchanged => Some(Health::Well),
         Outcome::Queued
         | Outcome::Starting
         | Outcome::Running
@@ -99,6 +99,7 @@ mod tests {
     fn a_check_is_told_how_a_run_ended() {
         let rows = [
             (Outcome::Succeeded, Some(0), ""),
+            (Outcome::Degraded, None, ""),
             (Outcome::Unchanged, None, ""),
             (Outcome::Failed, Some(7), "/7"),
             (Outcome::Failed, Some(255), "/255"),

@@ -2,6 +2,7 @@
 //!
 //! Pure. A plan is so specific that `apply` has no choice left; it holds no client and no clock.
 
+pub mod cache;
 pub mod host_paths;
 pub mod housekeeping;
 pub mod labels;
@@ -12,9 +13,11 @@ mod print;
 pub mod pull;
 mod recovery;
 pub mod references;
+pub mod refresh;
 mod resources;
 pub mod rivals;
 mod service;
+pub mod sync;
 pub mod teardown;
 #[cfg(test)]
 mod tests;

@@ -441,3 +441,27 @@ fn ten_thousand_waiting_runs_all_start_once() {
     }
     assert_eq!(seen.len(), 10_000);
 }
+
+#[test]
+fn a_lock_on_a_directory_holds_what_lies_in_it() {
+    for (held, wanted, is_free) in [
+        ("directory:/a", "directory:/a", false),
+        ("directory:/a", "directory:/a/b/c", false),
+        ("directory:/a/b/c", "directory:/a", false),
+        ("directory:/a-b", "directory:/a", true),
+        ("directory:/a", "directory:/a-b", true),
+        ("directory:/a/b", "directory:/a/c", true),
+        ("directory:/", "directory:/a", false),
+        ("directory:/a", "directory:/", false),
+        ("name:/a", "directory:/a", true),
+        ("name:a", "name:a/b", true),
+    ] {
+        let counted: BTreeMap<String, usize> = [("0".to_owned(), 1), (held.to_owned(), 1)].into();
+        assert_eq!(super::is_free(wanted, &counted), is_free, "{held} {wanted}");
+        let taken: BTreeSet<&str> = ["0", held, "zzz"].into();
+        assert_eq!(is_free_of(wanted, &taken), is_free, "{held} {wanted}");
+    }
+    // Names between a directory and what lies in it.
+    let taken: BTreeSet<&str> = ["directory:/a-b", "directory:/a/b"].into();
+    assert!(!is_free_of("directory:/a", &taken));
+}

@@ -12,7 +12,7 @@ use self::images::Images;
 pub use self::prospect::{Model, Prospect, Stopped, deploy_of_directory, model, prospect};
 pub use self::recover::{directories, recover};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
@@ -22,11 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::apply::{self, Journal, Left, Waiting, seconds};
-use crate::docker::{Engine, is_unreachable};
+use crate::docker::{Container, Engine, is_unreachable};
 use crate::git::Git;
 use crate::job::{Deploy, Job, Reader};
 use crate::plan::Plan;
 use crate::plan::host_paths::HostPaths;
+use crate::plan::observed::familiar;
 use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
 use crate::source::Revision;
 use crate::store::{Applied, Quarantine, Store};
@@ -271,4 +272,38 @@ async fn record(world: &World, run: &DeployRun<'_>, prospect: &Prospect, ending:
     if let Err(error) = recorded {
         warn!("what follows from this run could not be recorded: {error:#}");
     }
+    if let Err(error) = record_images(world, run, prospect, ending.outcome).await {
+        warn!("which images this revision runs could not be recorded: {error:#}");
+    }
+}
+
+/// Writes down the images of a revision that runs: one day it may be the one to go back to.
+async fn record_images(
+    world: &World,
+    run: &DeployRun<'_>,
+    prospect: &Prospect,
+    outcome: Outcome,
+) -> Result<()> {
+    let (job, revision, project) = (&run.job.name, &prospect.revision, &prospect.project);
+    let listed;
+    let containers = match outcome {
+        Outcome::Succeeded => {
+            listed = world.engine.containers_of(&project.name).await?;
+            &listed
+        }
+        // Applied before images were written down.
+        Outcome::Unchanged if !run.store.knows_images(job, revision).await? => {
+            &prospect.observed.containers
+        }
+        _ => return Ok(()),
+    };
+    let image = |it: &Container| {
+        let service = project.services.get(it.service()).filter(|_| !it.is_oneoff())?;
+        Some((familiar(&service.image), it.image_id.clone()))
+    };
+    let images: BTreeSet<(String, String)> = containers.iter().filter_map(image).collect();
+    if images.is_empty() {
+        return Ok(());
+    }
+    run.store.set_images((job, run.run), revision, images, (world.now)()).await
 }

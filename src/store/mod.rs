@@ -4,12 +4,15 @@
 //! it for writing; everyone else uses [`Store::open_read_only`]. It holds no clock and decides nothing.
 
 mod commit;
+mod images;
 mod ledger;
 mod pauses;
 mod rotations;
 mod rows;
 mod schema;
+mod syncs;
 
+pub use self::images::UsedImage;
 pub use self::ledger::Change;
 pub use self::pauses::{Pause, Pauses};
 

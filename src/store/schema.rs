@@ -97,6 +97,26 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (job, path)
     ) WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE used_images (
+        job       TEXT    NOT NULL,
+        revision  TEXT    NOT NULL,
+        reference TEXT    NOT NULL,
+        image     TEXT    NOT NULL,
+        run       INTEGER NOT NULL,
+        at        INTEGER NOT NULL,
+        PRIMARY KEY (job, revision, reference, image)
+    ) WITHOUT ROWID;
+",
+    "
+    CREATE TABLE syncs (
+        job      TEXT NOT NULL,
+        source   TEXT NOT NULL,
+        revision TEXT,
+        untold   TEXT,
+        PRIMARY KEY (job, source)
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Opens the store for writing, making directory, file and schema where they are missing.

@@ -1,5 +1,6 @@
 //! The store on real files: slots, crashes, two processes, damage and refused directories.
 
+mod images;
 mod skipped;
 
 use std::process::Command;
@@ -538,7 +539,7 @@ async fn a_file_of_a_newer_version_is_refused() {
     store.with(|connection| connection.pragma_update(None, "user_version", 99)).await.unwrap();
     drop(store);
     let error = Store::open(directory.path()).await.unwrap_err();
-    assert!(error.to_string().contains("has format 99, this Roadstead knows up to 4"), "{error}");
+    assert!(error.to_string().contains("has format 99, this Roadstead knows up to 6"), "{error}");
     let error = Store::open_read_only(directory.path()).await.unwrap_err();
     assert!(error.to_string().contains("has format 99"), "{error}");
 }

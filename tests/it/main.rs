@@ -11,6 +11,8 @@ mod bad_days;
 mod bad_input;
 mod build;
 mod buildkit;
+mod cache_refresh;
+mod cache_sync;
 mod cli;
 mod cli_compose;
 mod clock_commands;
@@ -31,7 +33,10 @@ mod deploy_builds;
     reason = "the servers of the tests of git; more than is used here"
 )]
 mod git_world;
+mod housekeeping_bad_days;
+mod housekeeping_certificate;
 mod housekeeping_clean;
+mod housekeeping_prune;
 mod housekeeping_rotate;
 mod image;
 mod interop;
@@ -46,6 +51,8 @@ mod registry;
 mod rig;
 mod rollback;
 mod support;
+mod sync_archive;
+mod sync_git;
 mod transfer;
 mod unchanged;
 mod web;

@@ -15,11 +15,11 @@ pub(super) fn build_json(build: &Build) -> Object {
     object.text("provenance", build.provenance.as_ref());
     object.text("sbom", build.sbom.as_ref());
     object.values("ssh", build.ssh.iter().map(ssh_text));
-    object.texts("labels", &build.labels);
+    object.map("labels", &build.labels);
     object.list("cache_from", &build.cache_from);
     object.list("cache_to", &build.cache_to);
     object.flag("no_cache", build.no_cache);
-    object.texts("additional_contexts", &build.additional_contexts);
+    object.map("additional_contexts", &build.additional_contexts);
     object.flag("pull", build.pull);
     object.list("extra_hosts", &extra_hosts(&build.extra_hosts));
     object.text("isolation", build.isolation.as_ref());

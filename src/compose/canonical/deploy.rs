@@ -11,14 +11,14 @@ pub(super) fn deploy_json(deploy: &Deploy, with_replicas: bool) -> Object {
     let mut object = Object::new();
     object.text("mode", deploy.mode.as_ref());
     object.some("replicas", deploy.replicas.filter(|_| with_replicas));
-    object.texts("labels", &deploy.labels);
-    object.object("update_config", deploy.update_config.as_ref().map(update_json));
-    object.object("rollback_config", deploy.rollback_config.as_ref().map(update_json));
+    object.map("labels", &deploy.labels);
+    object.some("update_config", deploy.update_config.as_ref().map(update_json));
+    object.some("rollback_config", deploy.rollback_config.as_ref().map(update_json));
     let mut resources = Object::new();
-    resources.object("limits", deploy.limits.as_ref().map(resources_json));
-    resources.object("reservations", deploy.reservations.as_ref().map(resources_json));
+    resources.some("limits", deploy.limits.as_ref().map(resources_json));
+    resources.some("reservations", deploy.reservations.as_ref().map(resources_json));
     object.put("resources", resources);
-    object.object("restart_policy", deploy.restart_policy.as_ref().map(restart_policy_json));
+    object.some("restart_policy", deploy.restart_policy.as_ref().map(restart_policy_json));
     object.put("placement", placement_json(&deploy.placement));
     object.text("endpoint_mode", deploy.endpoint_mode.as_ref());
     object

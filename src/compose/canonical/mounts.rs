@@ -10,7 +10,7 @@ use crate::compose::model::{
 pub(super) fn attachment_json(network: &ServiceNetwork) -> Object {
     let mut object = Object::new();
     object.list("aliases", &network.aliases);
-    object.texts("driver_opts", &network.driver_opts);
+    object.map("driver_opts", &network.driver_opts);
     object.number("gw_priority", network.gw_priority);
     object.text("interface_name", network.interface_name.as_ref());
     object.text("ipv4_address", network.ipv4_address.as_ref());
@@ -67,7 +67,7 @@ pub(super) fn mount_json(mount: &Mount, dialect: Dialect) -> Object {
         MountKind::Volume { selinux, propagation, nocopy, subpath, labels } => {
             bind.text("selinux", selinux.as_ref());
             bind.text("propagation", propagation.as_ref());
-            options.texts("labels", labels);
+            options.map("labels", labels);
             options.flag("nocopy", *nocopy);
             options.text("subpath", subpath.as_ref());
             "volume"
@@ -117,7 +117,7 @@ pub(super) fn request_json(request: &DeviceRequest) -> Object {
     object.text("driver", request.driver.as_ref());
     object.number("count", request.count);
     object.list("device_ids", &request.device_ids);
-    object.texts("options", &request.options);
+    object.map("options", &request.options);
     object
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::compose::render::{compact_go_json, go_string};
+use crate::compose::render::{go_string, separated, write_go_json};
 use crate::compose::scalar;
 use crate::compose::units::duration_text;
 
@@ -97,23 +97,11 @@ impl Object {
         self.some(key, value.map(duration_text));
     }
 
-    pub(super) fn texts<'a>(
-        &mut self,
-        key: &str,
-        entries: impl IntoIterator<Item = (&'a String, &'a String)>,
-    ) {
-        self.map(key, entries);
-    }
-
     pub(super) fn values(&mut self, key: &str, items: impl IntoIterator<Item = impl Json>) {
         let mut items = items.into_iter().peekable();
         if items.peek().is_some() {
             self.put(key, Items(items));
         }
-    }
-
-    pub(super) fn object(&mut self, key: &str, object: Option<Self>) {
-        self.some(key, object);
     }
 }
 
@@ -130,14 +118,11 @@ pub(super) struct Entries<I>(pub(super) I);
 impl<'a, V: Json, I: Iterator<Item = (&'a String, V)>> Json for Entries<I> {
     fn write(self, to: &mut String) {
         to.push('{');
-        for (index, (name, value)) in self.0.enumerate() {
-            if index > 0 {
-                to.push(',');
-            }
+        separated(self.0, to, |(name, value), to| {
             go_string(name, to);
             to.push(':');
             value.write(to);
-        }
+        });
         to.push('}');
     }
 }
@@ -148,12 +133,7 @@ struct Items<I>(I);
 impl<V: Json, I: Iterator<Item = V>> Json for Items<I> {
     fn write(self, to: &mut String) {
         to.push('[');
-        for (index, item) in self.0.enumerate() {
-            if index > 0 {
-                to.push(',');
-            }
-            item.write(to);
-        }
+        separated(self.0, to, Json::write);
         to.push(']');
     }
 }
@@ -184,7 +164,7 @@ impl Json for String {
 
 impl Json for &Value {
     fn write(self, to: &mut String) {
-        to.push_str(&compact_go_json(self));
+        write_go_json(self, to);
     }
 }
 

@@ -8,12 +8,12 @@ pub(in crate::compose) fn network_json(network: &Network) -> Object {
     let mut object = Object::new();
     object.text("name", Some(&network.name));
     object.text("driver", network.driver.as_ref());
-    object.texts("driver_opts", &network.driver_opts);
+    object.map("driver_opts", &network.driver_opts);
     object.put("ipam", ipam_json(&network.ipam));
     object.flag("external", network.external);
     object.flag("internal", network.internal);
     object.flag("attachable", network.attachable);
-    object.texts("labels", &network.labels);
+    object.map("labels", &network.labels);
     object.some("enable_ipv4", network.enable_ipv4);
     object.some("enable_ipv6", network.enable_ipv6);
     object
@@ -27,7 +27,7 @@ fn ipam_json(ipam: &Ipam) -> Object {
         entry.text("subnet", pool.subnet.as_ref());
         entry.text("gateway", pool.gateway.as_ref());
         entry.text("ip_range", pool.ip_range.as_ref());
-        entry.texts("aux_addresses", &pool.aux_addresses);
+        entry.map("aux_addresses", &pool.aux_addresses);
         entry
     });
     object.values("config", pools);
@@ -40,9 +40,9 @@ pub(in crate::compose) fn volume_json(volume: &Volume) -> Object {
     let mut object = Object::new();
     object.text("name", Some(&volume.name));
     object.text("driver", volume.driver.as_ref());
-    object.texts("driver_opts", &volume.driver_opts);
+    object.map("driver_opts", &volume.driver_opts);
     object.flag("external", volume.external);
-    object.texts("labels", &volume.labels);
+    object.map("labels", &volume.labels);
     object
 }
 
@@ -57,9 +57,9 @@ pub(super) fn file_object_json(file: &FileObject) -> Object {
         FileSource::Content(content) => object.text("content", Some(content)),
     }
     object.flag("external", file.external);
-    object.texts("labels", &file.labels);
+    object.map("labels", &file.labels);
     object.text("driver", file.driver.as_ref());
-    object.texts("driver_opts", &file.driver_opts);
+    object.map("driver_opts", &file.driver_opts);
     object.text("template_driver", file.template_driver.as_ref());
     object
 }

@@ -19,11 +19,11 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Object 
     if shown {
         object.list("profiles", &service.profiles);
     }
-    object.texts("annotations", &service.annotations);
+    object.map("annotations", &service.annotations);
     object.some("attach", service.attach);
-    object.object("build", service.build.as_deref().filter(|_| shown).map(build_json));
-    object.object("develop", service.develop.as_ref().map(develop_json));
-    object.object("blkio_config", service.blkio_config.as_deref().map(blkio_json));
+    object.some("build", service.build.as_deref().filter(|_| shown).map(build_json));
+    object.some("develop", service.develop.as_ref().map(develop_json));
+    object.some("blkio_config", service.blkio_config.as_deref().map(blkio_json));
     object.list("cap_add", &service.cap_add);
     object.list("cap_drop", &service.cap_drop);
     object.text("cgroup_parent", service.cgroup_parent.as_ref());
@@ -40,11 +40,11 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Object 
     object.put("command", service.command.as_deref());
     object.values("configs", service.configs.iter().map(reference_json));
     object.text("container_name", service.container_name.as_ref());
-    object.object("credential_spec", service.credential_spec.as_ref().map(credential_json));
+    object.some("credential_spec", service.credential_spec.as_ref().map(credential_json));
     if shown {
         object.map("depends_on", dependencies(service));
     }
-    object.object("deploy", service.deploy.as_ref().map(|deploy| deploy_json(deploy, shown)));
+    object.some("deploy", service.deploy.as_ref().map(|deploy| deploy_json(deploy, shown)));
     object.list("device_cgroup_rules", &service.device_cgroup_rules);
     object.values("devices", service.devices.iter().map(device_json));
     object.list("dns", &service.dns);
@@ -59,18 +59,18 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Object 
     object.list("group_add", &service.group_add);
     object.values("gpus", service.gpus.iter().map(request_json));
     object.text("hostname", service.hostname.as_ref());
-    object.object("healthcheck", service.healthcheck.as_deref().map(healthcheck_json));
+    object.some("healthcheck", service.healthcheck.as_deref().map(healthcheck_json));
     object.text("image", Some(&service.image).filter(|_| !service.image_is_implied));
     object.some("init", service.init);
     object.text("ipc", service.ipc.as_ref());
     object.text("isolation", service.isolation.as_ref());
-    object.texts("labels", &service.labels);
+    object.map("labels", &service.labels);
     if !shown {
         // The hash of the label sees the files, too, though not that of `config --hash`.
         object.list("label_file", &service.label_files);
     }
     object.list("links", &service.links);
-    object.object("logging", service.logging.as_ref().map(logging_json));
+    object.some("logging", service.logging.as_ref().map(logging_json));
     object.bytes("mem_limit", service.mem_limit);
     object.bytes("mem_reservation", service.mem_reservation);
     object.bytes("memswap_limit", service.memswap_limit);
@@ -99,8 +99,8 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Object 
     object.flag("stdin_open", service.stdin_open);
     object.duration("stop_grace_period", service.stop_grace_period);
     object.text("stop_signal", service.stop_signal.as_ref());
-    object.texts("storage_opt", &service.storage_opt);
-    object.texts("sysctls", &service.sysctls);
+    object.map("storage_opt", &service.storage_opt);
+    object.map("sysctls", &service.sysctls);
     object.list("tmpfs", &service.tmpfs);
     object.flag("tty", service.tty);
     object.map("ulimits", ulimits(&service.ulimits));
@@ -168,7 +168,7 @@ fn credential_json(spec: &CredentialSpec) -> Object {
 fn logging_json(logging: &Logging) -> Object {
     let mut object = Object::new();
     object.text("driver", logging.driver.as_ref());
-    object.texts("options", &logging.options);
+    object.map("options", &logging.options);
     object
 }
 

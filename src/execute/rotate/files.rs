@@ -146,11 +146,11 @@ pub(super) fn carry_out(
 ) -> Done {
     let mut done = Done::default();
     let root = options.files.iter().filter(|it| log.directory.starts_with(&it.directory));
-    let opened = root.map(|it| {
+    let mut opened = root.map(|it| {
         let relative = log.directory.strip_prefix(&it.directory).unwrap_or(Path::new(""));
         Directory::open(&it.directory).and_then(|root| root.below(relative))
     });
-    let Some(Ok(directory)) = opened.into_iter().next() else {
+    let Some(Ok(directory)) = opened.next() else {
         done.vanished = true;
         return done;
     };

@@ -74,6 +74,30 @@ fn export_import_export_is_the_same() {
 }
 
 #[test]
+fn a_call_that_names_the_ttl_of_a_cache_keeps_it_warm() {
+    let warm = REFRESH.replace(
+        "\"ephemeral\":false",
+        r#""ephemeral":false,"cache_refresh":{"soft_ttl":"12h","hard_ttl":"1d"}"#,
+    );
+    let first = imported(&warm).jobs;
+    let Work::Refresh(refresh) = &first[0].job.work else { panic!("a refresh") };
+    assert_eq!(refresh.requests[0].expect.status, [(200, 200), (206, 206)]);
+    assert_eq!(
+        (refresh.soft_ttl, refresh.insecure),
+        (Some(std::time::Duration::from_hours(12)), true)
+    );
+    let exported = dkron(&first);
+    assert!(
+        exported.contains(r#""cache_refresh":{"hard_ttl":"1d","soft_ttl":"12h"}"#),
+        "{exported}"
+    );
+    assert_eq!(dkron(&imported(&exported).jobs), exported);
+    let stray = KAFKA.replace("\"schedule\"", r#""cache_refresh":{},"schedule""#);
+    let told = imported(&stray).problems;
+    assert!(told.iter().any(|it| it.message.contains("`cache_refresh` has no effect")), "{told:?}");
+}
+
+#[test]
 fn jobs_of_ours_go_to_dkron_and_back() {
     let jobs = native(
         "- {name: a, schedule: '*/5 * * * *', http: {url: 'https://a.example', body: x}}\n\

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{KEPT, LABEL};
 use crate::job::native::write::Written;
 use crate::job::schedule::Schedule;
-use crate::job::work::{Command, Http, Work};
+use crate::job::work::{Command, Http, Refresh, Work};
 use crate::job::{Job, On, Overlap, When, duration};
 
 /// Jobs as an array of which each line is one object.
@@ -59,6 +59,11 @@ pub fn export(written: &Written) -> Result<Value, String> {
         schedule(written("dialect").as_deref(), written("schedule").as_deref(), job)?.into(),
     );
     put("timezone", job.timezone.name().into());
+    if let Work::Refresh(refresh) = &job.work {
+        let ttl = [("hard_ttl", refresh.hard_ttl), ("soft_ttl", refresh.soft_ttl)];
+        let ttl = ttl.map(|(key, ttl)| Some((key.to_owned(), duration::format(ttl?).into())));
+        put("cache_refresh", Value::Object(ttl.into_iter().flatten().collect()));
+    }
     for (key, time) in [("starts_at", job.window.starts), ("expires_at", job.window.ends)] {
         put(key, time.map_or(Value::Null, |time| time.to_rfc3339().into()));
     }
@@ -118,6 +123,7 @@ fn go_duration(every: std::time::Duration) -> String {
 fn executor(job: &Job) -> Result<(String, Value), String> {
     match &job.work {
         Work::Http(http) => Ok(("http".to_owned(), http_config(http)?)),
+        Work::Refresh(refresh) => Ok(("http".to_owned(), http_config(&call_of(refresh)?)?)),
         Work::Command(command) => Ok(("shell".to_owned(), shell_config(job, command)?)),
         Work::Deploy(_)
         | Work::Run(_)
@@ -127,8 +133,29 @@ fn executor(job: &Job) -> Result<(String, Value), String> {
         | Work::OgcProcess(_)
         | Work::Group(_)
         | Work::Rotate(_)
-        | Work::Clean(_) => Err(format!("Dkron has no work of the kind `{}`", job.work.kind())),
+        | Work::Clean(_)
+        | Work::CacheSync(_)
+        | Work::Prune(_)
+        | Work::Certificate(_)
+        | Work::Sync(_) => Err(format!("Dkron has no work of the kind `{}`", job.work.kind())),
     }
+}
+
+/// What keeps a cache warm, as a call.
+fn call_of(refresh: &Refresh) -> Result<Http, String> {
+    if refresh.per_second.is_some() {
+        return Err("Dkron knows no `per_second`".to_owned());
+    }
+    Ok(Http {
+        wait_for: Vec::new(),
+        login: refresh.login.clone(),
+        steps: refresh.requests.clone(),
+        parallel: 1,
+        ca_file: refresh.ca_file.clone(),
+        client_certificate: refresh.client_certificate.clone(),
+        insecure: refresh.insecure,
+        redirects: refresh.redirects,
+    })
 }
 
 fn http_config(http: &Http) -> Result<Value, String> {

@@ -144,7 +144,8 @@ fn written_sources<'a>(
     written
 }
 
-type Refusal = (String, &'static str);
+/// What is wrong, and what to write.
+pub(super) type Refusal = (String, &'static str);
 
 /// Where a source comes from; the path is the checkout's, empty for a clone of ours.
 fn read_origin(
@@ -163,6 +164,11 @@ fn read_origin(
         let checkout = (reader.toplevel)(&directory).unwrap_or(directory);
         return Ok((Origin::InPlace, checkout));
     }
+    Ok((source_of_text(text, reference)?, PathBuf::new()))
+}
+
+/// The repository that a URL names, with the ref that it is followed by or that is given.
+pub(super) fn source_of_text(text: &str, reference: Option<String>) -> Result<Origin, Refusal> {
     let (url, fragment) = match text.split_once('#') {
         Some((url, fragment)) => (url, Some(fragment.to_owned())),
         None => (text, None),
@@ -187,7 +193,7 @@ fn read_origin(
             "name a branch or a tag",
         ));
     }
-    Ok((Origin::Managed { url: url.to_owned(), reference }, PathBuf::new()))
+    Ok(Origin::Managed { url: url.to_owned(), reference })
 }
 
 /// `user@host:path`, as ssh has it.

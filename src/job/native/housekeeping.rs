@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use super::Reader;
 use super::fields::{self, Fields};
 use super::kinds::target;
+use super::table::Table;
 use super::tables_of_housekeeping::{CLEAN, COMPRESSIONS, CREATE, METHODS, ROTATE, SIGNAL, TIMES};
 use crate::compose::yaml::Node;
 use crate::job::work::{
@@ -16,7 +17,8 @@ use crate::problem::Problem;
 /// Reads `rotate`.
 pub(super) fn rotate(node: &Node, reader: &mut Reader<'_>) -> Option<Rotate> {
     let fields = fields::open(node, &ROTATE, &mut reader.problems)?;
-    let signal = fields.node("signal").and_then(|signal| signal_to(signal, reader));
+    let signal = fields.node("signal");
+    let signal = signal.and_then(|it| signal_to(it, (&SIGNAL, "SIGUSR1"), reader));
     let problems = &mut reader.problems;
     let files = files_below("files", &fields, problems);
     if files.is_empty() && fields.node("files").is_none() {
@@ -72,19 +74,28 @@ pub(super) fn rotate(node: &Node, reader: &mut Reader<'_>) -> Option<Rotate> {
 }
 
 fn files_below(name: &str, fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Vec<FilesBelow> {
-    let mut files = Vec::new();
+    each_word(name, fields, problems, FilesBelow::parse)
+}
+
+/// What the words of a field are; a variable holds several, separated by blanks.
+pub(super) fn each_word<T>(
+    name: &str,
+    fields: &Fields<'_>,
+    problems: &mut Vec<Problem>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Vec<T> {
+    let mut read = Vec::new();
     for text in fields.strings(name, problems) {
-        // A variable holds several, separated by blanks.
-        for one in text.split_whitespace() {
-            match FilesBelow::parse(one) {
-                Ok(below) => files.push(below),
+        for word in text.split_whitespace() {
+            match parse(word) {
+                Ok(value) => read.push(value),
                 Err(expected) => {
                     problems.extend(fields.node(name).map(|place| place.problem(expected)));
                 }
             }
         }
     }
-    files
+    read
 }
 
 fn create(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<Create> {
@@ -94,28 +105,44 @@ fn create(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<Create> {
         return wanted.then(Create::default);
     }
     let fields = fields::open(node, &CREATE, problems)?;
-    let mode = fields.text("mode", problems).and_then(|(text, place)| {
-        let mode = u32::from_str_radix(text.trim(), 8).ok().filter(|mode| *mode <= 0o777);
-        if mode.is_none() {
-            let problem = place.problem(format!("`mode` is `{text}`: expected permissions"));
-            problems.push(problem.with_hint("write three octal digits in quotes, e.g. `\"0640\"`"));
-        }
-        mode
-    });
-    let owner = fields.text("owner", problems).and_then(|(text, place)| {
-        let parts = text.trim().split_once(':');
-        let owner = parts.and_then(|(user, group)| Some((user.parse().ok()?, group.parse().ok()?)));
-        if owner.is_none() {
-            let problem = place.problem(format!("`owner` is `{text}`: expected user and group"));
-            problems.push(problem.with_hint("write their numbers in quotes, e.g. `\"101:4\"`"));
-        }
-        owner
-    });
-    Some(Create { mode, owner })
+    let mode = permissions_of("mode", &fields, problems);
+    Some(Create { mode, owner: owner_of(&fields, problems) })
 }
 
-fn signal_to(node: &Node, reader: &mut Reader<'_>) -> Option<SignalTo> {
-    let fields = fields::open(node, &SIGNAL, &mut reader.problems)?;
+/// Permissions in octal digits.
+pub(super) fn permissions_of(
+    name: &str,
+    fields: &Fields<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<u32> {
+    let (text, place) = fields.text(name, problems)?;
+    let mode = u32::from_str_radix(text.trim(), 8).ok().filter(|mode| *mode <= 0o777);
+    if mode.is_none() {
+        let problem = place.problem(format!("`{name}` is `{text}`: expected permissions"));
+        problems.push(problem.with_hint("write three octal digits in quotes, e.g. `\"0640\"`"));
+    }
+    mode
+}
+
+/// The numbers of a user and a group.
+pub(super) fn owner_of(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<(u32, u32)> {
+    let (text, place) = fields.text("owner", problems)?;
+    let parts = text.trim().split_once(':');
+    let owner = parts.and_then(|(user, group)| Some((user.parse().ok()?, group.parse().ok()?)));
+    if owner.is_none() {
+        let problem = place.problem(format!("`owner` is `{text}`: expected user and group"));
+        problems.push(problem.with_hint("write their numbers in quotes, e.g. `\"101:4\"`"));
+    }
+    owner
+}
+
+/// Reads whom a signal is for, and which one it is unless they say another.
+pub(super) fn signal_to(
+    node: &Node,
+    (table, default): (&Table, &str),
+    reader: &mut Reader<'_>,
+) -> Option<SignalTo> {
+    let fields = fields::open(node, table, &mut reader.problems)?;
     let names = ["container", "project", "service", "labels"];
     let is_empty = |name: &&str| fields.plain(name, &mut Vec::new()).is_none();
     // A variable that is not set says that there is nobody to tell.
@@ -124,7 +151,7 @@ fn signal_to(node: &Node, reader: &mut Reader<'_>) -> Option<SignalTo> {
     }
     let target = target(node, &fields, reader);
     let signal = fields.plain("signal", &mut reader.problems);
-    Some(SignalTo { target: target?, signal: signal.unwrap_or_else(|| "SIGUSR1".to_owned()) })
+    Some(SignalTo { target: target?, signal: signal.unwrap_or_else(|| default.to_owned()) })
 }
 
 /// Reads `clean`.
@@ -167,7 +194,7 @@ pub(super) fn clean(node: &Node, reader: &mut Reader<'_>) -> Option<Clean> {
 }
 
 /// Directories that Roadstead needs.
-fn protected(reader: &Reader<'_>) -> Vec<PathBuf> {
+pub(super) fn protected(reader: &Reader<'_>) -> Vec<PathBuf> {
     let settings = reader.settings;
     let mut protected = vec![
         settings.state_dir.clone(),
@@ -199,18 +226,13 @@ fn directory_of(
     why.is_none().then_some(directory)
 }
 
-fn patterns(name: &str, fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Vec<Pattern> {
-    let mut patterns = Vec::new();
-    for text in fields.strings(name, problems) {
-        for one in text.split_whitespace() {
-            let anywhere = if one.contains('/') { one.to_owned() } else { format!("**/{one}") };
-            match Pattern::parse(&anywhere) {
-                Ok(pattern) => patterns.push(pattern),
-                Err(expected) => {
-                    problems.extend(fields.node(name).map(|place| place.problem(expected)));
-                }
-            }
-        }
-    }
-    patterns
+pub(super) fn patterns(
+    name: &str,
+    fields: &Fields<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Pattern> {
+    let anywhere = |word: &str| {
+        if word.contains('/') { word.to_owned() } else { format!("**/{word}") }
+    };
+    each_word(name, fields, problems, |word| Pattern::parse(&anywhere(word)))
 }

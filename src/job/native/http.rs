@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Reader;
 use super::fields::{self, Fields, scalar_of};
-use super::tables_of_work::{EXPECT, HTTP, OGC_PROCESS, POLL, STEP, WAIT_FOR};
+use super::tables_of_http::{EXPECT, HTTP, OGC_PROCESS, POLL, STEP, WAIT_FOR};
 use crate::compose::emit;
 use crate::compose::model::Hidden;
 use crate::compose::yaml::Node;
@@ -13,9 +13,9 @@ use crate::job::work::{Expect, Http, OgcMode, OgcProcess, OnTimeout, Step, WaitF
 use crate::problem::Problem;
 
 /// Longest time of one try where nothing is said.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Redirects followed where nothing is said.
-const REDIRECTS: usize = 10;
+pub(super) const REDIRECTS: usize = 10;
 
 /// Reads `http`.
 pub(super) fn http(node: &Node, reader: &mut Reader<'_>) -> Option<Http> {
@@ -62,13 +62,13 @@ pub(super) fn http(node: &Node, reader: &mut Reader<'_>) -> Option<Http> {
     Some(http).filter(|http| !http.steps.is_empty())
 }
 
-fn login(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<Step> {
+pub(super) fn login(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<Step> {
     let node = fields.node("login")?;
     let fields = fields::open(node, &STEP, problems)?;
     step(node, &fields, problems)
 }
 
-fn step(node: &Node, fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<Step> {
+pub(super) fn step(node: &Node, fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<Step> {
     let url = url(node, fields, problems);
     let body = fields.node("body").and_then(|body| {
         // A mapping or a list is a body of JSON.
@@ -121,7 +121,7 @@ pub(super) fn checked_url(url: &str, place: &Node, problems: &mut Vec<Problem>) 
     Some(Hidden::new(url.to_owned()))
 }
 
-fn expect(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Expect {
+pub(super) fn expect(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Expect {
     let Some(node) = fields.node("expect") else { return Expect::default() };
     let Some(fields) = fields::open(node, &EXPECT, problems) else { return Expect::default() };
     let body = fields.text("body", problems).and_then(|(text, place)| {

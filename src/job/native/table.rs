@@ -2,10 +2,11 @@
 
 use crate::job::WebhookFormat;
 
-use super::tables_of_housekeeping::{CLEAN, ROTATE};
-use super::tables_of_work::{
-    COMMAND, COMPOSE_RUN, CONTAINER, DEPLOY, EXEC, GROUP, HTTP, OGC_PROCESS, RUN,
-};
+use super::tables_of_cache::{CACHE_SYNC, REFRESH};
+use super::tables_of_housekeeping::{CERTIFICATE, CLEAN, PRUNE, ROTATE};
+use super::tables_of_http::{HTTP, OGC_PROCESS};
+use super::tables_of_sync::SYNC;
+use super::tables_of_work::{COMMAND, COMPOSE_RUN, CONTAINER, DEPLOY, EXEC, GROUP, RUN};
 
 /// What a value looks like.
 #[derive(Clone, Copy)]
@@ -464,7 +465,42 @@ pub(super) const JOB: Table = Table {
             "{ directory: /data/wps_outputs, older_than: 30d }",
             "Removes old files of a directory.",
         ),
+        key(
+            "cache_sync",
+            Form::Object(&CACHE_SYNC),
+            "–",
+            "{ url: \"http://qjazz-admin:9871\", pools: all }",
+            "Makes the caches of pools of QGIS servers equal, and proves it.",
+        ),
+        key(
+            "refresh",
+            Form::Object(&REFRESH),
+            "–",
+            "{ requests: [\"https://maps.example/tiles\"], soft_ttl: 12h }",
+            "Keeps the cache of a web server warm.",
+        ),
+        key(
+            "prune",
+            Form::Object(&PRUNE),
+            "–",
+            "{ images: { older_than: 7d, keep: 3 } }",
+            "Removes what runs of ours left on the Engine.",
+        ),
+        key(
+            "certificate",
+            Form::Object(&CERTIFICATE),
+            "–",
+            "{ bundle: /data/bundle.pem, domains: example.org, certbot: { image: certbot/certbot }, stop: { container: proxy } }",
+            "Renews a certificate when that is due.",
+        ),
+        key(
+            "sync",
+            Form::Object(&SYNC),
+            "–",
+            "{ source: \"https://git.example/data.git#main\", maps: [{ to: /data/sets }] }",
+            "Keeps directories equal to parts of a git repository or an archive.",
+        ),
     ],
     is_service: false,
-    later: &["backup", "cache_sync", "sync"],
+    later: &["backup"],
 };

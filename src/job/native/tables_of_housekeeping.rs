@@ -1,9 +1,9 @@
 //! The keys of the kinds of work that keep a host tidy.
 
 use super::table::{Field, Form, Table, key};
-use super::tables_of_work::TARGET;
+use super::tables_of_work::{ONE_TARGET, RUN, TARGET};
 
-const DRY_RUN: Field = key(
+pub(super) const DRY_RUN: Field = key(
     "dry_run",
     Form::Boolean,
     "false",
@@ -178,6 +178,194 @@ pub(super) const CLEAN: Table = Table {
             "false",
             "true",
             "Goes into file systems that are mounted below the directory, too.",
+        ),
+        DRY_RUN,
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const IMAGES: Table = Table {
+    of: "`images`",
+    fields: &[
+        key(
+            "older_than",
+            Form::Duration,
+            "7d",
+            "30d",
+            "Those that were made, and named last, so long ago.",
+        ),
+        key(
+            "keep",
+            Form::Integer(1, 1000),
+            "3",
+            "5",
+            "So many revisions of each deploy keep their images (never less than two: the one that runs and the one before), and so many of the newest images of each repository stay.",
+        ),
+        key("dangling", Form::Boolean, "true", "false", "Those without a name go, too."),
+        key(
+            "all",
+            Form::Boolean,
+            "false",
+            "true",
+            "Those that no run of ours used go, too: all that no container uses and no job needs.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const AGED: Table = Table {
+    of: "`containers` or `networks`",
+    fields: &[key(
+        "older_than",
+        Form::Duration,
+        "7d",
+        "1d",
+        "Containers that ended so long ago; networks that were made so long ago.",
+    )],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const VOLUMES: Table = Table {
+    of: "`volumes`",
+    fields: &[
+        key("older_than", Form::Duration, "30d", "90d", "Those that were made so long ago."),
+        key(
+            "labels",
+            Form::Texts,
+            "–",
+            "[\"scratch=true\"]",
+            "Only those with all these labels, `name` or `name=value`.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+const OR_NOT: [Form; 3] = [
+    Form::Either(&[Form::Boolean, Form::Object(&IMAGES)]),
+    Form::Either(&[Form::Boolean, Form::Object(&AGED)]),
+    Form::Either(&[Form::Boolean, Form::Object(&VOLUMES)]),
+];
+
+pub(super) const PRUNE: Table = Table {
+    of: "`prune`",
+    fields: &[
+        key(
+            "images",
+            OR_NOT[0],
+            "true",
+            "{ older_than: 7d, keep: 3 }",
+            "Images that runs of ours used; `false` leaves all of them.",
+        ),
+        key(
+            "containers",
+            OR_NOT[1],
+            "true",
+            "{ older_than: 1d }",
+            "Containers of jobs and one-off containers of our projects that have ended; `false` leaves all of them.",
+        ),
+        key(
+            "networks",
+            OR_NOT[1],
+            "true",
+            "false",
+            "Networks of our projects that nothing uses and no project declares; `false` leaves all of them.",
+        ),
+        key(
+            "volumes",
+            OR_NOT[2],
+            "false",
+            "{ older_than: 90d, labels: scratch }",
+            "Volumes of our projects that nothing uses and no project declares, with all that is in them.",
+        ),
+        key(
+            "max_removals",
+            Form::Integer(1, 1_000_000),
+            "–",
+            "100",
+            "Where more than this are to go, none does, and the run fails: somebody looks first.",
+        ),
+        DRY_RUN,
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const TOLD: Table = Table {
+    of: "`signal` of `certificate`",
+    fields: &[
+        TARGET[0],
+        TARGET[1],
+        TARGET[2],
+        TARGET[3],
+        key(
+            "signal",
+            Form::Text,
+            "SIGHUP",
+            "SIGUSR2",
+            "The signal that makes it read the bundle anew.",
+        ),
+    ],
+    is_service: false,
+    later: &[],
+};
+
+pub(super) const CERTIFICATE: Table = Table {
+    of: "`certificate`",
+    fields: &[
+        key(
+            "bundle",
+            Form::Text,
+            "required",
+            "/data/certificates/bundle.pem",
+            "The file of chain and key together, as our own container sees it: mount its directory.",
+        ),
+        key(
+            "domains",
+            Form::Texts,
+            "required",
+            "[example.org, www.example.org]",
+            "The names it is for; the first one names it at certbot, too.",
+        ),
+        key("email", Form::Text, "–", "ops@example.org", "Whom the authority writes to."),
+        key(
+            "renew_before",
+            Form::Duration,
+            "30d",
+            "20d",
+            "Renewed when it ends within this time; until then nothing is touched.",
+        ),
+        key(
+            "certbot",
+            Form::Object(&RUN),
+            "required",
+            "{ image: \"certbot/certbot:v3.1.0\", network_mode: host, volumes: [\"/etc/letsencrypt:/etc/letsencrypt\"] }",
+            "The container that it runs in, with the keys of `run`; its command is ours.",
+        ),
+        key("arguments", Form::Arguments, "–", "--test-cert", "Further arguments of certbot."),
+        key(
+            "stop",
+            Form::Object(&ONE_TARGET),
+            "–",
+            "{ container: proxy }",
+            "Who has its ports: stopped only when it is due, and started again whatever happened.",
+        ),
+        key(
+            "signal",
+            Form::Object(&TOLD),
+            "–",
+            "{ container: proxy, signal: SIGHUP }",
+            "Who is told, only when the bundle is another one.",
+        ),
+        key(
+            "restart",
+            Form::Object(&ONE_TARGET),
+            "–",
+            "{ container: mail }",
+            "Who is restarted, only when the bundle is another one.",
         ),
         DRY_RUN,
     ],

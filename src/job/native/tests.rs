@@ -9,7 +9,7 @@ use crate::settings::{
 use crate::source::{Origin, Source};
 
 /// Settings with a few variables set.
-pub(in crate::job) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let variables = [("STACK", "/srv/stack"), ("EMPTY", ""), ("ON", "true"), ("TOKEN", "secret")];
     Settings {
         compose_hash: crate::compose::hash::Dialect::V5,

@@ -1,14 +1,13 @@
 //! A cron expression as sets of seconds, minutes, hours and days: small, and quick to ask.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
+use super::Dialect;
 use super::fields::{self, Fields};
-use super::{Dialect, Schedule};
 
 /// A cron expression. A copy shares its memory.
 #[derive(Clone)]
@@ -159,22 +158,5 @@ impl Hash for Expression {
 impl fmt::Debug for Expression {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Expression").field(&self.0.text).finish()
-    }
-}
-
-/// Expressions that are written alike, kept once: of 100,000 jobs most share a few.
-#[derive(Debug, Default)]
-pub struct Shared(HashSet<Expression>);
-
-impl Shared {
-    /// Puts the known expression in the place of an equal one.
-    pub fn share(&mut self, schedule: &mut Schedule) {
-        let Schedule::Cron(expression) = schedule else { return };
-        match self.0.get(expression) {
-            Some(known) => *expression = known.clone(),
-            None => {
-                self.0.insert(expression.clone());
-            }
-        }
     }
 }

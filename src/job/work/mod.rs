@@ -1,10 +1,15 @@
 //! What a job does: one type a kind.
 
+mod cache;
+mod certificate;
 mod clean;
 mod http;
 mod ogc;
 mod pattern;
+mod prune;
+mod refresh;
 mod rotate;
+mod sync;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,11 +17,21 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+pub use self::cache::{CacheDialect, CacheSync, Pools, Token};
+pub use self::certificate::Certificate;
 pub use self::clean::{AgeBy, Clean, refusal as clean_refusal};
 pub use self::http::{Expect, Http, Step, WaitFor};
 pub use self::ogc::{OgcMode, OgcProcess, OnTimeout};
 pub use self::pattern::{FilesBelow, Pattern};
+pub use self::prune::{
+    AGE, AGE_OF_VOLUMES, KEEP, LEAST_REVISIONS, Prune, PruneImages, PruneVolumes,
+};
+pub use self::refresh::Refresh;
 pub use self::rotate::{Compression, Create, Rotate, RotateMethod, SignalTo};
+pub use self::sync::{
+    DataSync, RuleOf, SyncArchive, SyncFrom, SyncMap, SyncRule, SyncSource, destination_refusal,
+    rules_of,
+};
 use crate::compose::load::normalise_name;
 use crate::compose::model::{Mount, MountKind, Network, Project, Service, Volume};
 use crate::job::Packed;
@@ -48,11 +63,21 @@ pub enum Work {
     Rotate(Box<Rotate>),
     /// Removes old files of a directory.
     Clean(Box<Clean>),
+    /// Makes the caches of a pool of QGIS servers equal.
+    CacheSync(Box<CacheSync>),
+    /// Keeps the cache of a web server warm.
+    Refresh(Box<Refresh>),
+    /// Removes what runs of ours left on the Engine.
+    Prune(Box<Prune>),
+    /// Renews a certificate.
+    Certificate(Box<Certificate>),
+    /// Keeps directories equal to parts of git repositories or archives.
+    Sync(Box<DataSync>),
 }
 
 impl Work {
     /// All kinds, by their words.
-    pub const KINDS: [&'static str; 11] = [
+    pub const KINDS: [&'static str; 16] = [
         "deploy",
         "run",
         "exec",
@@ -64,6 +89,11 @@ impl Work {
         "group",
         "rotate",
         "clean",
+        "cache_sync",
+        "refresh",
+        "prune",
+        "certificate",
+        "sync",
     ];
 
     /// The key in job files, and the word in lists.
@@ -80,6 +110,11 @@ impl Work {
             Self::Group(_) => "group",
             Self::Rotate(_) => "rotate",
             Self::Clean(_) => "clean",
+            Self::CacheSync(_) => "cache_sync",
+            Self::Refresh(_) => "refresh",
+            Self::Prune(_) => "prune",
+            Self::Certificate(_) => "certificate",
+            Self::Sync(_) => "sync",
         }
     }
 
@@ -96,8 +131,38 @@ impl Work {
             | Self::OgcProcess(_)
             | Self::Group(_)
             | Self::Rotate(_)
-            | Self::Clean(_) => &[],
+            | Self::Clean(_)
+            | Self::CacheSync(_)
+            | Self::Refresh(_)
+            | Self::Prune(_)
+            | Self::Certificate(_)
+            | Self::Sync(_) => &[],
         }
+    }
+
+    /// The images that it names itself, and what follows it; those of a project's services stand in the
+    /// project.
+    pub fn images(&self) -> Vec<String> {
+        let own = match self {
+            Self::Run(run) => vec![run.container.unpack().service.image],
+            Self::Certificate(certificate) => vec![certificate.certbot.unpack().service.image],
+            Self::Sync(sync) => sync.images(),
+            Self::Deploy(_)
+            | Self::Exec(_)
+            | Self::ComposeRun(_)
+            | Self::Container(_)
+            | Self::Command(_)
+            | Self::Http(_)
+            | Self::OgcProcess(_)
+            | Self::Group(_)
+            | Self::Rotate(_)
+            | Self::Clean(_)
+            | Self::CacheSync(_)
+            | Self::Refresh(_)
+            | Self::Prune(_) => Vec::new(),
+        };
+        let own = own.into_iter().filter(|image| !image.is_empty());
+        own.chain(self.then().iter().flat_map(Self::images)).collect()
     }
 }
 

@@ -36,6 +36,13 @@ impl Pattern {
         matches_all(&self.segments, path)
     }
 
+    /// The pattern of all that is below what this one matches; `None` where it says that itself.
+    pub fn below(&self) -> Option<Self> {
+        let is_all = self.segments.last().is_some_and(|it| it == "**");
+        let segments = || self.segments.iter().cloned().chain(["**".to_owned()]).collect();
+        (!is_all).then(|| Self { segments: segments() })
+    }
+
     /// Whether the pattern says something of files below a directory, given by its parts.
     pub fn reaches_below(&self, directory: &[&OsStr]) -> bool {
         let mut segments = self.segments.iter();

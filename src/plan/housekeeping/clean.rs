@@ -7,8 +7,9 @@ use std::path::{Component, Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Entry, Kind, bytes_text, counted};
+use super::{Entry, Kind, bytes_text};
 use crate::job::work::{AgeBy, Clean, Pattern};
+use crate::source::counted;
 
 /// Lines of a plan that are shown; a directory may have millions of files.
 const SHOWN: usize = 1000;

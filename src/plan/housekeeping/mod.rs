@@ -2,7 +2,9 @@
 //!
 //! The same plan is printed by a dry run and carried out by a run.
 
+pub mod certificate;
 pub mod clean;
+pub mod prune;
 pub mod rotate;
 
 use std::ffi::OsString;
@@ -55,11 +57,6 @@ pub fn bytes_text(bytes: u64) -> String {
         (tenths, unit) = (tenths / 1024, unit + 1);
     }
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
-/// `1 file`, `2 files`.
-pub fn counted(count: usize, one: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Entry, Kind, bytes_text, counted};
+use super::{Entry, Kind, bytes_text};
 use crate::job::work::{Compression, Rotate, RotateMethod};
+use crate::source::counted;
 
 /// The end of the name of a file that is not complete yet.
 pub const PART: &str = ".roadstead-part";

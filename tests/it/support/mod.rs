@@ -17,6 +17,7 @@ pub(crate) mod engine;
 pub(crate) mod process;
 pub(crate) mod project;
 pub(crate) mod proxy;
+pub(crate) mod qjazz;
 pub(crate) mod receiver;
 pub(crate) mod registry;
 pub(crate) mod roadstead;

@@ -7,7 +7,9 @@ use super::super::write::{json, yaml_of};
 use super::super::{Context, NoFiles, read_written, schema};
 use super::documents::check;
 use super::*;
-use crate::job::work::{Action, AgeBy, Create, RotateMethod, Scope, Target};
+use crate::job::work::{
+    Action, AgeBy, CacheDialect, Create, Pools, RotateMethod, Scope, SyncFrom, Target,
+};
 use crate::job::{CatchUp, ContainerEvent, On, Overlap, Packed, Place, RunContainer, When};
 
 /// A job with every key of a job.
@@ -127,6 +129,22 @@ const KINDS_OF_WORK: &str = r#"
 - { name: d1, deploy: { sources: [/srv/stack], health: { within: 1m, stable_for: 1s } } }
 - { name: r1, run: { container: importer } }
 - { name: ro1, rotate: { files: /var/log/web/*.log, size: 20m } }
+- { name: sy1, sync: { source: "https://git.example/data.git#v2", maps: { to: /data/x } } }
+- name: sy2
+  sync:
+    archive:
+      url: "https://data.example/set.tar.gz?key=${TOKEN}"
+      sha256: E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855
+      max_size: 50m
+      max_unpacked: 200m
+      max_entries: 5000
+      strip_components: 1
+    maps:
+      - { from: ./in, to: /data/x/, include: "*.nc", exclude: [drafts], delete: false, atomic: true, owner: "7:8", mode: "0640", dir_mode: "0750" }
+      - to: /data/y
+    hooks: [{ image: alpine:3.22, command: /refresh, environment: { TOKEN: } }]
+    always: true
+    dry_run: true
 - { name: cl1, clean: { directory: /data/x, older_than: 30d } }
 - name: cl2
   clean:
@@ -153,6 +171,63 @@ const KINDS_OF_WORK: &str = r#"
     method: rename
     create: { mode: "0640", owner: "101:4" }
     signal: { project: shop, service: web, signal: SIGHUP }
+    dry_run: true
+- { name: cs1, cache_sync: { url: "http://qjazz:9871" } }
+- name: cs2
+  cache_sync:
+    url: https://qjazz.example/admin/
+    pools: [maps, features]
+    dialect: v1
+    token: "${TOKEN}"
+    rescan_backends: false
+    require_all_backends: false
+    pull: /maps/a.qgs /maps/b.qgs
+    timeout: 10m
+    ca_file: /etc/ca.pem
+    dry_run: true
+- { name: cs3, cache_sync: { url: "http://qjazz:80", dialect: map, pools: all, token_file: /run/t } }
+- { name: re1, refresh: { requests: "http://a.example/1 http://a.example/2" } }
+- name: re2
+  refresh:
+    login: { url: "https://a.example/login", body: { password: "${TOKEN}" } }
+    requests:
+      - https://a.example/1
+      - { name: two, url: "https://a.example/2", headers: { A: own }, timeout: 5s, expect: { status: 204 }, retries: 0 }
+    headers: { A: all, B: all }
+    timeout: 1m
+    expect: { status: [200, 304] }
+    retries: 3
+    backoff: 100ms
+    parallel: 16
+    per_second: 5
+    soft_ttl: 12h
+    hard_ttl: 1d
+    ca_file: /etc/ca.pem
+    client_certificate: /etc/me.pem
+    insecure: true
+    redirects: 0
+    dry_run: true
+- { name: pr1, prune: { images: true } }
+- name: pr2
+  prune:
+    images: { older_than: 1d, keep: 5, dangling: false, all: true }
+    containers: { older_than: 1h }
+    networks: false
+    volumes: { older_than: 90d, labels: [scratch=true] }
+    max_removals: 10
+    dry_run: true
+- { name: ce1, certificate: { bundle: /b.pem, domains: a.example, certbot: { image: certbot/certbot } } }
+- name: ce2
+  certificate:
+    bundle: /data/b.pem
+    domains: [a.example, "*.a.example"]
+    email: me@a.example
+    renew_before: 20d
+    certbot: { image: certbot/certbot, network_mode: host, volumes: ["/etc/letsencrypt:/etc/letsencrypt"] }
+    arguments: --test-cert
+    stop: { project: shop, service: proxy }
+    signal: { container: proxy }
+    restart: { labels: [tls] }
     dry_run: true
 - { name: r2, retry: 3, run: { image: a, networks: front } }
 "#;
@@ -209,10 +284,17 @@ fn every_example_file_is_read_and_agrees_with_the_schema() {
                 let value = format!("https://{}.example", name.to_lowercase().replace('_', "-"));
                 settings.variables.entry(name.to_owned()).or_insert(value);
             }
-            settings.variables.retain(|name, _| !name.starts_with("AUTODEPLOY_"));
+            settings.variables.retain(|name, _| !name.contains("AUTODEPLOY_"));
             for (name, value) in [
                 ("AUTODEPLOY_LOGROTATE_FILES", "/logs/*.log"),
+                ("AUTODEPLOY_PROXY_LOGROTATE_FILES", "/logs/proxy/*.log"),
                 ("AUTODEPLOY_CLEAN_DIRECTORY", "/data/old"),
+                ("AUTODEPLOY_CACHE_SYNC_URL", "http://qjazz:9871"),
+                ("AUTODEPLOY_CACHE_REFRESH_URLS", "http://a.example/ http://b.example/"),
+                ("AUTODEPLOY_CERTIFICATE_BUNDLE", "/data/b.pem"),
+                ("AUTODEPLOY_CERTIFICATE_DOMAINS", "a.example"),
+                ("AUTODEPLOY_NOTEBOOK_REPO", "https://git.example/notebooks.git"),
+                ("JUPYTERHUB_USER_DATA_DIR", "/data/users"),
             ] {
                 settings.variables.insert(name.to_owned(), value.to_owned());
             }
@@ -241,8 +323,14 @@ fn the_schema_refuses_what_the_reader_refuses() {
         "{name: a, exec: {container: a}}",
         "{name: a, group: {parallel: 1}}",
         "{name: a, clean: {directory: /data}}",
+        "{name: a, sync: {archive: {url: \"http://a/b\", sha256: abc}, maps: [{to: /data/x}]}}",
         "{name: a, clean: {older_than: 1d}}",
         "{name: a, clean: {directory: /data, older_than: 1d, by: birth}}",
+        "{name: a, prune: {images: {keep: 0}}}",
+        "{name: a, prune: {volumes: {older_than: soon}}}",
+        "{name: a, certificate: {bundle: /b.pem, domains: a}}",
+        "{name: a, certificate: {domains: a, certbot: {image: c}}}",
+        "{name: a, certificate: {bundle: /b.pem, certbot: {image: c}}}",
         "{name: a, rotate: {size: 1m}}",
         "{name: a, rotate: {files: /a, size: 1m, keep: 0}}",
         "{name: a, rotate: {files: /a, size: 1m, method: move}}",
@@ -252,6 +340,27 @@ fn the_schema_refuses_what_the_reader_refuses() {
         parse(text, "web.yml", &settings()).expect_err(text);
         let document = yaml::parse(text, "web.yml").expect(text).remove(0);
         check(&root, &root, &json(&document), text).expect_err(text);
+    }
+}
+
+#[test]
+fn a_sync_that_could_not_be_carried_out_is_refused() {
+    for text in [
+        "{name: a, sync: {source: /srv/data}}",
+        "{name: a, sync: {maps: [{to: /data/x}]}}",
+        "{name: a, sync: {source: /srv/data, archive: {url: \"http://a/b\"}, maps: [{to: /data/x}]}}",
+        "{name: a, sync: {source: /srv/data, maps: [{to: /data/x}, {to: /data/x}]}}",
+        "{name: a, sync: {source: /srv/data, maps: [{to: /data/x, atomic: true}, {to: /data/x/y}]}}",
+        "{name: a, sync: {source: /srv/data, maps: [{from: ../x, to: /data/x}]}}",
+        "{name: a, sync: {source: /srv/data, maps: [{to: data}]}}",
+        "{name: a, sync: {source: /srv/data, maps: [{to: /state/x}]}}",
+        "{name: a, sync: {source: \"https://me:secret@git.example/a\", maps: [{to: /data/x}]}}",
+        "{name: a, sync: {source: /srv/data, maps: [{to: /data/x}], hooks: [{command: a}]}}",
+        "{name: a, sync: {archive: {url: \"ftp://a/b\"}, maps: [{to: /data/x}]}}",
+        "{name: a, sync: {deploy_data: /nowhere.yml}}",
+    ] {
+        let problems = parse(text, "web.yml", &settings()).expect_err(text);
+        assert!(!problems.to_string().contains("secret"), "{problems}");
     }
 }
 
@@ -328,6 +437,23 @@ fn reads_every_kind() {
     assert!(login.body.expect("a body").expose().contains("secret"));
     let Work::OgcProcess(process) = work("o2") else { panic!("a process") };
     assert_eq!(process.inputs, serde_json::json!({"distance": 5, "list": ["a", "b"]}));
+    let Work::Sync(sync) = work("sy1") else { panic!("a sync") };
+    let SyncFrom::Git { url, reference, .. } = &sync.sources[0].from else {
+        panic!("a repository")
+    };
+    assert_eq!((url.as_str(), reference.as_deref()), ("https://git.example/data.git", Some("v2")));
+    assert_eq!(sync.sources[0].directory, PathBuf::from("/state/sync/sy1/source"));
+    let Work::Sync(sync) = work("sy2") else { panic!("a sync") };
+    let source = &sync.sources[0];
+    let SyncFrom::Archive(archive) = &source.from else { panic!("an archive") };
+    assert_eq!((archive.max_entries, archive.strip_components), (5000, 1));
+    assert!(archive.sha256.as_ref().is_some_and(|it| it.starts_with("e3b0c442")));
+    assert!(!format!("{archive:?}").contains("secret"));
+    let map = &source.maps[0];
+    assert_eq!((map.from.as_path(), map.to.as_path()), (Path::new("in"), Path::new("/data/x")));
+    assert_eq!((map.owner, map.mode, map.dir_mode), (Some((7, 8)), Some(0o640), Some(0o750)));
+    assert!(map.atomic && !map.delete && source.always && sync.dry_run);
+    assert_eq!(sync.hook_variables(), [("TOKEN".to_owned(), "secret".to_owned())]);
     let Work::Clean(clean) = work("cl2") else { panic!("a clean-up") };
     assert_eq!((clean.by, clean.keep, clean.max_files), (AgeBy::Changed, 10, Some(1000)));
     let shown: Vec<String> = clean.include.iter().map(ToString::to_string).collect();
@@ -342,6 +468,20 @@ fn reads_every_kind() {
     let create = Create { mode: Some(0o640), owner: Some((101, 4)) };
     assert_eq!((rotate.method, rotate.create), (RotateMethod::Rename, Some(create)));
     assert_eq!(rotate.signal.as_ref().map(|it| it.signal.as_str()), Some("SIGHUP"));
+    let Work::CacheSync(sync) = work("cs1") else { panic!("a sync") };
+    assert!(sync.rescan_backends && sync.require_all_backends && sync.token.is_none());
+    assert_eq!((sync.pools.clone(), sync.dialect), (Pools::All, CacheDialect::Auto));
+    let Work::CacheSync(sync) = work("cs2") else { panic!("a sync") };
+    assert_eq!(sync.pools, Pools::Named(vec!["maps".to_owned(), "features".to_owned()]));
+    assert_eq!((sync.pull.len(), sync.server().as_str()), (2, "qjazz.example/admin"));
+    assert!(!format!("{sync:?}").contains("secret"));
+    let Work::Refresh(refresh) = work("re1") else { panic!("a refresh") };
+    assert_eq!((refresh.requests.len(), refresh.parallel, refresh.per_second), (2, 4, None));
+    let Work::Refresh(refresh) = work("re2") else { panic!("a refresh") };
+    let [one, two] = refresh.requests.as_slice() else { panic!("two requests") };
+    assert_eq!((one.retries, one.expect.status.len(), one.headers["A"].expose()), (3, 2, "all"));
+    assert_eq!((two.retries, two.expect.status.len(), two.headers["A"].expose()), (0, 1, "own"));
+    assert_eq!((two.backoff.as_millis(), two.headers["B"].expose()), (100, "all"));
     let Work::Run(run) = work("r2") else { panic!("a run") };
     assert_eq!(run.container.unpack().service.networks.len(), 1);
     let Value::Object(_) = jobs[0].json() else { panic!("a mapping") };

@@ -7,10 +7,14 @@ use serde_json::Value;
 
 use super::super::schema;
 use super::super::table::{AFTER_ONE, Field, JOB, KEEP, NOTIFY, PING, RETRY, Table, WEBHOOK};
-use super::super::tables_of_housekeeping::{CLEAN, CREATE, ROTATE, SIGNAL};
+use super::super::tables_of_cache::{CACHE_SYNC, REFRESH};
+use super::super::tables_of_housekeeping::{
+    AGED, CERTIFICATE, CLEAN, CREATE, IMAGES, PRUNE, ROTATE, SIGNAL, TOLD, VOLUMES,
+};
+use super::super::tables_of_http::{EXPECT, HTTP, OGC_PROCESS, POLL, STEP, WAIT_FOR};
+use super::super::tables_of_sync::{ARCHIVE, MAP, SYNC};
 use super::super::tables_of_work::{
-    COMMAND, COMPOSE_RUN, CONTAINER, DEPLOY, EXEC, EXPECT, FILE, GROUP, HEALTH, HTTP, OGC_PROCESS,
-    POLL, REDIRECT, RUN, STEP, WAIT_FOR,
+    COMMAND, COMPOSE_RUN, CONTAINER, DEPLOY, EXEC, FILE, GROUP, HEALTH, REDIRECT, RUN,
 };
 
 /// The tables of the page, by the name of their place.
@@ -42,7 +46,15 @@ const TABLES: &[(&str, &Table)] = &[
 
 /// The tables of the pages of single kinds.
 const OF_PAGES: &[(&str, &[(&str, &Table)])] = &[
+    ("docs/jobs/cache_sync.md", &[("cache_sync", &CACHE_SYNC)]),
+    ("docs/jobs/certificate.md", &[("certificate", &CERTIFICATE), ("signal", &TOLD)]),
     ("docs/jobs/clean.md", &[("clean", &CLEAN)]),
+    (
+        "docs/jobs/prune.md",
+        &[("prune", &PRUNE), ("images", &IMAGES), ("aged", &AGED), ("volumes", &VOLUMES)],
+    ),
+    ("docs/jobs/refresh.md", &[("refresh", &REFRESH)]),
+    ("docs/jobs/sync.md", &[("sync", &SYNC), ("map", &MAP), ("archive", &ARCHIVE)]),
     ("docs/jobs/rotate.md", &[("rotate", &ROTATE), ("create", &CREATE), ("signal", &SIGNAL)]),
 ];
 

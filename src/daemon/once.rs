@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::attempt::Attempt;
 use super::restart::lose_what_is_cut_off;
@@ -88,9 +88,13 @@ pub async fn run_once(
     }
     if Notifier::concerns(job) {
         let tail = tail_of(configuration.settings.log.dir.clone(), &job.name, run).await;
-        notifier.ended(&Ended { job, run, started, ended, ending: &ending, tail: &tail }).await;
-        store.told(run).await?;
-        notifier.flush(TIME_TO_TELL).await;
+        let ended = Ended { job, run, started, ended, ending: &ending, tail: &tail };
+        if tokio::time::timeout(TIME_TO_TELL, notifier.ended(&ended)).await.is_ok() {
+            store.told(run).await?;
+            notifier.flush(TIME_TO_TELL).await;
+        } else {
+            warn!("the disk is slow: the next to start here tells of this run");
+        }
     }
     Ok((run, ending))
 }

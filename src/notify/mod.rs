@@ -73,14 +73,21 @@ impl Notifier {
     pub async fn started(&self, job: &Job, run: RunId, at: DateTime<Utc>) {
         let Some(ping) = job.notify.ping.as_ref().filter(|ping| ping.start) else { return };
         match ping_of_start(ping, &job.name, &self.identity(job, run, at)) {
-            Ok(message) => self.put(&job.name, message_into(message, at)).await,
+            Ok(message) => {
+                let put = self.put(&job.name, message_into(message, at));
+                if tokio::time::timeout(PATIENCE, put).await.is_err() {
+                    let job = &job.name;
+                    warn!(job, "the disk is slow: who is told of this start is told late, or not");
+                }
+            }
             Err(error) => warn!(job = job.name, "{error}"),
         }
     }
 
     /// Tells how a run ended: its check always, webhooks where the job changed between well and ill.
     ///
-    /// Returns at once for jobs that tell nobody, and after two seconds at most.
+    /// Returns once that is on the disk, however long it takes: who does not wait so long must not count
+    /// the run as told.
     pub async fn ended(&self, ended: &Ended<'_>) {
         let job = ended.job;
         if let Some(ping) = &job.notify.ping {
@@ -110,22 +117,20 @@ impl Notifier {
             });
             (health(outcome).filter(|now| Some(*now) != before).map(|_| outcome), told)
         });
-        self.finish(&name, tokio::time::timeout(PATIENCE, told).await);
+        self.finish(&name, told.await);
     }
 
     async fn put(&self, job: &str, message: Message) {
-        let put = tokio::time::timeout(PATIENCE, self.outbox.put(vec![message])).await;
-        self.finish(job, put);
+        self.finish(job, self.outbox.put(vec![message]).await);
     }
 
-    fn finish(&self, job: &str, put: Result<Result<usize>, tokio::time::error::Elapsed>) {
+    fn finish(&self, job: &str, put: Result<usize>) {
         match put {
-            Ok(Ok(0)) => {}
-            Ok(Ok(dropped)) => {
+            Ok(0) => {}
+            Ok(dropped) => {
                 warn!(job, "{dropped} messages were dropped: their receiver takes too few of them");
             }
-            Ok(Err(error)) => warn!(job, "nobody is told of this run: {error:#}"),
-            Err(_) => warn!(job, "the disk is slow: who is told of this run is told late, or not"),
+            Err(error) => warn!(job, "nobody is told of this run: {error:#}"),
         }
         self.wake.notify_one();
     }

@@ -16,7 +16,7 @@ use crate::accounting::{pretend_slot, runs};
 use crate::accounting_crash::{end_of, one_slot_owed};
 use crate::support::receiver::Receiver;
 use crate::support::scene::PATIENCE;
-use crate::support::{Engine, Roadstead, unique, wait_for};
+use crate::support::{Daemon, Engine, Roadstead, unique, wait_for};
 
 const STORE: &str = "roadstead.db";
 const OUTBOX: &str = "outbox.db";
@@ -87,17 +87,27 @@ fn step_aside(database: &Path) {
     connection.execute_batch("DROP TRIGGER never; DROP VIEW forever;").unwrap();
 }
 
-/// Waits until a write goes on and on: others take milliseconds.
-fn wait_until_it_stands(point: &str, database: &Path) {
+/// Waits until a write goes on and on, and works all the while: one that waits for a busy disk takes long,
+/// too, and is no point of ours.
+fn wait_until_it_stands(point: &str, database: &Path, daemon: &Daemon) {
     let connection = Connection::open(database).unwrap();
     connection.busy_timeout(Duration::ZERO).unwrap();
-    let mut since = Instant::now();
+    // Longer than a run waits for the outbox.
+    let least = if database.ends_with(OUTBOX) { Duration::from_secs(3) } else { Duration::ZERO };
+    let (mut before, mut since) = (worked(daemon), Instant::now());
     wait_for(&format!("death where {point}"), PATIENCE * 2, || {
         if connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK;").is_ok() {
-            since = Instant::now();
+            (before, since) = (worked(daemon), Instant::now());
         }
-        since.elapsed() > Duration::from_secs(1)
+        worked(daemon) - before > 50 && since.elapsed() > least
     });
+}
+
+/// The time a process has had of the processors, in hundredths of a second (`proc_pid_stat(5)`).
+fn worked(daemon: &Daemon) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
 fn lines(path: &PathBuf) -> usize {
@@ -140,7 +150,7 @@ fn die_and_return(
     let database = roadstead.path("state").join(database);
     stand_before(&database, event, name);
     let daemon = roadstead.serve();
-    wait_until_it_stands(point, &database);
+    wait_until_it_stands(point, &database, &daemon);
     daemon.kill();
     step_aside(&database);
     let daemon = roadstead.serve();

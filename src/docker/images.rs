@@ -10,10 +10,10 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
+use super::Engine;
 use super::auth::{self, REGISTRY_AUTH};
 use super::gates::IMAGE_MANIFESTS;
 use super::raw::{self, Change};
-use super::{Engine, is_not_found};
 use crate::image::{Credentials, Identity, Reference, name_and_tag};
 use crate::plan::observed::familiar;
 
@@ -162,10 +162,14 @@ impl Engine {
     ///
     /// When the call fails.
     pub async fn images(&self) -> Result<BTreeMap<String, Identity>> {
+        Ok(by_reference(&self.image_summaries().await?))
+    }
+
+    /// All images but those that are only a part of others, as the Engine lists them.
+    pub(super) async fn image_summaries(&self) -> Result<Vec<ImageSummary>> {
         let manifests = self.api_version().await? >= IMAGE_MANIFESTS;
         let options = ListImagesOptions { manifests, ..Default::default() };
-        let listed = self.docker()?.list_images(Some(options)).await.context("list images")?;
-        Ok(by_reference(&listed))
+        self.docker()?.list_images(Some(options)).await.context("list images")
     }
 
     /// When an image was last given a tag, in seconds since the Unix epoch: what `pull_policy: daily`
@@ -175,16 +179,7 @@ impl Engine {
     ///
     /// When the call fails.
     pub async fn last_tagged(&self, reference: &str) -> Result<Option<i64>> {
-        let inspected = self.docker()?.inspect_image(&familiar(reference)).await;
-        let image = match inspected.with_context(|| format!("inspect image `{reference}`")) {
-            Ok(image) => image,
-            Err(error) if is_not_found(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let text = image.metadata.and_then(|it| it.last_tag_time).unwrap_or_default();
-        let time = chrono::DateTime::parse_from_rfc3339(&text).ok();
-        // The Engine's word for "never" is the year 1.
-        Ok(time.map(|it| it.timestamp()).filter(|it| *it > 0))
+        Ok(self.named_at(&familiar(reference)).await?.map(|it| it.timestamp()))
     }
 
     /// Gives an image another name.
@@ -218,7 +213,7 @@ fn by_reference(images: &[ImageSummary]) -> BTreeMap<String, Identity> {
 /// What an image is identical with. The one place that knows the two stores: in the classic one the id
 /// is that of the configuration; in containerd's it is that of an index, which is new with every
 /// attested build, while the manifest of the platform stays.
-fn identity(image: &ImageSummary) -> Identity {
+pub(super) fn identity(image: &ImageSummary) -> Identity {
     let manifests = image.manifests.iter().flatten();
     let here = manifests
         .filter(|it| it.available && it.kind == Some(ImageManifestSummaryKindEnum::IMAGE))

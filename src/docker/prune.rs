@@ -2,15 +2,13 @@
 
 use anyhow::{Context, Result};
 use bollard::query_parameters::{
-    ListImagesOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
-    RemoveImageOptions,
+    ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions,
 };
 use chrono::{DateTime, Utc};
 
 use super::containers::short;
-use super::gates::IMAGE_MANIFESTS;
+use super::images::identity;
 use super::{Engine, is_not_found, status_of};
-use crate::image::Identity;
 use crate::plan::housekeeping::prune::{Aged, Image};
 use crate::plan::observed::familiar;
 
@@ -32,27 +30,21 @@ impl Engine {
     ///
     /// When the call fails.
     pub async fn all_images(&self) -> Result<Vec<Image>> {
-        let manifests = self.api_version().await? >= IMAGE_MANIFESTS;
-        let options = ListImagesOptions { manifests, ..Default::default() };
-        let listed = self.docker()?.list_images(Some(options)).await.context("list images")?;
         let names = |names: &[String]| -> Vec<String> {
             let is_name = |it: &&String| !it.starts_with("<none>");
             names.iter().filter(is_name).map(|it| familiar(it)).collect()
         };
-        let image = |it: bollard::models::ImageSummary| Image {
+        let image = |it: &bollard::models::ImageSummary| Image {
             tags: names(&it.repo_tags),
             digests: names(&it.repo_digests),
             since: DateTime::from_timestamp(it.created, 0).unwrap_or_default(),
             size: u64::try_from(it.size).unwrap_or_default(),
-            identity: Identity {
-                manifests: it.manifests.iter().flatten().map(|it| it.id.clone()).collect(),
-                id: it.id,
-            },
+            identity: identity(it),
         };
-        Ok(listed.into_iter().map(image).collect())
+        Ok(self.image_summaries().await?.iter().map(image).collect())
     }
 
-    /// When an image last got a name here; `None` where that is not known.
+    /// When an image last got a name here; `None` where it is not there, or never had one.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ pub struct BlobId(Sha1);
 impl BlobId {
     /// Begins with a content of so many bytes.
     pub fn of_size(bytes: u64) -> Self {
-        let mut sha1 = Sha1::default();
+        let mut sha1 = Sha1::new();
         sha1.update(format!("blob {bytes}\0").as_bytes());
         Self(sha1)
     }

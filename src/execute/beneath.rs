@@ -63,14 +63,7 @@ impl Directory {
 
     /// What is in it, by name. What vanishes while it is read is left out.
     pub(super) fn entries(&self) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.fd)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                entries.extend(self.entry(&OsString::from_vec(name.to_vec()))?);
-            }
-        }
+        let mut entries: Vec<Entry> = self.listing()?.into_iter().map(|(it, _)| it).collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
     }
@@ -166,7 +159,7 @@ impl Directory {
 
     /// Gives a file the name of another one, which is gone then.
     pub(super) fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+        self.put(from, self, to)
     }
 
     /// Removes a file.

@@ -1,7 +1,6 @@
 //! `group`: other jobs as part of one run, in order or several at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -96,9 +95,6 @@ pub fn locks(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
     if matches!(job.work, Work::Group(_)) {
         locks.extend(related(job, jobs).iter().flat_map(Job::locks));
     }
-    if contains(job, jobs, |work| matches!(work, Work::Rotate(_) | Work::Clean(_))) {
-        locks.extend(directories_below(&locks, jobs));
-    }
     // A deploy needs what it has just pulled, and starts what it finds stopped.
     if contains(job, jobs, concerns_every_project) {
         let deploys = jobs.iter().filter(|it| matches!(it.work, Work::Deploy(_)));
@@ -106,16 +102,6 @@ pub fn locks(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
         locks.extend(of_projects);
     }
     locks
-}
-
-/// The directories of other jobs that lie in those of one.
-fn directories_below(locks: &BTreeSet<String>, jobs: &[Job]) -> Vec<String> {
-    let of = |lock: &str| lock.strip_prefix(DIRECTORY).map(PathBuf::from);
-    let own: Vec<PathBuf> = locks.iter().filter_map(|it| of(it)).collect();
-    let is_below = |lock: &String| {
-        of(lock).is_some_and(|directory| own.iter().any(|it| directory.starts_with(it)))
-    };
-    jobs.iter().flat_map(Job::locks).filter(is_below).collect()
 }
 
 /// Whether no deploy may go on beside it.
@@ -153,8 +139,6 @@ fn repository(source: &Source) -> String {
     }
 }
 
-/// What the lock of a directory begins with.
-const DIRECTORY: &str = "directory:";
 /// Groups inside groups beyond which they are taken for a circle.
 const DEEPEST: usize = 16;
 
@@ -432,12 +416,8 @@ mod tests {
     }
 
     #[test]
-    fn directories_in_each_other_and_what_looks_at_all_projects_exclude_each_other() {
+    fn what_looks_at_all_projects_excludes_every_deploy() {
         let text = "\
-- {name: all, clean: {directory: /data, older_than: 1d}}
-- {name: below, rotate: {files: /data/x/*.log, size: 1m}}
-- {name: beside, clean: {directory: /data/y, older_than: 1d}}
-- {name: alike, clean: {directory: /database, older_than: 1d}}
 - {name: web, deploy: {sources: [/srv/web]}}
 - {name: shop, deploy: {sources: [/srv/shop]}}
 - {name: prune, prune: {images: true}}
@@ -453,10 +433,6 @@ mod tests {
             locks(job, &jobs)
         };
         for (one, other, excluded) in [
-            ("all", "below", true),
-            ("all", "beside", true),
-            ("below", "beside", false),
-            ("all", "alike", false),
             ("prune", "web", true),
             ("prune", "shop", true),
             ("prune", "plain", false),
@@ -469,8 +445,8 @@ mod tests {
             let is_excluded = !of(one).is_disjoint(&of(other));
             assert_eq!(is_excluded, excluded, "{one} and {other}");
         }
-        assert_eq!(at_hand(&jobs[6], &jobs).len(), jobs.len());
-        assert_eq!(at_hand(&jobs[7], &jobs), []);
+        assert_eq!(at_hand(&jobs[2], &jobs).len(), jobs.len());
+        assert_eq!(at_hand(&jobs[3], &jobs), []);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use reqwest::{Certificate, Identity, Method};
 use tokio::time::Instant;
 
 use crate::compose::model::Hidden;
+use crate::job::work::Connection;
 
 pub use self::download::{Download, Downloaded};
 pub use reqwest::Url;
@@ -28,19 +29,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 pub const LARGEST_ANSWER: usize = 1024 * 1024;
 /// Connections to one server that are kept open.
 const IDLE_CONNECTIONS: usize = 64;
-
-/// How servers are reached.
-#[derive(Clone, Debug, Default)]
-pub struct Options<'a> {
-    /// File of certificate authorities to trust besides the usual ones.
-    pub ca_file: Option<&'a Path>,
-    /// File of our certificate and key.
-    pub client_certificate: Option<&'a Path>,
-    /// Accepts every certificate.
-    pub insecure: bool,
-    /// How many redirects are followed; 0 takes a redirect as the answer.
-    pub redirects: usize,
-}
 
 /// A client with a cookie jar of its own. Cheap to clone; clones share the jar.
 #[derive(Clone, Debug)]
@@ -151,8 +139,8 @@ impl Client {
     /// # Errors
     ///
     /// When a file cannot be read, or does not hold what it is to hold.
-    pub fn new(options: &Options<'_>) -> Result<Self> {
-        let redirects = match options.redirects {
+    pub fn new(connection: &Connection) -> Result<Self> {
+        let redirects = match connection.redirects {
             0 => Policy::none(),
             most => Policy::limited(most),
         };
@@ -162,16 +150,18 @@ impl Client {
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .redirect(redirects)
             .user_agent(concat!("roadstead/", env!("CARGO_PKG_VERSION")))
-            .tls_danger_accept_invalid_certs(options.insecure);
-        if let Options { ca_file: None, client_certificate: None, insecure: false, .. } = options {
+            .tls_danger_accept_invalid_certs(connection.insecure);
+        if let Connection { ca_file: None, client_certificate: None, insecure: false, .. } =
+            connection
+        {
             builder = builder.tls_backend_preconfigured(usual_tls()?);
         }
-        if let Some(path) = options.ca_file {
+        if let Some(path) = &connection.ca_file {
             for certificate in authorities(path)? {
                 builder = builder.add_root_certificate(certificate);
             }
         }
-        if let Some(path) = options.client_certificate {
+        if let Some(path) = &connection.client_certificate {
             builder = builder.identity(identity(path)?);
         }
         Ok(Self { client: builder.build().context("set up TLS")? })

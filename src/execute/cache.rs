@@ -14,8 +14,8 @@ use super::ogc::segment;
 use super::sink::OUT;
 use super::{Answer, Context, failed, stopped};
 use crate::compose::model::Hidden;
-use crate::http::{Answer as HttpAnswer, Call, Class, Client, Failure, Options, Url, shown_hidden};
-use crate::job::work::{CacheDialect, CacheSync, Pools, Token};
+use crate::http::{Answer as HttpAnswer, Call, Class, Client, Failure, Url, shown_hidden};
+use crate::job::work::{CacheDialect, CacheSync, Connection, Pools, Token};
 use crate::plan::cache::{
     Backend, Standing, Verdict, backends_of, content_of, is_admin, items_of, labels_of, one_of,
     routes_of, verify, verify_whole,
@@ -290,8 +290,8 @@ impl<'a> Server<'a> {
             Fault::new("invalid", Reason::PrepareFailed, format!("{error:#}"))
         };
         // A redirect would make a GET of a PATCH, and say that all is well.
-        let options = Options { ca_file: work.ca_file.as_deref(), ..Options::default() };
-        let client = Client::new(&options).map_err(prepare)?;
+        let connection = Connection { ca_file: work.ca_file.clone(), ..Connection::default() };
+        let client = Client::new(&connection).map_err(prepare)?;
         let token = match &work.token {
             None => None,
             Some(Token::Value(token)) => Some(token.expose().trim().to_owned()),

@@ -14,7 +14,7 @@ use super::sink::OUT;
 use super::{Answer, Context, failed, stopped};
 use crate::apply::seconds;
 use crate::compose::model::Hidden;
-use crate::http::{Answer as HttpAnswer, Call, Class, Client, Failure, Options, shown_hidden};
+use crate::http::{Answer as HttpAnswer, Call, Class, Client, Failure, shown_hidden};
 use crate::job::work::{Expect, Http, Step, WaitFor};
 use crate::run::{Details, Ending, Outcome, Reason};
 
@@ -33,13 +33,7 @@ pub(super) async fn http(context: Context<'_>, work: &Http) -> Answer {
     let command = first.map(|step| vec![step.method.clone(), shown_hidden(&step.url)]);
     let made_of = |details: &mut Details| details.command = command.unwrap_or_default();
     context.made_of(made_of).await;
-    let options = Options {
-        ca_file: work.ca_file.as_deref(),
-        client_certificate: work.client_certificate.as_deref(),
-        insecure: work.insecure,
-        redirects: work.redirects,
-    };
-    let client = match Client::new(&options) {
+    let client = match Client::new(&work.connection) {
         Ok(client) => client,
         Err(error) => return Ok(failed(Reason::PrepareFailed, format!("{error:#}"))),
     };

@@ -11,8 +11,8 @@ use super::http::{exposed, head, one_try, whole_seconds};
 use super::sink::REMOTE;
 use super::{Answer, Context, failed, stopped};
 use crate::apply::seconds;
-use crate::http::{Answer as HttpAnswer, Call, Client, Failure, Options, Url, shown};
-use crate::job::work::{OgcMode, OgcProcess, OnTimeout, Step};
+use crate::http::{Answer as HttpAnswer, Call, Client, Failure, Url, shown};
+use crate::job::work::{Connection, OgcMode, OgcProcess, OnTimeout, Step};
 use crate::run::{Details, Ending, Outcome, Reason, Remote};
 
 /// Redirects that are followed.
@@ -361,13 +361,13 @@ enum Look {
 impl<'a> Server<'a> {
     fn new(work: &'a OgcProcess) -> anyhow::Result<Self> {
         use anyhow::Context as _;
-        let options = Options {
-            ca_file: work.ca_file.as_deref(),
+        let connection = Connection {
+            ca_file: work.ca_file.clone(),
             redirects: REDIRECTS,
-            ..Options::default()
+            ..Connection::default()
         };
         let base = Url::parse(work.url.expose()).context("the address of the server")?;
-        Ok(Self { client: Client::new(&options)?, work, base })
+        Ok(Self { client: Client::new(&connection)?, work, base })
     }
 
     async fn log_in(&self, step: &Step) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use super::http::{Pace, Wrong, call_step, ending_of, tries};
 use super::sink::OUT;
 use super::{Answer, Context, failed, stopped};
 use crate::apply::seconds;
-use crate::http::{Client, Options, shown_hidden};
+use crate::http::{Client, shown_hidden};
 use crate::job::work::{Refresh, Step};
 use crate::run::{Details, Ending, Outcome, Reason};
 use crate::source::counted;
@@ -43,13 +43,7 @@ pub(super) async fn refresh(context: Context<'_>, work: &Refresh) -> Answer {
         let message = format!("dry run: {count}; nothing was asked for");
         return Ok(Ending::new(Outcome::Succeeded, Reason::Done, message));
     }
-    let options = Options {
-        ca_file: work.ca_file.as_deref(),
-        client_certificate: work.client_certificate.as_deref(),
-        insecure: work.insecure,
-        redirects: work.redirects,
-    };
-    let client = match Client::new(&options) {
+    let client = match Client::new(&work.connection) {
         Ok(client) => client,
         Err(error) => return Ok(failed(Reason::PrepareFailed, format!("{error:#}"))),
     };

@@ -371,13 +371,8 @@ fn prepare_map(
     clear: bool,
     cancel: &CancellationToken,
 ) -> Result<Task, Ending> {
-    let desired = select(tree, &map).map_err(|wrong| {
-        let message = wrong.message().unwrap_or_default();
-        failed(
-            Reason::PrepareFailed,
-            format!("the source is refused: {message}; nothing was changed"),
-        )
-    })?;
+    let desired = select(tree, &map)
+        .map_err(|wrong| source::refusal(&wrong.message().unwrap_or_default()))?;
     let not_looked_at = |error: anyhow::Error| not_done(&error, cancel);
     let destination = destination::find(&map, protected).map_err(not_looked_at)?;
     if clear {

@@ -46,7 +46,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::job::work::Refresh;
+    use crate::job::work::{Connection, Refresh};
     use crate::job::{Keep, Notify, On, Place, Policy, Terms, Window};
 
     fn job(schedule: &str, on: Vec<On>, ttl: (Option<Duration>, Option<Duration>)) -> Job {
@@ -71,10 +71,7 @@ mod tests {
                 per_second: None,
                 soft_ttl: ttl.0,
                 hard_ttl: ttl.1,
-                ca_file: None,
-                client_certificate: None,
-                insecure: false,
-                redirects: 0,
+                connection: Connection::default(),
                 dry_run: false,
             })),
         }

@@ -11,7 +11,7 @@ use super::super::{failed, stopped};
 use super::archive;
 use crate::git::{Mirror, Reading};
 use crate::http::{self, Client, Download};
-use crate::job::work::{SyncArchive, SyncFrom, SyncSource};
+use crate::job::work::{Connection, SyncArchive, SyncFrom, SyncSource};
 use crate::plan::sync::Changed;
 use crate::plan::sync::tree::{Tree, Wrong};
 use crate::reconcile::World;
@@ -136,9 +136,13 @@ fn submodules_told(submodules: &[PathBuf]) -> Option<String> {
 }
 
 fn refuse(wrong: &Wrong) -> Result<(), Ending> {
-    let Some(message) = wrong.message() else { return Ok(()) };
-    let message = format!("the source is refused: {message}; nothing was changed");
-    Err(failed(Reason::PrepareFailed, message))
+    wrong.message().map_or(Ok(()), |message| Err(refusal(&message)))
+}
+
+/// The ending of a source that nothing may be taken from.
+pub(super) fn refusal(why: &str) -> Ending {
+    let message = format!("the source is refused: {why}; nothing was changed");
+    failed(Reason::PrepareFailed, message)
 }
 
 async fn archive(
@@ -188,9 +192,9 @@ async fn fetched(
     let shown = http::shown(url);
     let refused = |message: String| format!("`{shown}`: {message}; nothing was changed");
     let part = file.with_extension(format!("part-{}", std::process::id()));
-    let client = Client::new(&http::Options { redirects: REDIRECTS, ..http::Options::default() });
-    let client =
-        client.map_err(|error| failed(Reason::HttpFailed, refused(format!("{error:#}"))))?;
+    let connection = Connection { redirects: REDIRECTS, ..Connection::default() };
+    let client = Client::new(&connection)
+        .map_err(|error| failed(Reason::HttpFailed, refused(format!("{error:#}"))))?;
     let download = Download { url, to: &part, most: options.max_size };
     let got = tokio::select! {
         got = client.download(&download) => Some(got),

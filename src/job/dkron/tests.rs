@@ -83,7 +83,7 @@ fn a_call_that_names_the_ttl_of_a_cache_keeps_it_warm() {
     let Work::Refresh(refresh) = &first[0].job.work else { panic!("a refresh") };
     assert_eq!(refresh.requests[0].expect.status, [(200, 200), (206, 206)]);
     assert_eq!(
-        (refresh.soft_ttl, refresh.insecure),
+        (refresh.soft_ttl, refresh.connection.insecure),
         (Some(std::time::Duration::from_hours(12)), true)
     );
     let exported = dkron(&first);
@@ -135,7 +135,7 @@ fn reads_each_field() {
     let step = &http.steps[0];
     assert_eq!(step.expect.status, [(200, 200), (206, 206)]);
     assert_eq!(step.headers["X"].expose(), "y: z");
-    assert!(http.insecure);
+    assert!(http.connection.insecure);
     let child = &imported.jobs[2].job;
     assert_eq!(child.policy.overlap, Overlap::Skip);
     assert_eq!(child.on, [], "disabled");

@@ -151,10 +151,7 @@ fn call_of(refresh: &Refresh) -> Result<Http, String> {
         login: refresh.login.clone(),
         steps: refresh.requests.clone(),
         parallel: 1,
-        ca_file: refresh.ca_file.clone(),
-        client_certificate: refresh.client_certificate.clone(),
-        insecure: refresh.insecure,
-        redirects: refresh.redirects,
+        connection: refresh.connection.clone(),
     })
 }
 
@@ -198,14 +195,14 @@ fn http_config(http: &Http) -> Result<Value, String> {
         put("expectBody", pattern.clone());
     }
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|it| it.display().to_string());
-    if let Some(file) = path(&http.ca_file) {
+    if let Some(file) = path(&http.connection.ca_file) {
         put("tlsRootCAsFile", file);
     }
-    if let Some(file) = path(&http.client_certificate) {
+    if let Some(file) = path(&http.connection.client_certificate) {
         put("tlsCertificateFile", file.clone());
         put("tlsCertificateKeyFile", file);
     }
-    if http.insecure {
+    if http.connection.insecure {
         put("tlsNoVerifyPeer", "true".to_owned());
     }
     Ok(Value::Object(config))

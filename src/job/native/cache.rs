@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Reader;
 use super::fields::{self, Fields, scalar_of};
 use super::housekeeping::each_word;
-use super::http::{REDIRECTS, STEP_TIMEOUT, checked_url, expect, login, step};
+use super::http::{STEP_TIMEOUT, checked_url, connection, expect, login, step};
 use super::tables_of_cache::{CACHE_SYNC, DIALECTS, REFRESH};
 use super::tables_of_http::STEP;
 use crate::compose::model::Hidden;
@@ -124,27 +124,14 @@ pub(super) fn refresh(node: &Node, reader: &mut Reader<'_>) -> Option<Refresh> {
     {
         problems.push(place.problem("`hard_ttl` is shorter than `soft_ttl`"));
     }
-    let mut count = |name: &str, bounds: (i64, i64)| {
-        // A variable that is not set says nothing.
-        fields.text(name, &mut Vec::new())?;
-        fields.integer(name, bounds, problems)
-    };
-    let parallel = count("parallel", (1, 1000)).and_then(|it| usize::try_from(it).ok());
-    let per_second = count("per_second", (1, 10_000)).and_then(|it| u32::try_from(it).ok());
-    let redirects = count("redirects", (0, 100)).and_then(|it| usize::try_from(it).ok());
-    let path =
-        |name: &str, problems: &mut Vec<Problem>| fields.plain(name, problems).map(PathBuf::from);
     Some(Refresh {
         login: login(&fields, problems),
         requests,
-        parallel: parallel.unwrap_or(PARALLEL),
-        per_second,
+        parallel: fields.count("parallel", (1, 1000), problems).unwrap_or(PARALLEL),
+        per_second: fields.count("per_second", (1, 10_000), problems),
         soft_ttl,
         hard_ttl,
-        ca_file: path("ca_file", problems),
-        client_certificate: path("client_certificate", problems),
-        insecure: fields.boolean("insecure", problems).unwrap_or(false),
-        redirects: redirects.unwrap_or(REDIRECTS),
+        connection: connection(&fields, problems),
         dry_run: fields.boolean("dry_run", problems).unwrap_or(false),
     })
     .filter(|it| !it.requests.is_empty())

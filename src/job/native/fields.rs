@@ -164,6 +164,17 @@ impl<'a> Fields<'a> {
         integer_of(name, node, bounds, problems)
     }
 
+    /// A whole number within bounds, which fit `T`; a variable that is not set says nothing.
+    pub(super) fn count<T: TryFrom<i64>>(
+        &self,
+        name: &str,
+        bounds: (i64, i64),
+        problems: &mut Vec<Problem>,
+    ) -> Option<T> {
+        self.text(name, &mut Vec::new())?;
+        T::try_from(self.integer(name, bounds, problems)?).ok()
+    }
+
     /// A size in bytes.
     pub(super) fn size(&self, name: &str, problems: &mut Vec<Problem>) -> Option<u64> {
         let (text, node) = self.text(name, problems)?;

@@ -165,14 +165,8 @@ pub(super) fn clean(node: &Node, reader: &mut Reader<'_>) -> Option<Clean> {
     if older_than.is_none() && fields.text("older_than", &mut Vec::new()).is_none() {
         fields.lacks("older_than", node, "30d", problems);
     }
-    let mut count = |name: &str, bounds: (i64, i64)| {
-        // A variable that is not set says nothing.
-        fields.text(name, &mut Vec::new())?;
-        let number = fields.integer(name, bounds, problems)?;
-        usize::try_from(number).ok()
-    };
-    let keep = count("keep", (0, 1_000_000)).unwrap_or(0);
-    let max_files = count("max_files", (1, 1_000_000_000));
+    let keep = fields.count("keep", (0, 1_000_000), problems).unwrap_or(0);
+    let max_files = fields.count("max_files", (1, 1_000_000_000), problems);
     let by = match fields.word("by", TIMES, problems) {
         Some("atime") => AgeBy::Accessed,
         Some("ctime") => AgeBy::Changed,

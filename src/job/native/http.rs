@@ -9,13 +9,13 @@ use super::tables_of_http::{EXPECT, HTTP, OGC_PROCESS, POLL, STEP, WAIT_FOR};
 use crate::compose::emit;
 use crate::compose::model::Hidden;
 use crate::compose::yaml::Node;
-use crate::job::work::{Expect, Http, OgcMode, OgcProcess, OnTimeout, Step, WaitFor};
+use crate::job::work::{Connection, Expect, Http, OgcMode, OgcProcess, OnTimeout, Step, WaitFor};
 use crate::problem::Problem;
 
 /// Longest time of one try where nothing is said.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Redirects followed where nothing is said.
-pub(super) const REDIRECTS: usize = 10;
+const REDIRECTS: usize = 10;
 
 /// Reads `http`.
 pub(super) fn http(node: &Node, reader: &mut Reader<'_>) -> Option<Http> {
@@ -46,20 +46,26 @@ pub(super) fn http(node: &Node, reader: &mut Reader<'_>) -> Option<Http> {
         (None, None) => fields.lacks("url", node, "https://api.example/refresh", problems),
     }
     let parallel = fields.integer("parallel", (1, 1000), problems).unwrap_or(1);
-    let redirects = fields.integer("redirects", (0, 100), problems);
-    let path =
-        |name: &str, problems: &mut Vec<Problem>| fields.plain(name, problems).map(PathBuf::from);
     let http = Http {
         wait_for: wait_for(&fields, problems),
         login: login(&fields, problems),
         parallel: usize::try_from(parallel).unwrap_or(1),
-        ca_file: path("ca_file", problems),
-        client_certificate: path("client_certificate", problems),
-        insecure: fields.boolean("insecure", problems).unwrap_or(false),
-        redirects: redirects.and_then(|it| usize::try_from(it).ok()).unwrap_or(REDIRECTS),
+        connection: connection(&fields, problems),
         steps,
     };
     Some(http).filter(|http| !http.steps.is_empty())
+}
+
+/// How servers are reached.
+pub(super) fn connection(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Connection {
+    let path =
+        |name: &str, problems: &mut Vec<Problem>| fields.plain(name, problems).map(PathBuf::from);
+    Connection {
+        ca_file: path("ca_file", problems),
+        client_certificate: path("client_certificate", problems),
+        insecure: fields.boolean("insecure", problems).unwrap_or(false),
+        redirects: fields.count("redirects", (0, 100), problems).unwrap_or(REDIRECTS),
+    }
 }
 
 pub(super) fn login(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<Step> {

@@ -19,7 +19,7 @@ pub(super) fn prune(node: &Node, reader: &mut Reader<'_>) -> Option<Prune> {
     let images = Section::open("images", (&fields, &IMAGES), true, problems).map(|section| {
         let older_than = aged(&section, problems, AGE);
         let Some(fields) = section.keys() else { return PruneImages::default() };
-        let keep = number("keep", (1, 1000), fields, problems).unwrap_or(KEEP);
+        let keep = fields.count("keep", (1, 1000), problems).unwrap_or(KEEP);
         let dangling = fields.boolean("dangling", problems).unwrap_or(true);
         let all = fields.boolean("all", problems).unwrap_or(false);
         PruneImages { older_than, keep, dangling, all }
@@ -40,20 +40,9 @@ pub(super) fn prune(node: &Node, reader: &mut Reader<'_>) -> Option<Prune> {
         containers,
         networks,
         volumes,
-        max_removals: number("max_removals", (1, 1_000_000), &fields, problems),
+        max_removals: fields.count("max_removals", (1, 1_000_000), problems),
         dry_run: fields.boolean("dry_run", problems).unwrap_or(false),
     })
-}
-
-/// A variable that is not set says nothing.
-fn number(
-    name: &str,
-    bounds: (i64, i64),
-    fields: &Fields<'_>,
-    problems: &mut Vec<Problem>,
-) -> Option<usize> {
-    fields.text(name, &mut Vec::new())?;
-    usize::try_from(fields.integer(name, bounds, problems)?).ok()
 }
 
 /// What is said of one kind of thing: `true`, or a mapping.

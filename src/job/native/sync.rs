@@ -148,16 +148,13 @@ fn archive(node: &Node, reader: &mut Reader<'_>) -> Option<SyncArchive> {
         }
         is_one.then_some(digits)
     });
-    let number = |name: &str, bounds: (i64, i64), problems: &mut Vec<Problem>| {
-        fields.integer(name, bounds, problems).and_then(|it| usize::try_from(it).ok())
-    };
     Some(SyncArchive {
         url: Hidden::new(url),
         sha256,
         max_size: fields.size("max_size", problems).unwrap_or(MAX_SIZE),
         max_unpacked: fields.size("max_unpacked", problems).unwrap_or(MAX_UNPACKED),
-        max_entries: number("max_entries", (1, 10_000_000), problems).unwrap_or(MAX_ENTRIES),
-        strip_components: number("strip_components", (0, 100), problems).unwrap_or(0),
+        max_entries: fields.count("max_entries", (1, 10_000_000), problems).unwrap_or(MAX_ENTRIES),
+        strip_components: fields.count("strip_components", (0, 100), problems).unwrap_or(0),
     })
 }
 

@@ -18,13 +18,20 @@ pub struct Http {
     pub steps: Vec<Step>,
     /// How many steps go on at once; 1 keeps the order.
     pub parallel: usize,
+    /// How the servers are reached.
+    pub connection: Connection,
+}
+
+/// How servers are reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
     /// File of certificate authorities to trust besides the usual ones.
     pub ca_file: Option<PathBuf>,
     /// File of our certificate and key for servers that ask for one.
     pub client_certificate: Option<PathBuf>,
     /// Accepts every certificate.
     pub insecure: bool,
-    /// How many redirects are followed.
+    /// How many redirects are followed; 0 takes a redirect as the answer.
     pub redirects: usize,
 }
 

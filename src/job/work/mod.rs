@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use self::cache::{CacheDialect, CacheSync, Pools, Token};
 pub use self::certificate::Certificate;
 pub use self::clean::{AgeBy, Clean, refusal as clean_refusal};
-pub use self::http::{Expect, Http, Step, WaitFor};
+pub use self::http::{Connection, Expect, Http, Step, WaitFor};
 pub use self::ogc::{OgcMode, OgcProcess, OnTimeout};
 pub use self::pattern::{FilesBelow, Pattern};
 pub use self::prune::{

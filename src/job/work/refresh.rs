@@ -1,9 +1,8 @@
 //! `refresh`: requests that keep the cache of a web server warm.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Step;
+use super::{Connection, Step};
 
 /// Requests that keep the cache of a web server warm. One that fails does not stop the others.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,14 +19,8 @@ pub struct Refresh {
     pub soft_ttl: Option<Duration>,
     /// At this age it is gone.
     pub hard_ttl: Option<Duration>,
-    /// File of certificate authorities to trust besides the usual ones.
-    pub ca_file: Option<PathBuf>,
-    /// File of our certificate and key for servers that ask for one.
-    pub client_certificate: Option<PathBuf>,
-    /// Accepts every certificate.
-    pub insecure: bool,
-    /// How many redirects are followed.
-    pub redirects: usize,
+    /// How the server is reached.
+    pub connection: Connection,
     /// Says what it would ask for, and asks for nothing.
     pub dry_run: bool,
 }

@@ -8,11 +8,12 @@
 //! |---|---|---|
 //! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`image`] [`compose`] [`job`] | no I/O, no clock, no async |
 //! | 1 decisions | [`clock`] [`queue`] [`plan`] | pure functions over values |
-//! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`notify`] [`control`] [`http`] | one outside system each, no policy |
+//! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`notify`] [`control`] [`http`] [`backup`] | one outside system each, no policy |
 //! | 3 orchestration | [`apply`] [`reconcile`] [`execute`] [`daemon`] | the flow of a run |
 //! | 4 faces | [`config`] [`web`] [`cli`] | thin |
 
 pub mod apply;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod compose;

@@ -1,5 +1,6 @@
 //! What a job does: one type a kind.
 
+mod backup;
 mod cache;
 mod certificate;
 mod clean;
@@ -17,6 +18,10 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+pub use self::backup::{
+    Backup, BackupCheck, BackupPrune, Database, Dump, Keep, Location, Password, Quiesce,
+    QuiesceHow, Repository, RestoreDrill, Selection,
+};
 pub use self::cache::{CacheDialect, CacheSync, Pools, Token};
 pub use self::certificate::Certificate;
 pub use self::clean::{AgeBy, Clean, refusal as clean_refusal};

@@ -173,7 +173,11 @@ fn goes_on(job: &Job, run: &Run, containers: &[Container], details: &Details) ->
         | Work::Clean(_)
         | Work::CacheSync(_)
         | Work::Refresh(_)
-        | Work::Prune(_) => {
+        | Work::Prune(_)
+        | Work::Backup(_)
+        | Work::BackupPrune(_)
+        | Work::BackupCheck(_)
+        | Work::RestoreDrill(_) => {
             details.ending.is_some() || details.then > 0 || details.remote.is_some()
         }
     }

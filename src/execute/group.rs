@@ -59,7 +59,11 @@ pub fn related(job: &Job, jobs: &[Job]) -> Vec<Job> {
             | Work::Refresh(_)
             | Work::Prune(_)
             | Work::Certificate(_)
-            | Work::Sync(_) => Vec::new(),
+            | Work::Sync(_)
+            | Work::Backup(_)
+            | Work::BackupPrune(_)
+            | Work::BackupCheck(_)
+            | Work::RestoreDrill(_) => Vec::new(),
         };
         open.extend(work.then());
         for name in others {

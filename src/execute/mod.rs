@@ -4,6 +4,7 @@
 //! write it, and nothing of it is collected.
 
 mod adopt;
+mod backup;
 mod beneath;
 mod cache;
 mod certificate;
@@ -196,7 +197,14 @@ fn prepared(output: Output, world: &World, job: &Job) -> Output {
         | Work::Clean(_)
         | Work::CacheSync(_)
         | Work::Refresh(_)
-        | Work::Prune(_) => Vec::new(),
+        | Work::Prune(_)
+        | Work::Backup(_)
+        | Work::BackupPrune(_)
+        | Work::BackupCheck(_) => Vec::new(),
+        Work::RestoreDrill(work) => {
+            let environment = work.check.unpack().service.environment.into_iter();
+            environment.filter_map(|(name, value)| Some((name, value?))).collect()
+        }
         Work::Sync(sync) => sync.hook_variables(),
     };
     let mut secrets = secrets_of(&variables).to_vec();
@@ -334,6 +342,10 @@ fn alone<'a>(context: Context<'a>, work: &'a Work) -> BoxFuture<'a, Ending> {
             Work::Prune(work) => Box::pin(prune::prune(context, work)).await,
             Work::Certificate(work) => Box::pin(certificate::certificate(context, work)).await,
             Work::Sync(work) => Box::pin(sync::sync(context, work)).await,
+            Work::Backup(work) => Box::pin(backup::backup(context, work)).await,
+            Work::BackupPrune(work) => Box::pin(backup::prune(context, work)).await,
+            Work::BackupCheck(work) => Box::pin(backup::check(context, work)).await,
+            Work::RestoreDrill(work) => Box::pin(backup::drill(context, work)).await,
         };
         ended.unwrap_or_else(|error| engine_ending(&error))
     })

@@ -123,6 +123,9 @@ impl Job {
         if let Work::Prune(_) = &self.work {
             locks.insert("prune".to_owned());
         }
+        if let Some(repository) = self.work.repository() {
+            locks.insert(format!("repository:{}", repository.location.name()));
+        }
         if let Work::Sync(sync) = &self.work {
             let maps = sync.sources.iter().flat_map(|source| &source.maps);
             locks.extend(maps.map(|map| format!("directory:{}", map.to.display())));

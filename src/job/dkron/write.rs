@@ -137,7 +137,13 @@ fn executor(job: &Job) -> Result<(String, Value), String> {
         | Work::CacheSync(_)
         | Work::Prune(_)
         | Work::Certificate(_)
-        | Work::Sync(_) => Err(format!("Dkron has no work of the kind `{}`", job.work.kind())),
+        | Work::Sync(_)
+        | Work::Backup(_)
+        | Work::BackupPrune(_)
+        | Work::BackupCheck(_)
+        | Work::RestoreDrill(_) => {
+            Err(format!("Dkron has no work of the kind `{}`", job.work.kind()))
+        }
     }
 }
 

@@ -78,11 +78,19 @@ pub enum Work {
     Certificate(Box<Certificate>),
     /// Keeps directories equal to parts of git repositories or archives.
     Sync(Box<DataSync>),
+    /// Keeps volumes, directories and databases in a repository.
+    Backup(Box<Backup>),
+    /// Removes what a repository need not keep.
+    BackupPrune(Box<BackupPrune>),
+    /// Looks whether a repository is whole.
+    BackupCheck(Box<BackupCheck>),
+    /// Proves that a backup can be restored.
+    RestoreDrill(Box<RestoreDrill>),
 }
 
 impl Work {
     /// All kinds, by their words.
-    pub const KINDS: [&'static str; 16] = [
+    pub const KINDS: [&'static str; 20] = [
         "deploy",
         "run",
         "exec",
@@ -99,6 +107,10 @@ impl Work {
         "prune",
         "certificate",
         "sync",
+        "backup",
+        "backup_prune",
+        "backup_check",
+        "restore_drill",
     ];
 
     /// The key in job files, and the word in lists.
@@ -120,6 +132,10 @@ impl Work {
             Self::Prune(_) => "prune",
             Self::Certificate(_) => "certificate",
             Self::Sync(_) => "sync",
+            Self::Backup(_) => "backup",
+            Self::BackupPrune(_) => "backup_prune",
+            Self::BackupCheck(_) => "backup_check",
+            Self::RestoreDrill(_) => "restore_drill",
         }
     }
 
@@ -141,7 +157,22 @@ impl Work {
             | Self::Refresh(_)
             | Self::Prune(_)
             | Self::Certificate(_)
-            | Self::Sync(_) => &[],
+            | Self::Sync(_)
+            | Self::Backup(_)
+            | Self::BackupPrune(_)
+            | Self::BackupCheck(_)
+            | Self::RestoreDrill(_) => &[],
+        }
+    }
+
+    /// The repository of backups that it needs to itself.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Backup(work) => Some(&work.repository),
+            Self::BackupPrune(work) => Some(&work.repository),
+            Self::BackupCheck(work) => Some(&work.repository),
+            Self::RestoreDrill(work) => Some(&work.repository),
+            _ => None,
         }
     }
 
@@ -152,6 +183,7 @@ impl Work {
             Self::Run(run) => vec![run.container.unpack().service.image],
             Self::Certificate(certificate) => vec![certificate.certbot.unpack().service.image],
             Self::Sync(sync) => sync.images(),
+            Self::RestoreDrill(drill) => vec![drill.check.unpack().service.image],
             Self::Deploy(_)
             | Self::Exec(_)
             | Self::ComposeRun(_)
@@ -164,7 +196,10 @@ impl Work {
             | Self::Clean(_)
             | Self::CacheSync(_)
             | Self::Refresh(_)
-            | Self::Prune(_) => Vec::new(),
+            | Self::Prune(_)
+            | Self::Backup(_)
+            | Self::BackupPrune(_)
+            | Self::BackupCheck(_) => Vec::new(),
         };
         let own = own.into_iter().filter(|image| !image.is_empty());
         own.chain(self.then().iter().flat_map(Self::images)).collect()

@@ -191,6 +191,9 @@ pub(super) enum Command {
                       code 1 if a job cannot be expressed."
     )]
     Export(Export),
+    /// Works on a repository of backups as its standard input says; started by the daemon
+    #[command(hide = true)]
+    BackupWorker,
     /// Prints the JSON Schema of job files
     #[command(after_help = "Examples:\n  roadstead schema > jobs.schema.json")]
     Schema,

@@ -29,6 +29,7 @@ use clap::CommandFactory;
 pub use self::arguments::Arguments;
 use self::arguments::Command;
 use self::output::{Output, print};
+use crate::backup;
 use crate::daemon::unknown_job;
 use crate::job::Job;
 use crate::problem::Problems;
@@ -44,6 +45,9 @@ const USAGE: u8 = 2;
 /// Carries out a command; its exit code is 0 done or nothing to do, 1 a run failed, 2 bad usage or
 /// configuration, 3 `plan` found changes.
 pub fn run(arguments: Arguments) -> ExitCode {
+    if matches!(arguments.command, Command::BackupWorker) {
+        backup::worker();
+    }
     // One thread does for a command, and is there sooner; the daemon has many runs at once.
     let mut builder = match arguments.command {
         Command::Serve => tokio::runtime::Builder::new_multi_thread(),
@@ -69,6 +73,8 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
     let env_file = env_files.last().map(PathBuf::as_path);
     match arguments.command {
         Command::Serve => act::serve(env_file).await,
+        // It has no runtime, and ended the process already.
+        Command::BackupWorker => Ok(FAILED),
         Command::Check => inspect::check(env_file, output),
         Command::Status => inspect::status(env_file, output).await,
         Command::Plan { job } => act::plan(env_file, output, job.as_deref()).await,

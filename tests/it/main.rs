@@ -7,6 +7,8 @@ mod accounting;
 mod accounting_crash;
 mod accounting_transitions;
 mod adoption;
+mod backup_worker;
+mod backup_worker_upkeep;
 mod bad_days;
 mod bad_input;
 mod build;

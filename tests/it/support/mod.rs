@@ -22,6 +22,7 @@ pub(crate) mod receiver;
 pub(crate) mod registry;
 pub(crate) mod roadstead;
 pub(crate) mod scene;
+pub(crate) mod worker;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,0 +1,72 @@
+//! Forgets snapshots that no rule wants.
+
+use std::collections::BTreeMap;
+
+use rustic_core::jiff::{SignedDuration, Span, Zoned};
+use rustic_core::repofile::{SnapshotFile, StringList};
+use rustic_core::{ForgetSnapshot, KeepOptions};
+
+use super::protocol::{Failure, Summary};
+use super::repository::{Hold, Site, all};
+use super::snapshots::Series;
+use super::talk::{Failed, Outcome};
+use crate::job::work::Keep;
+
+/// Forgets them.
+///
+/// # Errors
+///
+/// Without a rule, and when snapshots cannot be read or removed.
+pub(super) fn forget(site: &Site, tags: &[String], keep: &Keep, dry_run: bool) -> Outcome<Summary> {
+    if !keep.has_rule() {
+        let what = "no rule says what to keep, and all would go: name one, e.g. `last: 7`";
+        return Err(Failed::new(Failure::Other, what));
+    }
+    let hold = if dry_run { Hold::Shared } else { Hold::Exclusive };
+    let opened = site.open(hold)?;
+    let mut series: BTreeMap<Series, Vec<SnapshotFile>> = BTreeMap::new();
+    for snapshot in all(site, &opened.repository, tags)? {
+        series.entry(Series::of(&snapshot)).or_default().push(snapshot);
+    }
+    let (mut kept, mut gone) = (0, Vec::new());
+    for snapshots in series.into_values() {
+        let now = Zoned::now();
+        let decided = options(keep).apply(snapshots, &now).map_err(|error| site.failed(&error))?;
+        let (stay, mut go): (Vec<_>, Vec<ForgetSnapshot>) =
+            decided.into_iter().partition(|snapshot| snapshot.keep);
+        kept += stay.len() as u64;
+        if stay.is_empty() {
+            // A rule that wants nothing of a series was not meant to remove all of it.
+            go.sort_by_key(|it| it.snapshot.time.timestamp());
+            kept += u64::from(go.pop().is_some());
+        }
+        gone.extend(go.into_iter().map(|it| it.snapshot.id));
+    }
+    if !dry_run && !gone.is_empty() {
+        opened.repository.delete_snapshots(&gone).map_err(|error| site.failed(&error))?;
+    }
+    let forgotten = gone.iter().map(|id| id.to_hex().as_str().to_owned()).collect();
+    Ok(Summary { kept, forgotten, made: opened.made, ..Summary::default() })
+}
+
+fn options(keep: &Keep) -> KeepOptions {
+    let count = |number: u32| (number > 0).then(|| i32::try_from(number).unwrap_or(i32::MAX));
+    let mut options = KeepOptions::default();
+    options.keep_last = count(keep.last);
+    options.keep_hourly = count(keep.hourly);
+    options.keep_daily = count(keep.daily);
+    options.keep_weekly = count(keep.weekly);
+    options.keep_monthly = count(keep.monthly);
+    options.keep_yearly = count(keep.yearly);
+    options.keep_within = keep.within.map(|within| {
+        let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
+        Span::new().try_seconds(within.as_secs()).unwrap_or_else(|_| Span::new().years(9999))
+    });
+    let one = |tag: &String| {
+        let mut list = StringList::default();
+        list.add(tag.clone());
+        list
+    };
+    options.keep_tags = keep.tags.iter().map(one).collect();
+    options
+}

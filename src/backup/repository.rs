@@ -1,0 +1,189 @@
+//! Opens a repository: finds or makes it, tells what is wrong with it, and locks it.
+
+use std::sync::Arc;
+
+use rustic_core::repofile::{SnapshotFile, SnapshotId};
+use rustic_core::{
+    ConfigOptions, Credentials, ErrorKind, KeyOptions, OpenStatus, Repository, RepositoryBackends,
+    RepositoryOptions, RusticError,
+};
+
+use super::locks;
+use super::protocol::{Access, Failure, Summary};
+use super::seal::Seal;
+use super::store::Backend;
+use super::talk::{Bars, Failed, Outcome, Talk};
+
+/// A repository that is worked on, and who listens.
+pub(super) struct Site {
+    pub(super) backend: Arc<Backend>,
+    pub(super) talk: Arc<Talk>,
+    access: Access,
+    what: &'static str,
+}
+
+/// An open repository.
+pub(super) struct Opened {
+    pub(super) repository: Repository<OpenStatus>,
+    /// It was made just now.
+    pub(super) made: bool,
+}
+
+/// How a repository is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Not at all.
+    Nothing,
+    /// Others may read and add.
+    Shared,
+    /// Nobody else may do anything.
+    Exclusive,
+}
+
+impl Site {
+    pub(super) fn new(access: Access, what: &'static str, talk: &Arc<Talk>) -> Outcome<Self> {
+        Ok(Self { backend: Backend::new(&access)?, talk: Arc::clone(talk), access, what })
+    }
+
+    /// Opens and locks it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, not ours, locked or cannot be reached.
+    pub(super) fn open(&self, hold: Hold) -> Outcome<Opened> {
+        let backend = &self.backend;
+        let config = backend.store.config();
+        let is_there = config.map_err(|fault| backend.failed(fault, "config"))?.is_some();
+        if !is_there && !self.access.init {
+            return Err(Failed::new(
+                Failure::NoRepository,
+                format!(
+                    "there is no repository in {}: correct where it is, or set `init: true` to make \
+                     one",
+                    backend.name
+                ),
+            ));
+        }
+        let credentials = Credentials::password(&self.access.password);
+        let repository = self.unopened()?;
+        let opened = if is_there {
+            repository.open(&credentials)
+        } else {
+            repository.init(&credentials, &KeyOptions::default(), &ConfigOptions::default())
+        };
+        let repository = opened.map_err(|error| self.failed(&error))?;
+        if hold != Hold::Nothing {
+            let seal = Seal::new(&repository.key());
+            locks::take(backend, seal, hold == Hold::Exclusive, &self.talk)?;
+        }
+        Ok(Opened { repository, made: !is_there })
+    }
+
+    /// Opens it once more: what was added since is not known to the one that added it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read any more.
+    pub(super) fn again(&self, first: &Repository<OpenStatus>) -> Outcome<Repository<OpenStatus>> {
+        let credentials = Credentials::Masterkey(first.key());
+        self.unopened()?.open(&credentials).map_err(|error| self.failed(&error))
+    }
+
+    fn unopened(&self) -> Outcome<Repository<()>> {
+        let backends = RepositoryBackends::new(Arc::clone(&self.backend) as _, None);
+        let bars = Bars { talk: Arc::clone(&self.talk), what: self.what };
+        let mut options = RepositoryOptions::default();
+        options.no_cache = true;
+        let repository = Repository::new_with_progress(&options, &backends, bars);
+        repository.map_err(|error| self.failed(&error))
+    }
+
+    /// Removes locks.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read or removed.
+    pub(super) fn unlock(&self, all: bool) -> Outcome<Summary> {
+        let repository = self.open(Hold::Nothing)?.repository;
+        let unlocked = locks::unlock(&self.backend, &Seal::new(&repository.key()), all)?;
+        Ok(Summary { unlocked, ..Summary::default() })
+    }
+
+    /// What an error of the library means to a person.
+    pub(super) fn failed(&self, error: &RusticError) -> Failed {
+        let name = &self.backend.name;
+        if error.is_incorrect_password() {
+            return Failed::new(
+                Failure::WrongPassword,
+                format!("the password does not open {name}: correct it; nothing was changed"),
+            );
+        }
+        self.backend.cause(|| {
+            let text = error.display_log();
+            let text = text.trim_start_matches("Error: ");
+            let is_damage = text.contains("kind: related to")
+                && [ErrorKind::Cryptography, ErrorKind::Verification, ErrorKind::Internal]
+                    .iter()
+                    .any(|kind| text.contains(&format!("kind: related to {kind}")));
+            if is_damage {
+                Failed::new(
+                    Failure::Damaged,
+                    format!("{name} seems to be damaged: {text}; run a check of it"),
+                )
+            } else {
+                Failed::new(Failure::Other, format!("{name}: {text}"))
+            }
+        })
+    }
+}
+
+/// The snapshot called `name`: by its id, the beginning of one, or `latest` of those with all `tags`.
+///
+/// # Errors
+///
+/// When there is none or more than one.
+pub(super) fn find(
+    site: &Site,
+    repository: &Repository<OpenStatus>,
+    (name, tags): (&str, &[String]),
+) -> Outcome<SnapshotFile> {
+    let missing = |what: String| {
+        let place = &site.backend.name;
+        Failed::new(Failure::NotFound, format!("{what} in {place}: list the snapshots"))
+    };
+    if name == "latest" {
+        return all(site, repository, tags)?.pop().ok_or_else(|| {
+            let with = if tags.is_empty() { String::new() } else { format!(" with {tags:?}") };
+            missing(format!("there is no snapshot{with}"))
+        });
+    }
+    let ids = repository.list::<SnapshotId>().map_err(|error| site.failed(&error))?;
+    let mut ids = ids.filter(|id| !name.is_empty() && id.to_hex().as_str().starts_with(name));
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => {
+            let mut snapshot: SnapshotFile =
+                repository.get_file(&id).map_err(|error| site.failed(&error))?;
+            snapshot.id = id;
+            Ok(snapshot)
+        }
+        (Some(_), Some(_)) => Err(missing(format!("`{name}` begins more than one snapshot"))),
+        (None, _) => Err(missing(format!("there is no snapshot `{name}`"))),
+    }
+}
+
+/// All snapshots with all of `tags`, oldest first.
+///
+/// # Errors
+///
+/// When one cannot be read.
+pub(super) fn all(
+    site: &Site,
+    repository: &Repository<OpenStatus>,
+    tags: &[String],
+) -> Outcome<Vec<SnapshotFile>> {
+    let has_all = |snapshot: &SnapshotFile| tags.iter().all(|tag| snapshot.tags.contains(tag));
+    let found = repository.get_matching_snapshots(has_all);
+    let mut found = found.map_err(|error| site.failed(&error))?;
+    found.sort_by_key(|snapshot| snapshot.time.timestamp());
+    Ok(found)
+}

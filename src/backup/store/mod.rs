@@ -1,0 +1,301 @@
+//! Where the files of a repository are kept: the same few operations on each kind of place.
+
+mod directory;
+mod http;
+mod rest;
+mod s3;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use rustic_core::{
+    BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend,
+};
+
+use self::directory::Directory;
+use self::rest::Rest;
+use self::s3::S3;
+use super::protocol::{Access, Failure};
+use super::talk::{Failed, Outcome, locked};
+use crate::job::work::Location;
+
+/// What a file of a repository is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Config,
+    Keys,
+    Locks,
+    Snapshots,
+    Index,
+    Data,
+}
+
+/// All that have a directory.
+const WITH_DIRECTORY: [Kind; 5] =
+    [Kind::Keys, Kind::Locks, Kind::Snapshots, Kind::Index, Kind::Data];
+
+impl Kind {
+    /// Its name in every kind of place.
+    pub(super) fn directory(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Keys => "keys",
+            Self::Locks => "locks",
+            Self::Snapshots => "snapshots",
+            Self::Index => "index",
+            Self::Data => "data",
+        }
+    }
+}
+
+impl From<FileType> for Kind {
+    fn from(kind: FileType) -> Self {
+        match kind {
+            FileType::Config => Self::Config,
+            FileType::Index => Self::Index,
+            FileType::Key => Self::Keys,
+            FileType::Snapshot => Self::Snapshots,
+            FileType::Pack => Self::Data,
+        }
+    }
+}
+
+/// Why a file could not be had or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is not there.
+    Missing,
+    /// There is no room.
+    Full(String),
+    /// The place does not answer, or refuses us.
+    Unreachable(String),
+    /// Anything else.
+    Other(String),
+}
+
+/// A part of a file: from where, and how much.
+pub(super) type Part = (u32, u32);
+
+/// A place with the files of a repository. The name of a config is empty.
+pub(super) trait Store: Send + Sync {
+    /// Names and sizes of all files of a kind; other names are left out.
+    fn list(&self, kind: Kind) -> Result<Vec<(String, u64)>, Fault>;
+    /// A file, or a part of it.
+    fn read(&self, kind: Kind, name: &str, part: Option<Part>) -> Result<Bytes, Fault>;
+    /// Writes a file: afterwards it is there and whole, or an error says it is not.
+    fn write(&self, kind: Kind, name: &str, content: &[Bytes]) -> Result<(), Fault>;
+    /// Removes a file; one that is not there is no error.
+    fn remove(&self, kind: Kind, name: &str) -> Result<(), Fault>;
+    /// Makes the place ready for a new repository.
+    fn create(&self) -> Result<(), Fault>;
+    /// Size of the config, if there is one.
+    fn config(&self) -> Result<Option<u64>, Fault>;
+    /// Removes what interrupted writers left; only under an exclusive lock.
+    fn sweep(&self) {}
+}
+
+/// A store as the library sees it. It remembers what failed: the library does not say it, and goes on
+/// after some failures.
+pub(super) struct Backend {
+    pub(super) store: Arc<dyn Store>,
+    /// For people and locks, without secrets.
+    pub(super) name: String,
+    failed_write: Mutex<Option<Fault>>,
+    failed_read: Mutex<Option<(String, Fault)>>,
+    /// Snapshots are not written, although the library believes so.
+    keeps_snapshots_back: AtomicBool,
+    last_snapshot: Mutex<Option<Id>>,
+}
+
+impl Backend {
+    /// Opens what `access` says; nothing is asked of it yet.
+    ///
+    /// # Errors
+    ///
+    /// For an address or certificate that is none.
+    pub(super) fn new(access: &Access) -> Outcome<Arc<Self>> {
+        let name = access.location.name();
+        let store: Arc<dyn Store> = match &access.location {
+            Location::Directory(path) => Arc::new(Directory::new(path.clone())),
+            Location::Rest(url) => Arc::new(Rest::new(url, access)?),
+            Location::S3 { endpoint, bucket, prefix } => {
+                Arc::new(S3::new(endpoint, (bucket, prefix), access)?)
+            }
+        };
+        Ok(Arc::new(Self {
+            store,
+            name,
+            failed_write: Mutex::default(),
+            failed_read: Mutex::default(),
+            keeps_snapshots_back: AtomicBool::new(false),
+            last_snapshot: Mutex::default(),
+        }))
+    }
+
+    /// Whether snapshots are kept back from now on.
+    pub(super) fn keep_snapshots_back(&self, yes: bool) {
+        self.keeps_snapshots_back.store(yes, Ordering::SeqCst);
+    }
+
+    /// The last snapshot that was written.
+    pub(super) fn last_snapshot(&self) -> Option<Id> {
+        *locked(&self.last_snapshot)
+    }
+
+    /// What a fault means to a person.
+    pub(super) fn failed(&self, fault: Fault, file: &str) -> Failed {
+        let name = &self.name;
+        match fault {
+            Fault::Missing => Failed::new(
+                Failure::Damaged,
+                format!("`{file}` is missing in {name}: check the repository"),
+            ),
+            Fault::Full(what) => Failed::new(
+                Failure::Full,
+                format!(
+                    "there is no room left in {name} ({what}): make room, or forget snapshots and \
+                     prune; all that was there before is whole"
+                ),
+            ),
+            Fault::Unreachable(what) => Failed::new(
+                Failure::Unreachable,
+                format!("{name} cannot be reached: {what}; it is tried again with the next run"),
+            ),
+            Fault::Other(what) => Failed::new(Failure::Other, format!("{name}: {what}")),
+        }
+    }
+
+    /// What really failed when the library or its panic says `what`.
+    pub(super) fn cause(&self, what: impl FnOnce() -> Failed) -> Failed {
+        let write = locked(&self.failed_write).clone();
+        if let Some(fault) = write {
+            return self.failed(fault, "a file");
+        }
+        let read = locked(&self.failed_read).clone();
+        match read {
+            Some((file, fault)) => self.failed(fault, &file),
+            None => what(),
+        }
+    }
+
+    fn error(&self, kind: Kind, name: &str, fault: Fault) -> Box<RusticError> {
+        let file = path_of(kind, name);
+        let error = RusticError::new(ErrorKind::Backend, format!("`{file}`: {fault:?}"));
+        let mut failed = locked(&self.failed_read);
+        failed.get_or_insert((file, fault));
+        error
+    }
+
+    /// Writes, unless a write failed before: what refers to something lost is never written.
+    fn write(&self, kind: Kind, name: &str, content: &[Bytes]) -> RusticResult<()> {
+        if let Some(fault) = &*locked(&self.failed_write) {
+            return Err(RusticError::new(ErrorKind::Backend, format!("given up: {fault:?}")));
+        }
+        match self.store.write(kind, name, content) {
+            Ok(()) => Ok(()),
+            Err(fault) => {
+                let error = RusticError::new(ErrorKind::Backend, format!("`{name}`: {fault:?}"));
+                locked(&self.failed_write).get_or_insert(fault);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Path of a file in a repository, for people and servers.
+fn path_of(kind: Kind, name: &str) -> String {
+    match kind {
+        Kind::Config => "config".to_owned(),
+        _ => format!("{}/{name}", kind.directory()),
+    }
+}
+
+fn name_of(kind: FileType, id: &Id) -> String {
+    match kind {
+        FileType::Config => String::new(),
+        _ => id.to_hex().as_str().to_owned(),
+    }
+}
+
+/// Whether a file is named as those of a repository: by the hash of its content.
+fn is_name(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+impl ReadBackend for Backend {
+    fn location(&self) -> String {
+        self.name.clone()
+    }
+
+    fn list_with_size(&self, kind: FileType) -> RusticResult<Vec<(Id, u32)>> {
+        let of_u32 = |size: u64| u32::try_from(size).unwrap_or(u32::MAX);
+        let fault = |fault| self.error(kind.into(), "", fault);
+        if matches!(kind, FileType::Config) {
+            let size = self.store.config().map_err(fault)?;
+            return Ok(size.map(|size| (Id::default(), of_u32(size))).into_iter().collect());
+        }
+        let files = self.store.list(kind.into()).map_err(fault)?;
+        files.into_iter().map(|(name, size)| Ok((name.parse()?, of_u32(size)))).collect()
+    }
+
+    fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
+        let name = name_of(kind, id);
+        let read = self.store.read(kind.into(), &name, None);
+        read.map_err(|fault| self.error(kind.into(), &name, fault))
+    }
+
+    fn read_partial(
+        &self,
+        kind: FileType,
+        id: &Id,
+        _: bool,
+        offset: u32,
+        length: u32,
+    ) -> RusticResult<Bytes> {
+        let name = name_of(kind, id);
+        let read = self.store.read(kind.into(), &name, Some((offset, length)));
+        let whole = read.and_then(|bytes| {
+            if bytes.len() == length as usize {
+                return Ok(bytes);
+            }
+            Err(Fault::Other(format!("`{}` is cut off", path_of(kind.into(), &name))))
+        });
+        whole.map_err(|fault| self.error(kind.into(), &name, fault))
+    }
+
+    fn warmup_path(&self, kind: FileType, id: &Id) -> String {
+        path_of(kind.into(), &name_of(kind, id))
+    }
+}
+
+impl WriteBackend for Backend {
+    fn create(&self) -> RusticResult<()> {
+        self.store.create().map_err(|fault| self.error(Kind::Config, "", fault))
+    }
+
+    fn write_bytes(
+        &self,
+        kind: FileType,
+        id: &Id,
+        _: bool,
+        content: BytesList,
+    ) -> RusticResult<()> {
+        let is_snapshot = matches!(kind, FileType::Snapshot);
+        if is_snapshot && self.keeps_snapshots_back.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.write(kind.into(), &name_of(kind, id), content.slice())?;
+        if is_snapshot {
+            *locked(&self.last_snapshot) = Some(*id);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, kind: FileType, id: &Id, _: bool) -> RusticResult<()> {
+        let name = name_of(kind, id);
+        let removed = self.store.remove(kind.into(), &name);
+        removed.map_err(|fault| self.error(kind.into(), &name, fault))
+    }
+}

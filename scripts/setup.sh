@@ -108,6 +108,10 @@ fi
 if [ "${1:-}" = --tests ] && ! "$(dirname "$0")/pygeoapi.sh" >/dev/null; then
     echo "setup: the tests beside pygeoapi will fail: see above" >&2
 fi
+# A server that speaks S3, too.
+if [ "${1:-}" = --tests ] && ! "$(dirname "$0")/moto.sh" >/dev/null; then
+    echo "setup: the tests of backups into a bucket will fail: see above" >&2
+fi
 # docker compose and a newer Engine, fetched now and not in the middle of a test. Without them the
 # other tests are worth running, and those that need them say what is missing.
 if [ "${1:-}" = --tests ] && ! "$(dirname "$0")/oracle.sh" engine >/dev/null; then

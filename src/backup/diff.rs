@@ -1,7 +1,7 @@
 //! Says in what two snapshots differ.
 
 use std::cmp::Ordering;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustic_core::repofile::Node;
 use rustic_core::{IndexedTree, Repository, TreeId};
@@ -63,7 +63,7 @@ impl<S: IndexedTree> Pair<'_, S> {
         }
     }
 
-    fn nodes_differ(&self, path: &PathBuf, old: &Node, new: &Node) -> Outcome<()> {
+    fn nodes_differ(&self, path: &Path, old: &Node, new: &Node) -> Outcome<()> {
         let is_same = old.node_type == new.node_type && old.content == new.content;
         if !is_same {
             self.say(path, "changed");

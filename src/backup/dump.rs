@@ -85,9 +85,9 @@ pub(super) fn dump(site: &Site, name: &str, label: &Label, frames: Told) -> Outc
     site.talk.all_read();
     drop(indexed);
 
-    let size = saved.summary.as_ref().map_or(0, |summary| summary.total_bytes_processed);
+    let length = saved.summary.as_ref().map_or(0, |summary| summary.total_bytes_processed);
     let indexed = again.to_indexed_ids().map_err(|error| site.failed(&error))?;
-    let nodes = with_size(site, &indexed, &saved, size)?;
+    let nodes = with_size(site, &indexed, &saved, length)?;
     saved.tree = write_tree(site, &Seal::new(&key), &nodes)?;
     site.backend.keep_snapshots_back(false);
     let written = indexed.save_snapshots(vec![saved.clone()]);
@@ -100,7 +100,7 @@ pub(super) fn dump(site: &Site, name: &str, label: &Label, frames: Told) -> Outc
         snapshot: Some(told(&saved)),
         files_changed: 1,
         files: 1,
-        bytes: size,
+        bytes: length,
         stored: summary.data_added_packed,
         made: opened.made,
         ..Summary::default()
@@ -116,12 +116,12 @@ fn with_size<S: IndexedTree>(
     site: &Site,
     repository: &Repository<S>,
     saved: &SnapshotFile,
-    size: u64,
+    length: u64,
 ) -> Outcome<Vec<Node>> {
     let tree = repository.get_tree(&saved.tree).map_err(|error| site.failed(&error))?;
     let mut nodes = tree.nodes;
     match nodes.as_mut_slice() {
-        [node] if node.content.is_some() => node.meta.size = size,
+        [node] if node.content.is_some() => node.meta.size = length,
         _ => {
             let what = "the dump is not in the repository, although no error was seen";
             return Err(Failed::new(Failure::Other, what));

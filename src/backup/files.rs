@@ -28,14 +28,14 @@ pub(super) fn files(
     let indexed = opened.repository.to_indexed_ids().map_err(|error| site.failed(&error))?;
     let top = node_at(site, &indexed, &snapshot, path)?;
     let above = Path::new("/").join(path.unwrap_or_default().trim_matches('/'));
-    if !top.is_dir() {
-        site.talk.say(&entry(&above, &top));
-    } else {
+    if top.is_dir() {
         let nodes = indexed.ls(&top, &LsOptions::default()).map_err(|error| site.failed(&error))?;
         for found in nodes {
             let (below, node) = found.map_err(|error| site.failed(&error))?;
             site.talk.say(&entry(&above.join(below), &node));
         }
+    } else {
+        site.talk.say(&entry(&above, &top));
     }
     Ok(Summary { snapshot: Some(told(&snapshot)), ..Summary::default() })
 }

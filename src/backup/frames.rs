@@ -9,7 +9,7 @@ use super::protocol::{Failure, Frame, Request};
 use super::talk::{Failed, Outcome, Talk};
 
 /// Above this a frame is none of ours.
-const LONGEST_FRAME: u32 = 64 << 20;
+const LONGEST_FRAME: u32 = 16 << 20;
 /// Pieces that wait for the library.
 const PIECES_AHEAD: usize = 4;
 

@@ -53,12 +53,12 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Lock {
-    fn own(exclusive: bool, user: &str) -> Self {
+    fn own(exclusive: bool) -> Self {
         Self {
             time: Timestamp::now(),
             exclusive,
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            username: user.to_owned(),
+            username: "root".to_owned(),
             pid: std::process::id().into(),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
@@ -70,15 +70,30 @@ impl Lock {
     }
 }
 
+/// A lock of somebody else.
+enum Other {
+    Known(Lock),
+    /// None of this repository's key.
+    Unreadable,
+}
+
 /// A lock of ours.
 pub(super) struct Held {
     backend: Arc<Backend>,
     seal: Seal,
     exclusive: bool,
-    /// Its file; `None` once it is given back.
-    name: Mutex<Option<String>>,
+    /// Its file. While one is written or removed nobody else does.
+    file: Mutex<LockFile>,
     /// Dropped, it ends the thread that keeps it fresh.
     _fresh: Sender<()>,
+}
+
+/// The file of a lock.
+#[derive(Debug, PartialEq, Eq)]
+enum LockFile {
+    NotYet,
+    Named(String),
+    GivenBack,
 }
 
 impl std::fmt::Debug for Held {
@@ -98,34 +113,18 @@ pub(super) fn take(
     exclusive: bool,
     talk: &Arc<Talk>,
 ) -> Outcome<()> {
-    let start = Instant::now();
-    let name = loop {
-        let mut other = conflict(backend, &seal, exclusive, None)?;
-        if other.is_none() {
-            let name = write(backend, &seal, exclusive)?;
-            pause(SETTLE);
-            other = conflict(backend, &seal, exclusive, Some(&name))?;
-            if other.is_none() {
-                break name;
-            }
-            let removed = backend.store.remove(Kind::Locks, &name);
-            removed.map_err(|fault| backend.failed(fault, "locks"))?;
-        }
-        if start.elapsed() > PATIENCE {
-            return Err(refused(backend, other));
-        }
-        pause(BETWEEN_LOOKS);
-    };
     let (sender, ended) = channel();
     let held = Arc::new(Held {
         backend: Arc::clone(backend),
         seal,
         exclusive,
-        name: Mutex::new(Some(name)),
+        file: Mutex::new(LockFile::NotYet),
         _fresh: sender,
     });
+    // Before there is one: the process may be ended at any time.
+    talk.hold(Arc::clone(&held));
+    held.win(Instant::now() + PATIENCE)?;
     let (weak, again) = (Arc::downgrade(&held), Arc::clone(talk));
-    talk.hold(held);
     std::thread::spawn(move || keep_fresh(&weak, &ended, &again));
     Ok(())
 }
@@ -134,7 +133,7 @@ fn keep_fresh(held: &Weak<Held>, ended: &Receiver<()>, talk: &Talk) {
     let mut written = Instant::now();
     while matches!(ended.recv_timeout(REFRESH), Err(RecvTimeoutError::Timeout)) {
         let Some(held) = held.upgrade() else { return };
-        if held.refresh() {
+        if held.write().is_ok() {
             written = Instant::now();
         } else if written.elapsed() > LOST {
             let what = "our lock could not be kept for 25 minutes, so others may not see it";
@@ -144,23 +143,53 @@ fn keep_fresh(held: &Weak<Held>, ended: &Receiver<()>, talk: &Talk) {
 }
 
 impl Held {
-    /// Writes it anew, and then removes the old file.
-    fn refresh(&self) -> bool {
-        let mut name = locked(&self.name);
-        let Some(old) = &*name else { return true };
-        let Ok(new) = write(&self.backend, &self.seal, self.exclusive) else { return false };
-        // One too many is stale in half an hour.
-        let _ = self.backend.store.remove(Kind::Locks, old);
-        *name = Some(new);
-        true
+    /// Writes it, and looks for others before and after, until `last`.
+    fn win(&self, last: Instant) -> Outcome<()> {
+        let Self { backend, seal, exclusive, .. } = self;
+        loop {
+            let mut other = conflict(backend, seal, *exclusive, None)?;
+            if other.is_none() {
+                let name = self.write()?;
+                pause(SETTLE);
+                other = conflict(backend, seal, *exclusive, Some(&name))?;
+                if other.is_none() {
+                    return Ok(());
+                }
+                let mut file = locked(&self.file);
+                let removed = backend.store.remove(Kind::Locks, &name);
+                removed.map_err(|fault| backend.failed(fault, "locks"))?;
+                *file = LockFile::NotYet;
+            }
+            if Instant::now() > last {
+                return Err(refused(backend, other));
+            }
+            pause(BETWEEN_LOOKS);
+        }
+    }
+
+    /// Writes its file, in place of the one before; its name.
+    fn write(&self) -> Outcome<String> {
+        let mut file = locked(&self.file);
+        if *file == LockFile::GivenBack {
+            return Err(Failed::new(Failure::Stopped, "stopped"));
+        }
+        let new = write(&self.backend, &self.seal, &Lock::own(self.exclusive))?;
+        if let LockFile::Named(old) = &*file {
+            // One too many is stale in half an hour.
+            let _ = self.backend.store.remove(Kind::Locks, old);
+        }
+        *file = LockFile::Named(new.clone());
+        Ok(new)
     }
 
     /// Gives it back.
     pub(super) fn release(&self) {
-        if let Some(name) = locked(&self.name).take() {
+        let mut file = locked(&self.file);
+        if let LockFile::Named(name) = &*file {
             // One that stays is stale in half an hour.
-            let _ = self.backend.store.remove(Kind::Locks, &name);
+            let _ = self.backend.store.remove(Kind::Locks, name);
         }
+        *file = LockFile::GivenBack;
     }
 }
 
@@ -181,14 +210,13 @@ pub(super) fn unlock(backend: &Backend, seal: &Seal, all: bool) -> Outcome<u64> 
     Ok(removed)
 }
 
-/// A lock of somebody else that ours cannot stand beside; stale ones are removed. The inner `None` is one
-/// that cannot be read.
+/// A lock of somebody else that ours cannot stand beside; stale ones are removed.
 fn conflict(
     backend: &Backend,
     seal: &Seal,
     exclusive: bool,
     own: Option<&str>,
-) -> Outcome<Option<Option<Lock>>> {
+) -> Outcome<Option<Other>> {
     let now = Timestamp::now();
     for (name, lock) in read(backend, seal)? {
         if own == Some(&name) {
@@ -200,7 +228,8 @@ fn conflict(
                 let _ = backend.store.remove(Kind::Locks, &name);
             }
             Some(lock) if !exclusive && !lock.exclusive => {}
-            other => return Ok(Some(other)),
+            Some(lock) => return Ok(Some(Other::Known(lock))),
+            None => return Ok(Some(Other::Unreadable)),
         }
     }
     Ok(None)
@@ -223,8 +252,8 @@ fn read(backend: &Backend, seal: &Seal) -> Outcome<Vec<(String, Option<Lock>)>> 
     Ok(locks)
 }
 
-fn write(backend: &Backend, seal: &Seal, exclusive: bool) -> Outcome<String> {
-    let plain = serde_json::to_vec(&Lock::own(exclusive, "root")).unwrap_or_default();
+fn write(backend: &Backend, seal: &Seal, lock: &Lock) -> Outcome<String> {
+    let plain = serde_json::to_vec(lock).unwrap_or_default();
     let content = seal.close(&plain).unwrap_or_default();
     let name = name_of(&content);
     let written = backend.store.write(Kind::Locks, &name, &[Bytes::from(content)]);
@@ -232,15 +261,15 @@ fn write(backend: &Backend, seal: &Seal, exclusive: bool) -> Outcome<String> {
     Ok(name)
 }
 
-fn refused(backend: &Backend, other: Option<Option<Lock>>) -> Failed {
-    let who = match other.flatten() {
-        Some(lock) => {
+fn refused(backend: &Backend, other: Option<Other>) -> Failed {
+    let who = match other {
+        Some(Other::Known(lock)) => {
             let what = if lock.exclusive { "exclusively " } else { "" };
             let Lock { hostname, pid, time, username, .. } = lock;
             let since = time.strftime("%Y-%m-%dT%H:%M:%SZ");
             format!("{what}by process {pid} of {username} on {hostname} since {since}")
         }
-        None => "by somebody whose lock cannot be read".to_owned(),
+        Some(Other::Unreadable) | None => "by somebody whose lock cannot be read".to_owned(),
     };
     Failed::new(
         Failure::Locked,
@@ -254,7 +283,73 @@ fn refused(backend: &Backend, other: Option<Option<Lock>>) -> Failed {
 
 #[cfg(test)]
 mod tests {
+    use rustic_core::repofile::MasterKey;
+
     use super::*;
+    use crate::backup::protocol::Access;
+    use crate::job::work::Location;
+
+    /// A place for locks, and a key.
+    fn place() -> (tempfile::TempDir, Arc<Backend>, Seal) {
+        let directory = tempfile::tempdir().unwrap();
+        let access = Access {
+            location: Location::Directory(directory.path().to_path_buf()),
+            password: String::new(),
+            init: true,
+            credentials: Vec::new(),
+            certificates: None,
+        };
+        let backend = Backend::new(&access, &Arc::default()).unwrap();
+        backend.store.create().unwrap();
+        (directory, backend, Seal::new(&MasterKey::default()))
+    }
+
+    fn held(backend: &Arc<Backend>, seal: Seal, exclusive: bool) -> Held {
+        let (backend, file) = (Arc::clone(backend), Mutex::new(LockFile::NotYet));
+        Held { backend, seal, exclusive, file, _fresh: channel().0 }
+    }
+
+    #[test]
+    fn a_lock_is_one_file_that_is_written_anew_and_given_back() {
+        let (_directory, backend, seal) = place();
+        let mine = held(&backend, seal, false);
+        mine.win(Instant::now()).unwrap();
+        let names = |backend: &Backend| backend.store.list(Kind::Locks).unwrap();
+        let first = names(&backend);
+        mine.write().unwrap();
+        let second = names(&backend);
+        assert!(first.len() == 1 && second.len() == 1 && first != second);
+        mine.release();
+        assert_eq!(names(&backend), []);
+        assert_eq!(mine.write().unwrap_err().class, Failure::Stopped, "given back is given back");
+        assert_eq!(names(&backend), []);
+    }
+
+    #[test]
+    fn a_lock_stands_beside_shared_ones_only_and_removes_stale_ones() {
+        for (theirs, mine, age, is_won) in [
+            (false, false, 1, true),
+            (false, true, 1, false),
+            (true, false, 1, false),
+            (true, true, 1, false),
+            (true, true, 31, true),
+            (false, true, 31, true),
+        ] {
+            let (_directory, backend, seal) = place();
+            let time = Timestamp::now() - SignedDuration::from_mins(age);
+            write(&backend, &seal, &Lock { time, ..Lock::own(theirs) }).unwrap();
+            let held = held(&backend, seal, mine);
+            let won = held.win(Instant::now());
+            assert_eq!(won.is_ok(), is_won, "{theirs} {mine} {age}");
+            held.release();
+            let left = backend.store.list(Kind::Locks).unwrap().len();
+            assert_eq!(left, usize::from(age < 30), "{theirs} {mine} {age}");
+        }
+        let (_directory, backend, seal) = place();
+        backend.store.write(Kind::Locks, &name_of(b"x"), &[Bytes::from_static(b"x")]).unwrap();
+        let refused = held(&backend, seal, false).win(Instant::now()).unwrap_err();
+        assert!(refused.message.contains("cannot be read"), "{}", refused.message);
+    }
 
     #[test]
     fn a_lock_reads_as_restic_writes_it_and_grows_stale() {

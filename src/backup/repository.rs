@@ -11,7 +11,7 @@ use rustic_core::{
 use super::locks;
 use super::protocol::{Access, Failure, Summary};
 use super::seal::Seal;
-use super::store::Backend;
+use super::store::{Backend, Kind};
 use super::talk::{Bars, Failed, Outcome, Talk};
 
 /// A repository that is worked on, and who listens.
@@ -42,7 +42,7 @@ pub(super) enum Hold {
 
 impl Site {
     pub(super) fn new(access: Access, what: &'static str, talk: &Arc<Talk>) -> Outcome<Self> {
-        Ok(Self { backend: Backend::new(&access)?, talk: Arc::clone(talk), access, what })
+        Ok(Self { backend: Backend::new(&access, talk)?, talk: Arc::clone(talk), access, what })
     }
 
     /// Opens and locks it.
@@ -64,6 +64,9 @@ impl Site {
                 ),
             ));
         }
+        if !is_there {
+            self.make_way()?;
+        }
         let credentials = Credentials::password(&self.access.password);
         let repository = self.unopened()?;
         let opened = if is_there {
@@ -77,6 +80,33 @@ impl Site {
             locks::take(backend, seal, hold == Hold::Exclusive, &self.talk)?;
         }
         Ok(Opened { repository, made: !is_there })
+    }
+
+    /// Before a repository is made: removes keys of one that was only begun, which would be tried in vain;
+    /// and never makes one over data.
+    fn make_way(&self) -> Outcome<()> {
+        let backend = &self.backend;
+        let list = |kind: Kind| {
+            let listed = backend.store.list(kind);
+            listed.map_err(|fault| backend.failed(fault, kind.directory()))
+        };
+        for kind in [Kind::Snapshots, Kind::Index, Kind::Data] {
+            if !list(kind)?.is_empty() {
+                return Err(Failed::new(
+                    Failure::Damaged,
+                    format!(
+                        "{} has files of a repository and no `config`: bring that back; no new one is \
+                         made over them",
+                        backend.name
+                    ),
+                ));
+            }
+        }
+        for (key, _) in list(Kind::Keys)? {
+            let removed = backend.store.remove(Kind::Keys, &key);
+            removed.map_err(|fault| backend.failed(fault, "keys"))?;
+        }
+        Ok(())
     }
 
     /// Opens it once more: what was added since is not known to the one that added it.

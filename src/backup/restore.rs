@@ -141,14 +141,13 @@ impl<S: IndexedTree> Way<'_, S> {
     fn clear_for(&mut self, path: &Path, nodes: &[Node], is_there: bool) -> Outcome<()> {
         for node in nodes {
             let name = node.name();
-            if matches!(name.as_bytes(), b"" | b"." | b"..")
-                || name.as_bytes().iter().any(|byte| matches!(byte, b'/' | 0))
-            {
+            if !is_inside(name.as_bytes()) {
                 return Err(Failed::new(
                     Failure::Damaged,
                     format!(
-                        "the snapshot names something {name:?} below `{}`, which would be outside: \
+                        "the snapshot names something `{}` below `{}`, which would be outside: \
                          nothing of it is restored",
+                        name.display(),
                         path.display()
                     ),
                 ));
@@ -212,6 +211,11 @@ fn is_fit(metadata: &Metadata, node: &NodeType) -> bool {
     }
 }
 
+/// Whether a name is one, and no way out.
+fn is_inside(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| matches!(byte, b'/' | 0))
+}
+
 fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
@@ -219,4 +223,28 @@ fn is_directory(path: &Path) -> bool {
 fn in_the_way(place: &Path, error: &io::Error) -> Failed {
     let what = format!("`{}` is in the way and cannot be removed: {error}", place.display());
     Failed::new(Failure::Other, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_outside_is_none() {
+        for (name, expected) in [
+            ("a", true),
+            ("..a", true),
+            ("\\xff", true),
+            ("", false),
+            (".", false),
+            ("..", false),
+            ("../a", false),
+            ("/etc", false),
+            ("\\x2fetc", false),
+            ("a\\x00", false),
+        ] {
+            let node = Node { name: name.to_owned(), ..Node::default() };
+            assert_eq!(is_inside(node.name().as_bytes()), expected, "{name}");
+        }
+    }
 }

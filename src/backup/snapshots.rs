@@ -49,7 +49,7 @@ pub(super) fn begin(site: &Site, label: &Label) -> Outcome<SnapshotFile> {
     for tag in &label.tags {
         snapshot.tags.add(tag.clone());
     }
-    snapshot.program_version = concat!("roadstead ", env!("CARGO_PKG_VERSION")).to_owned();
+    snapshot.program_version = format!("roadstead {}", env!("CARGO_PKG_VERSION"));
     Ok(snapshot)
 }
 

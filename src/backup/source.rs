@@ -197,9 +197,8 @@ impl Entries {
 
     fn found(&self, entry: DirEntry) -> Option<ReadSourceEntry<Unread>> {
         let path = entry.path().to_path_buf();
-        if path.file_name().is_none() {
-            return None;
-        }
+        // The root of all has no name.
+        path.file_name()?;
         match LocalSourceSaveOptions::default().map_entry(entry) {
             Ok(mapped) => {
                 let node = mapped.node;

@@ -49,7 +49,7 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Talk {
     /// Says one event; nobody listening is the end of input, too, and seen there.
     pub(super) fn say(&self, event: &Event) {
-        if !self.ending.load(Ordering::SeqCst) {
+        if !self.is_ending() {
             write(event);
         }
     }
@@ -77,14 +77,18 @@ impl Talk {
         self.done.load(Ordering::Relaxed)
     }
 
+    /// Whether the process is about to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
+    }
+
     /// Remembers the lock that the end of the process gives back.
     pub(super) fn hold(&self, lock: Arc<Held>) {
         *locked(&self.held) = Some(lock);
     }
 
-    /// Gives the lock back, says how it went, and ends the process. Whoever comes second waits for
-    /// that end.
-    #[expect(clippy::exit, reason = "threads of the library cannot be asked to stop")]
+    /// Gives the lock back, says how it went, and ends the process: threads of the library cannot be
+    /// asked to stop. Whoever comes second waits for that end.
     pub(super) fn end(&self, outcome: Outcome<Summary>) -> ! {
         if self.ending.swap(true, Ordering::SeqCst) {
             loop {

@@ -1,10 +1,6 @@
 //! The worker of backups on a repository in a directory, beside restic.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test drives programs, waits for them, and fails loudly"
-)]
+#![expect(clippy::unwrap_used, reason = "a test drives programs, waits for them, and fails loudly")]
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -262,19 +258,18 @@ fn what_is_excluded_vanished_or_unreadable_is_told_apart() {
 fn a_file_that_cannot_be_read_is_a_trouble_and_the_rest_is_saved() {
     let place = Place::new();
     let access = directory(&place.path("repository"));
-    // A file of the kernel that cannot be read by anybody, and one that is shorter than it says.
-    let paths =
-        [Path::new("/proc/self/mem"), Path::new("/sys/kernel/notes"), Path::new("/etc/group")];
+    // Of the kernel: one that may only be written, and one that is shorter than it says.
+    let (closed, short) = ("/sys/bus/platform/drivers_probe", "/sys/kernel/mm/ksm/run");
+    let paths = [Path::new(closed), Path::new(short), Path::new("/etc/group")];
     let (summary, events) = done(&access, &backup_of(&paths));
-    let troubles: Vec<_> = events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Trouble { path, what, vanished } => Some((path, what, vanished)),
-            _ => None,
+    let has = |wanted: &str, said: &str| {
+        events.iter().any(|event| {
+            matches!(event, Event::Trouble { path, what, vanished: false }
+                if path == wanted && what.contains(said))
         })
-        .collect();
-    assert_eq!(summary.troubles, troubles.len() as u64);
-    assert!(summary.files >= 2, "{summary:?} {troubles:?}");
+    };
+    assert!(has(closed, "denied") && has(short, "shrank"), "{events:?}");
+    assert_eq!((summary.troubles, summary.files), (2, 2));
     let to = place.path("restored");
     done(&access, &restore_to(&to, Some(Path::new("/etc"))));
     assert_eq!(fs::read(to.join("group")).unwrap(), fs::read("/etc/group").unwrap());
@@ -309,6 +304,24 @@ fn what_changes_while_it_is_read_does_not_spoil_the_snapshot() {
     restic_checks(&place.repository());
     let to = place.path("restored").display().to_string();
     restic_does(&place.repository(), &["restore", "latest", "--target", &to, "--verify"]);
+}
+
+#[test]
+fn a_repository_that_was_only_begun_is_made_and_never_over_data() {
+    let place = Place::new();
+    let access = directory(&place.path("repository"));
+    let config = place.path("repository/config");
+    assert!(done(&access, &Operation::Snapshots { tags: Vec::new() }).0.made);
+    fs::remove_file(&config).unwrap();
+    assert!(done(&access, &Operation::Snapshots { tags: Vec::new() }).0.made);
+    dump(&access, "a.sql", b"a");
+    let content = fs::read(&config).unwrap();
+    fs::remove_file(&config).unwrap();
+    let (class, message) = failed(&access, &Operation::Snapshots { tags: Vec::new() });
+    assert!(class == Failure::Damaged && message.contains("`config`"), "{message}");
+    fs::write(&config, content).unwrap();
+    assert_eq!(snapshots(&access).len(), 1);
+    restic_checks(&place.repository());
 }
 
 #[test]

@@ -1,10 +1,6 @@
 //! Locks, forgetting, pruning, checking and restoring in place by the worker of backups, beside restic.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test drives programs, waits for them, and fails loudly"
-)]
+#![expect(clippy::unwrap_used, reason = "a test drives programs, waits for them, and fails loudly")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +42,7 @@ fn both_see_each_others_locks() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for("restic's lock", Duration::from_secs(60), || files_in(&path.join("locks")) == 1);
+    wait_for("restic's lock", Duration::from_mins(1), || files_in(&path.join("locks")) == 1);
     dump(&access, "b.sql", b"b");
     let (class, message) = failed(&access, &Operation::Prune { dry_run: false });
     assert_eq!(class, Failure::Locked);

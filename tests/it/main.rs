@@ -8,6 +8,7 @@ mod accounting_crash;
 mod accounting_transitions;
 mod adoption;
 mod backup_worker;
+mod backup_worker_remote;
 mod backup_worker_upkeep;
 mod bad_days;
 mod bad_input;

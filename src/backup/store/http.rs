@@ -15,8 +15,8 @@ use crate::backup::talk::{Failed, Outcome};
 
 /// How long a server may take to be there.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long one request may take.
-const REQUEST: Duration = Duration::from_mins(5);
+/// How long one request may take: a pack of 64 MB over a slow line.
+const REQUEST: Duration = Duration::from_mins(15);
 /// What is waited for before each further try.
 const WAITS: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];

@@ -18,7 +18,7 @@ use self::directory::Directory;
 use self::rest::Rest;
 use self::s3::S3;
 use super::protocol::{Access, Failure};
-use super::talk::{Failed, Outcome, locked};
+use super::talk::{Failed, Outcome, Talk, locked};
 use crate::job::work::Location;
 
 /// What a file of a repository is.
@@ -102,6 +102,7 @@ pub(super) struct Backend {
     pub(super) store: Arc<dyn Store>,
     /// For people and locks, without secrets.
     pub(super) name: String,
+    talk: Arc<Talk>,
     failed_write: Mutex<Option<Fault>>,
     failed_read: Mutex<Option<(String, Fault)>>,
     /// Snapshots are not written, although the library believes so.
@@ -115,7 +116,7 @@ impl Backend {
     /// # Errors
     ///
     /// For an address or certificate that is none.
-    pub(super) fn new(access: &Access) -> Outcome<Arc<Self>> {
+    pub(super) fn new(access: &Access, talk: &Arc<Talk>) -> Outcome<Arc<Self>> {
         let name = access.location.name();
         let store: Arc<dyn Store> = match &access.location {
             Location::Directory(path) => Arc::new(Directory::new(path.clone())),
@@ -127,6 +128,7 @@ impl Backend {
         Ok(Arc::new(Self {
             store,
             name,
+            talk: Arc::clone(talk),
             failed_write: Mutex::default(),
             failed_read: Mutex::default(),
             keeps_snapshots_back: AtomicBool::new(false),
@@ -192,6 +194,10 @@ impl Backend {
     fn write(&self, kind: Kind, name: &str, content: &[Bytes]) -> RusticResult<()> {
         if let Some(fault) = &*locked(&self.failed_write) {
             return Err(RusticError::new(ErrorKind::Backend, format!("given up: {fault:?}")));
+        }
+        if self.talk.is_ending() {
+            // Our lock is given back, or about to be.
+            return Err(RusticError::new(ErrorKind::Backend, "the process ends"));
         }
         match self.store.write(kind, name, content) {
             Ok(()) => Ok(()),

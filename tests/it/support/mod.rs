@@ -20,6 +20,7 @@ pub(crate) mod proxy;
 pub(crate) mod qjazz;
 pub(crate) mod receiver;
 pub(crate) mod registry;
+pub(crate) mod rest_server;
 pub(crate) mod roadstead;
 pub(crate) mod scene;
 pub(crate) mod worker;

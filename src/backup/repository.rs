@@ -75,6 +75,8 @@ impl Site {
             repository.init(&credentials, &KeyOptions::default(), &ConfigOptions::default())
         };
         let repository = opened.map_err(|error| self.failed(&error))?;
+        // Who only reads can do so where no lock can be written; who writes fails then.
+        let hold = if backend.store.is_read_only() { Hold::Nothing } else { hold };
         if hold != Hold::Nothing {
             let seal = Seal::new(&repository.key());
             locks::take(backend, seal, hold == Hold::Exclusive, &self.talk)?;

@@ -129,8 +129,10 @@ pub(super) fn warn_by(talk: &Arc<Talk>) {
     }
 }
 
-/// How warnings begin that are no trouble of their own, or are counted where they arise.
-const SAID_ELSEWHERE: [&str; 3] = ["ignoring error: ", "Note: ", "error determining"];
+/// How warnings begin that nothing else says. Others are counted where they arise, or are no trouble: e.g.
+/// that a user has no name where there is no list of users.
+const SAID_NOWHERE_ELSE: [&str; 4] =
+    ["ignoring error obtaining", "restore ", "error removing", "Error during collection"];
 
 struct Warnings(Arc<Talk>);
 
@@ -140,9 +142,11 @@ impl log::Log for Warnings {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) && !record.target().ends_with("::check") {
+        if self.enabled(record.metadata()) {
             let text = record.args().to_string();
-            if !SAID_ELSEWHERE.iter().any(|start| text.starts_with(start)) {
+            // A directory that a dry run would make.
+            let is_to_come = text.contains("NotFound");
+            if !is_to_come && SAID_NOWHERE_ELSE.iter().any(|start| text.starts_with(start)) {
                 self.0.trouble("", text, false);
             }
         }

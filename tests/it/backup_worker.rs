@@ -325,6 +325,25 @@ fn a_repository_that_was_only_begun_is_made_and_never_over_data() {
 }
 
 #[test]
+fn it_works_where_nothing_else_is() {
+    let place = Place::new();
+    let root = place.path("root");
+    crate::support::write_files(&root, &[("volumes/data/sub/x", "hi")]);
+    let data = root.join("volumes/data");
+    std::os::unix::fs::chown(&data, Some(4321), Some(4321)).unwrap();
+    let access = directory(Path::new("/repository"));
+    let backup = backup_of(&[Path::new("/volumes/data")]);
+    let restore = restore_to(Path::new("/restored"), Some(Path::new("/volumes/data")));
+    for operation in [backup, restore] {
+        let mut worker = Worker::start_in(&root, &access, &operation);
+        let summary = worker.end().unwrap();
+        assert_eq!(summary.troubles, 0, "{:?}", worker.events);
+    }
+    assert_eq!(look(&data), look(&root.join("restored")));
+    restic_checks(&root.join("repository").display().to_string());
+}
+
+#[test]
 fn a_wrong_password_and_a_missing_repository_say_what_to_do() {
     let place = Place::new();
     let mut access = directory(&place.path("repository"));

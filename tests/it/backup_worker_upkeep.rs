@@ -252,6 +252,13 @@ fn restoring_in_place_repairs_and_removes_and_stays_inside() {
 
     // One file goes right into a directory.
     let to = place.path().join("one");
+    let mut dry = restore_to(&to, Some(&tree));
+    if let Operation::Restore { dry_run, .. } = &mut dry {
+        *dry_run = true;
+    }
+    let (summary, events) = done(&access, &dry);
+    assert!(summary.troubles == 0 && summary.files_changed > 10, "{events:?}");
+    assert!(!to.exists(), "a dry run makes nothing");
     done(&access, &restore_to(&to, Some(&tree.join("deep/big.bin"))));
     assert!(fs::read(to.join("big.bin")).unwrap() == noise(1, 3_000_000));
     let (class, message) = failed(&access, &restore_to(&to, Some(Path::new("/no/such"))));
@@ -298,6 +305,30 @@ fn differences_are_told_by_kind() {
         "/new/b added",
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn what_is_mounted_for_reading_only_is_read() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("repository");
+    let access = directory(&path);
+    dump(&access, "a.sql", b"a");
+    let shown = path.display().to_string();
+    run(place.path(), "mount", &["--bind", &shown, &shown]);
+    run(place.path(), "mount", &["-o", "remount,bind,ro", &shown]);
+    let result = std::panic::catch_unwind(|| {
+        done(&access, &Operation::Check { number: 0, of: 1 });
+        let to = place.path().join("to");
+        done(&access, &restore_to(&to, None));
+        assert_eq!(fs::read(to.join("a.sql")).unwrap(), b"a");
+        let (class, message) = failed(&access, &backup_of(&[Path::new("/etc/hosts")]));
+        assert!(class == Failure::Unreachable && message.contains("ead-only"), "{message}");
+    });
+    run(place.path(), "umount", &["--lazy", &shown]);
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+    assert_eq!(snapshots(&access).len(), 1);
 }
 
 #[test]

@@ -129,6 +129,11 @@ impl Store for Directory {
         }
     }
 
+    fn is_read_only(&self) -> bool {
+        rustix::fs::statvfs(&self.root)
+            .is_ok_and(|status| status.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+    }
+
     fn sweep(&self) {
         for kind in WITH_DIRECTORY {
             for directory in self.directories(kind).unwrap_or_default() {

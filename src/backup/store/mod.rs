@@ -92,6 +92,10 @@ pub(super) trait Store: Send + Sync {
     fn create(&self) -> Result<(), Fault>;
     /// Size of the config, if there is one.
     fn config(&self) -> Result<Option<u64>, Fault>;
+    /// Whether nothing can be written there, nor by others.
+    fn is_read_only(&self) -> bool {
+        false
+    }
     /// Removes what interrupted writers left; only under an exclusive lock.
     fn sweep(&self) {}
 }

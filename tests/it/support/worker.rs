@@ -78,12 +78,24 @@ impl Worker {
     /// Starts one and says what to do.
     #[track_caller]
     pub(crate) fn start(access: &Access, operation: &Operation) -> Self {
-        let mut child = Command::new(program())
-            .arg("backup-worker")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::begin(Command::new(program()).arg("backup-worker"), access, operation)
+    }
+
+    /// Starts one that finds nothing but what is in `root`, as in an image made from scratch.
+    #[track_caller]
+    pub(crate) fn start_in(root: &Path, access: &Access, operation: &Operation) -> Self {
+        let inside = root.join("roadstead");
+        if !inside.exists() {
+            fs::copy(program(), &inside).unwrap();
+        }
+        let mut command = Command::new("/usr/sbin/chroot");
+        command.env_clear().arg(root).args(["/roadstead", "backup-worker"]);
+        Self::begin(&mut command, access, operation)
+    }
+
+    #[track_caller]
+    fn begin(command: &mut Command, access: &Access, operation: &Operation) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut worker = Self { child, input, output, events: Vec::new() };

@@ -306,3 +306,43 @@ fn a_bucket_that_hangs_up_is_asked_again_and_one_that_is_not_there_is_said() {
     drop(bucket);
     assert_eq!(failed(&access, &LIST).0, Failure::Unreachable);
 }
+
+#[test]
+fn a_server_is_trusted_by_the_authority_that_is_given() {
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str| place.path().join(name).display().to_string();
+    let (certificate, key, port) = (file("cert.pem"), file("key.pem"), free_port());
+    let arguments = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext \
+                     subjectAltName=IP:127.0.0.1";
+    process::output(Command::new("openssl").args(arguments.split(' ')).args([
+        "-keyout",
+        &key,
+        "-out",
+        &certificate,
+    ]))
+    .ok();
+    let script = repository().join("scripts/moto.sh");
+    let venv = PathBuf::from(process::output(&mut Command::new(script)).ok());
+    let mut server = Command::new(venv.join("bin/moto_server"))
+        .args(["-H", "127.0.0.1", "-p", &port.to_string(), "-s", "-c", &certificate, "-k", &key])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("moto", Duration::from_mins(1), || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let mut access = Bucket::access(port);
+    if let Location::S3 { endpoint, .. } = &mut access.location {
+        *endpoint = format!("https://127.0.0.1:{port}");
+    }
+    access.init = false;
+    let strange = failed(&access, &LIST);
+    access.certificates = Some(fs::read_to_string(&certificate).unwrap());
+    let trusted = failed(&access, &LIST);
+    access.certificates = Some("no certificate".to_owned());
+    let unusable = failed(&access, &LIST);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(strange.0 == Failure::Unreachable && strange.1.contains("certificate"), "{strange:?}");
+    assert_eq!(trusted.0, Failure::NoRepository, "{trusted:?}");
+    assert_ne!(unusable.0, Failure::NoRepository, "{unusable:?}");
+}

@@ -134,10 +134,17 @@ pub(super) fn container(summary: ContainerSummary) -> Container {
             .collect(),
         is_ourselves: false,
         anonymous_volumes: mounts.iter().filter_map(anonymous_volume).collect(),
+        writes: mounts.iter().filter(|it| it.rw != Some(false)).flat_map(places).collect(),
         volumes: mounts.into_iter().filter_map(|mount| mount.name).collect(),
         ports: ports.iter().map(port).collect(),
         status,
     }
+}
+
+/// What a mount is of: the name of a volume, the path on the host.
+fn places(mount: &MountPoint) -> impl Iterator<Item = String> {
+    let places = [mount.name.clone(), mount.source.clone()].into_iter().flatten();
+    places.filter(|it| !it.is_empty())
 }
 
 /// The Engine names anonymous volumes by 64 hexadecimal digits.
@@ -191,7 +198,8 @@ mod tests {
             "Mounts": [
                 {"Type": "volume", "Name": "p_data", "Destination": "/data"},
                 {"Type": "volume", "Name": anonymous, "Destination": "/anonymous"},
-                {"Type": "bind", "Source": "/h", "Destination": "/bind"},
+                {"Type": "bind", "Source": "/h", "Destination": "/bind", "RW": true},
+                {"Type": "bind", "Source": "/r", "Destination": "/read", "RW": false},
             ],
             "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}],
         }));
@@ -208,6 +216,7 @@ mod tests {
             labels: [pair("a", "b")].into(),
             networks: [pair("p_default", "n1")].into(),
             volumes: ["p_data".to_owned(), anonymous.clone()].into(),
+            writes: ["p_data".to_owned(), anonymous.clone(), "/h".to_owned()].into(),
             is_ourselves: false,
             anonymous_volumes: [pair("/anonymous", &anonymous)].into(),
             claims: [

@@ -2,6 +2,7 @@
 //!
 //! Pure. A plan is so specific that `apply` has no choice left; it holds no client and no clock.
 
+pub mod backup;
 pub mod cache;
 pub mod host_paths;
 pub mod housekeeping;

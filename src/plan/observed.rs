@@ -46,6 +46,8 @@ pub struct Container {
     pub volumes: BTreeSet<String>,
     /// Anonymous volumes it mounts: target to name.
     pub anonymous_volumes: BTreeMap<String, String>,
+    /// What it mounts for writing: names of volumes, and paths of the host.
+    pub writes: BTreeSet<String>,
     /// True for the container that we run in: no plan may take it away from under itself.
     pub is_ourselves: bool,
     /// What nobody else can have while it runs: ports of the host, addresses.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Target;
 use crate::compose::model::Hidden;
 use crate::job::{Packed, RunContainer};
+use crate::problem;
 
 /// Writes what changed of volumes, directories and databases into a repository of restic's format.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,7 @@ pub struct Selection {
     pub volumes: Vec<String>,
     /// Absolute directories or files, as our own container sees them.
     pub paths: Vec<PathBuf>,
-    /// Compose projects: all named volumes of their containers.
+    /// Compose projects: all named volumes of their containers, and those with their label.
     pub projects: Vec<String>,
     /// What labels on containers ask for (`roadstead.backup.*`), of every container of the Engine.
     pub labels: bool,
@@ -124,6 +125,8 @@ pub struct Dump {
     pub user: Option<String>,
     /// With which password, given in the environment of the command.
     pub password: Option<Hidden>,
+    /// The variable of the container that holds the password, in place of `password`.
+    pub password_env: Option<String>,
     /// Further arguments of the command.
     pub arguments: Vec<String>,
 }
@@ -135,9 +138,9 @@ pub struct Quiesce {
     pub how: QuiesceHow,
     /// To whom; empty is every running container that has what is read mounted for writing.
     pub targets: Vec<Target>,
-    /// The command before, in each target (`exec`).
+    /// The command in each target before it is made still; with `exec` all that is done.
     pub before: Vec<String>,
-    /// The command after, in each target (`exec`).
+    /// The command in each target once it goes on; with `exec` all that is done.
     pub after: Vec<String>,
 }
 
@@ -275,6 +278,38 @@ fn is_url(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.trim_matches('/').is_empty())
 }
 
+impl QuiesceHow {
+    /// All, by their words.
+    pub const WORDS: &'static [&'static str] = &["none", "exec", "pause", "stop"];
+
+    /// The way of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "none" => Self::None,
+            "exec" => Self::Exec,
+            "pause" => Self::Pause,
+            "stop" => Self::Stop,
+            _ => return None,
+        })
+    }
+
+    /// The word in job files and labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Exec => "exec",
+            Self::Pause => "pause",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// Whether a text can be the name of a variable.
+pub fn is_variable(name: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !name.is_empty() && name.bytes().all(known) && !name.starts_with(|it: char| it.is_ascii_digit())
+}
+
 impl Keep {
     /// Whether there is a rule at all: without one everything would go.
     pub fn has_rule(&self) -> bool {
@@ -284,7 +319,49 @@ impl Keep {
     }
 }
 
+impl Selection {
+    /// Whether it names nothing.
+    pub fn is_empty(&self) -> bool {
+        self.volumes.is_empty() && self.paths.is_empty() && self.projects.is_empty() && !self.labels
+    }
+}
+
 impl Database {
+    /// All that we know.
+    pub const ALL: [Self; 6] =
+        [Self::Postgres, Self::Mysql, Self::Mariadb, Self::Mongodb, Self::Redis, Self::Sqlite];
+
+    /// The words of [`Self::ALL`].
+    pub const WORDS: &'static [&'static str] =
+        &["postgres", "mysql", "mariadb", "mongodb", "redis", "sqlite"];
+
+    /// The database of this word; what is known otherwise.
+    ///
+    /// # Errors
+    ///
+    /// What was expected.
+    pub fn parse(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|it| it.as_str() == word.trim());
+        found.ok_or_else(|| {
+            let known = Self::WORDS.join("`, `");
+            let near = problem::nearest(word.trim(), Self::WORDS.iter().copied());
+            let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            format!("`{word}` is no database that we can dump: expected one of `{known}`{near}")
+        })
+    }
+
+    /// What is wrong with a dump of this kind; a reader tells it at its place.
+    pub fn refusal(self, database: Option<&str>) -> Option<&'static str> {
+        match (self, database) {
+            (Self::Sqlite, Some(file)) if file.starts_with('/') => None,
+            (Self::Sqlite, _) => {
+                Some("a dump of sqlite needs the absolute path of the file in its container")
+            }
+            (Self::Redis, Some(_)) => Some("redis is dumped as a whole, with all its databases"),
+            _ => None,
+        }
+    }
+
     /// The word in job files and labels.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -317,6 +394,22 @@ mod tests {
         ] {
             let location = Location::parse(text);
             assert_eq!(location.as_ref().ok().map(Location::name).as_deref(), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for kind in Database::ALL {
+            assert_eq!(Database::parse(kind.as_str()), Ok(kind));
+        }
+        let near = Database::parse("postgre").unwrap_err();
+        assert!(near.contains("`redis`") && near.ends_with("did you mean `postgres`?"), "{near}");
+        for word in QuiesceHow::WORDS {
+            assert_eq!(QuiesceHow::parse(word).map(QuiesceHow::as_str), Some(*word));
+        }
+        assert_eq!(QuiesceHow::parse("freeze"), None);
+        for (name, expected) in [("A_1", true), ("1A", false), ("", false), ("A-B", false)] {
+            assert_eq!(is_variable(name), expected, "{name}");
         }
     }
 

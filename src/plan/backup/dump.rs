@@ -1,0 +1,97 @@
+//! With which command a database writes its dump to its standard output.
+//!
+//! A shell of the container asks the variables of the image for what the job does not say; a password
+//! never becomes an argument.
+
+use crate::compose::model::Hidden;
+use crate::job::work::{Database, Dump, is_variable};
+
+/// The value of a variable, or of the file that `NAME_FILE` names, as images of databases have them.
+const OF: &str = r#"of() { eval "v=\${$1:-} f=\${$1_FILE:-}"; [ -n "$v" ] || [ -z "$f" ] || v=$(cat "$f"); printf %s "$v"; }
+given=$1 database=$2; shift 2
+"#;
+
+const POSTGRES: &str = r#"PGPASSWORD=${ROADSTEAD_PASSWORD:-${PGPASSWORD:-$(of POSTGRES_PASSWORD)}}; export PGPASSWORD
+user=${given:-$(of POSTGRES_USER)}
+[ -n "$database" ] || exec pg_dumpall -w -U "${user:-postgres}" "$@"
+exec pg_dump -Fc -Z0 -w -U "${user:-postgres}" "$@" -d "$database"
+"#;
+
+/// `$tool` and `$other` are its names.
+const MYSQL: &str = r#"user=${given:-root} MYSQL_PWD=${ROADSTEAD_PASSWORD:-${MYSQL_PWD:-}}
+which=_; [ "$user" != root ] || which=_ROOT_
+[ -n "$MYSQL_PWD" ] || MYSQL_PWD=$(of "MARIADB${which}PASSWORD")
+[ -n "$MYSQL_PWD" ] || MYSQL_PWD=$(of "MYSQL${which}PASSWORD")
+export MYSQL_PWD
+command -v "$tool" >/dev/null || tool=$other
+exec "$tool" --user="$user" --single-transaction --quick --routines --events "$@" "${database:---all-databases}"
+"#;
+
+/// It reads the password from its standard input.
+const MONGODB: &str = r#"user=${given:-$(of MONGO_INITDB_ROOT_USERNAME)}
+[ -z "$database" ] || set -- --db "$database" "$@"
+[ -n "$user" ] || exec mongodump --archive "$@"
+password=${ROADSTEAD_PASSWORD:-$(of MONGO_INITDB_ROOT_PASSWORD)}
+printf '%s\n' "$password" | mongodump --archive --username "$user" --authenticationDatabase admin "$@"
+"#;
+
+const REDIS: &str = r#"REDISCLI_AUTH=${ROADSTEAD_PASSWORD:-${REDISCLI_AUTH:-$(of REDIS_PASSWORD)}}
+if [ -n "$REDISCLI_AUTH" ]; then export REDISCLI_AUTH; else unset REDISCLI_AUTH; fi
+[ -z "$given" ] || set -- --user "$given" "$@"
+tool=redis-cli; command -v "$tool" >/dev/null || tool=valkey-cli
+exec "$tool" "$@" --rdb -
+"#;
+
+/// Without the first line it would make an empty database of a name that is wrong; and `.dump` ends with 0
+/// where the file is damaged.
+const SQLITE: &str = r#"[ -f "$database" ] || { echo "there is no file $database" >&2; exit 1; }
+state=$(sqlite3 -cmd '.timeout 60000' "$database" 'PRAGMA quick_check')
+[ "$state" = ok ] || { echo "$database is damaged: $state" >&2; exit 1; }
+exec sqlite3 -bail -cmd '.timeout 60000' "$@" "$database" .dump
+"#;
+
+/// The command, to be run in the container, and what is added to its environment. The dump is good only
+/// where it ends with 0.
+pub fn dump_command(dump: &Dump) -> (Vec<String>, Vec<(String, Hidden)>) {
+    let script = match dump.kind {
+        Database::Postgres => POSTGRES.to_owned(),
+        Database::Mysql => format!("tool=mysqldump other=mariadb-dump\n{MYSQL}"),
+        Database::Mariadb => format!("tool=mariadb-dump other=mysqldump\n{MYSQL}"),
+        Database::Mongodb => MONGODB.to_owned(),
+        Database::Redis => REDIS.to_owned(),
+        Database::Sqlite => SQLITE.to_owned(),
+    };
+    let variable = dump.password_env.as_deref().filter(|it| is_variable(it));
+    let password = match (&dump.password, variable) {
+        (None, Some(name)) => format!("ROADSTEAD_PASSWORD=${{{name}:-}}\n"),
+        _ => String::new(),
+    };
+    let text = |it: &Option<String>| it.clone().unwrap_or_default();
+    let mut command = ["sh", "-c"].map(str::to_owned).to_vec();
+    command.extend([format!("{OF}{password}{script}"), dump.kind.as_str().to_owned()]);
+    command.extend([text(&dump.user), text(&dump.database)]);
+    command.extend(dump.arguments.iter().cloned());
+    let environment = dump.password.iter().map(|it| ("ROADSTEAD_PASSWORD".to_owned(), it.clone()));
+    (command, environment.collect())
+}
+
+/// The name of the file in the snapshot.
+pub fn file_name(dump: &Dump, container: &str) -> String {
+    if let Some(name) = &dump.name {
+        return name.clone();
+    }
+    let database = dump.database.as_deref().map(|it| it.rsplit('/').next().unwrap_or(it));
+    let database = database.map(|it| {
+        let plain = |it: char| it.is_alphanumeric() || matches!(it, '.' | '-' | '_');
+        let safe: String = it.chars().map(|it| if plain(it) { it } else { '_' }).collect();
+        format!(".{safe}")
+    });
+    let ending = match dump.kind {
+        Database::Postgres if dump.database.is_some() => "dump",
+        Database::Postgres | Database::Mysql | Database::Mariadb | Database::Sqlite => "sql",
+        Database::Mongodb => "archive",
+        Database::Redis => "rdb",
+    };
+    let (kind, database) = (dump.kind.as_str(), database.unwrap_or_default());
+    format!("{container}{database}.{kind}.{ending}")
+}

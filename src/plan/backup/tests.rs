@@ -1,0 +1,565 @@
+use super::*;
+use crate::compose::model::Hidden;
+use crate::job::work::{Database, Location, Password, Quiesce, Repository, Selection};
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|it| (*it).to_owned()).collect()
+}
+
+fn backup(what: Selection) -> Backup {
+    Backup {
+        repository: Repository {
+            location: Location::Directory("/backup".into()),
+            password: Password::Value(Hidden::new("x".to_owned())),
+            init: false,
+            credentials: Vec::new(),
+            ca_file: None,
+        },
+        what,
+        dumps: Vec::new(),
+        quiesce: Quiesce::default(),
+        exclude: Vec::new(),
+        exclude_caches: true,
+        tags: Vec::new(),
+        host: None,
+        keep: None,
+        dry_run: false,
+    }
+}
+
+fn by_labels() -> Backup {
+    backup(Selection { labels: true, ..Selection::default() })
+}
+
+/// A container that runs, writes to all its mounts and has these labels.
+fn container(name: &str, mounts: &[&str], labels: &[(&str, &str)]) -> Container {
+    Container {
+        id: format!("id-of-{name}"),
+        name: name.to_owned(),
+        state: State::Running,
+        labels: labels.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect(),
+        volumes: mounts.iter().filter(|it| !it.starts_with('/')).map(ToString::to_string).collect(),
+        writes: mounts.iter().map(ToString::to_string).collect(),
+        ..Container::default()
+    }
+}
+
+/// One of a Compose project, with what it depends on.
+fn of_service(place: &str, needs: &str, mounts: &[&str]) -> Container {
+    let (project, service) = place.split_once('/').unwrap();
+    let labels = [
+        (PROJECT, project),
+        ("com.docker.compose.service", service),
+        ("com.docker.compose.depends_on", needs),
+    ];
+    container(&format!("{project}-{service}-1"), mounts, &labels)
+}
+
+fn with(mut container: Container, labels: &[(&str, &str)]) -> Container {
+    container.labels.extend(labels.iter().map(|(a, b)| (a.to_string(), b.to_string())));
+    container
+}
+
+/// What is read where there are these containers, and the volumes that they have.
+fn read(backup: &Backup, containers: &[Container]) -> Reading {
+    let names: BTreeSet<&String> = containers.iter().flat_map(|it| &it.volumes).collect();
+    let volumes: Vec<Resource> =
+        names.into_iter().map(|it| Resource { name: it.clone(), ..Resource::default() }).collect();
+    let host = HostPaths::new(vec![("/srv".into(), "/home/ops".into())]);
+    reading(backup, &World { containers, volumes: &volumes, host: &host })
+}
+
+/// Sources as `where<writer,writer`.
+fn sources(reading: &Reading) -> Vec<String> {
+    let text =
+        |it: &Source| format!("{}<{}", it.what.in_snapshot().display(), it.writers.join(","));
+    reading.sources.iter().map(text).collect()
+}
+
+fn stills(reading: &Reading) -> Vec<String> {
+    let text = |it: &Still| format!("{} {}", it.how.as_str(), it.name);
+    reading.still.iter().map(text).collect()
+}
+
+#[test]
+fn a_selection_becomes_a_list_without_doubles() {
+    let anonymous = "ab".repeat(32);
+    let mut web = of_service("shop/web", "", &["shop_data", "cache", &anonymous]);
+    web.anonymous_volumes.insert("/x".to_owned(), anonymous);
+    let mut reader = of_service("shop/reader", "", &["shop_data"]);
+    reader.writes.clear();
+    let mut ended = container("ended", &["old"], &[]);
+    ended.state = State::Exited;
+    let mut ourselves = container("us", &["old", "/home/ops/in"], &[]);
+    ourselves.is_ourselves = true;
+    let editor = container("editor", &["/home/ops/in/deep", "/unrelated"], &[]);
+    let containers = [web, reader, ended, ourselves, editor];
+    let rows: [(Selection, &[&str], &[&str]); 6] = [
+        (
+            Selection { volumes: texts(&["old", "cache", "old"]), ..Selection::default() },
+            &["/volumes/cache<shop-web-1", "/volumes/old<"],
+            &[],
+        ),
+        (
+            Selection { projects: texts(&["shop"]), ..Selection::default() },
+            &["/volumes/cache<shop-web-1", "/volumes/shop_data<shop-web-1"],
+            &[],
+        ),
+        (
+            Selection { projects: texts(&["shp"]), ..Selection::default() },
+            &[],
+            &["there is no project `shp` on the Engine; did you mean `shop`?"],
+        ),
+        (
+            Selection { volumes: texts(&["cach", "zzz"]), ..Selection::default() },
+            &[],
+            &["there is no volume `cach`; did you mean `cache`?", "there is no volume `zzz`"],
+        ),
+        (
+            Selection {
+                paths: vec!["/srv/in".into(), "/etc".into(), "/srv/in/deep".into()],
+                ..Selection::default()
+            },
+            &["/etc<", "/srv/in<editor"],
+            &[],
+        ),
+        (
+            Selection {
+                paths: vec!["/srv/in/deep/file".into()],
+                volumes: texts(&["old"]),
+                ..Selection::default()
+            },
+            &["/volumes/old<", "/srv/in/deep/file<editor"],
+            &[],
+        ),
+    ];
+    for (what, expected, problems) in rows {
+        let reading = read(&backup(what.clone()), &containers);
+        assert_eq!(sources(&reading), expected, "{what:?}");
+        assert_eq!(reading.problems, problems, "{what:?}");
+        assert_eq!(reading.is_empty(), expected.is_empty());
+    }
+}
+
+#[test]
+fn volumes_of_a_project_are_kept_where_it_has_no_containers() {
+    let labels = BTreeMap::from([(PROJECT.to_owned(), "shop".to_owned())]);
+    let volume = |name: &str| Resource {
+        name: name.to_owned(),
+        labels: labels.clone(),
+        ..Resource::default()
+    };
+    let volumes = [volume("shop_db"), volume(&"ab".repeat(32))];
+    let host = HostPaths::default();
+    let world = World { containers: &[], volumes: &volumes, host: &host };
+    let what = Selection { projects: texts(&["shop"]), ..Selection::default() };
+    let reading = reading(&backup(what), &world);
+    assert_eq!(sources(&reading), ["/volumes/shop_db<"]);
+    assert_eq!(reading.problems, texts(&[]));
+}
+
+#[test]
+fn labels_say_which_volumes_and_what_not() {
+    let named = |value: &str| {
+        with(
+            of_service("shop/db", "", &["shop_data", "other"]),
+            &[("roadstead.backup.volumes", value)],
+        )
+    };
+    let rows: [(&str, &[&str], &str); 6] = [
+        ("all", &["/volumes/other", "/volumes/shop_data"], ""),
+        ("true", &["/volumes/other", "/volumes/shop_data"], ""),
+        ("data", &["/volumes/shop_data"], ""),
+        ("data, other", &["/volumes/other", "/volumes/shop_data"], ""),
+        ("othr", &[], "container `shop-db-1` has no volume `othr` to keep; did you mean `other`?"),
+        ("x", &[], "container `shop-db-1` has no volume `x` to keep: it has `other`, `shop_data`"),
+    ];
+    for (value, expected, problem) in rows {
+        let reading = read(&by_labels(), &[named(value)]);
+        let found: Vec<_> = reading.sources.iter().map(|it| it.what.in_snapshot()).collect();
+        assert_eq!(found, expected.iter().map(PathBuf::from).collect::<Vec<_>>(), "{value}");
+        assert_eq!(reading.problems.join("\n"), problem, "{value}");
+        // Labels count only where a job says so.
+        let other = read(&backup(Selection::default()), &[named(value)]);
+        assert_eq!((other.sources, other.problems), (Vec::new(), Vec::new()));
+    }
+    let mut oneoff = named("all");
+    oneoff.labels.insert("com.docker.compose.oneoff".to_owned(), "True".to_owned());
+    assert!(read(&by_labels(), &[oneoff]).is_empty());
+
+    let excluding = with(named("data"), &[("roadstead.backup.exclude", "*.tmp /cache")]);
+    let mut job = by_labels();
+    job.exclude = texts(&["*.bak"]);
+    let reading = read(&job, &[excluding]);
+    let expected = ["*.bak", "/volumes/shop_data/**/*.tmp", "/volumes/shop_data/cache"];
+    assert_eq!(reading.exclude, expected);
+    let alone = container("a", &[], &[("roadstead.backup.exclude", "*.tmp")]);
+    let reading = read(&by_labels(), &[alone]);
+    assert!(reading.problems[0].contains("goes with `roadstead.backup.volumes`"));
+}
+
+#[test]
+fn labels_that_mean_nothing_are_named() {
+    let rows: [(&[(&str, &str)], &str); 13] = [
+        (&[("roadstead.backup.volume", "all")], "did you mean `roadstead.backup.volumes`?"),
+        (&[("roadstead.backup.qiesce", "stop")], "did you mean `roadstead.backup.quiesce`?"),
+        (&[("roadstead.backup.zzz", "")], "unknown label `roadstead.backup.zzz`: known are"),
+        (&[("roadstead.backup", "true")], "unknown label `roadstead.backup`: known are"),
+        (&[("roadstead.backup.quiesce", "puase")], "did you mean `pause`?"),
+        (&[("roadstead.backup.quiesce", "exec")], "there is no command"),
+        (
+            &[("roadstead.backup.quiesce", "none"), ("roadstead.backup.before", "a")],
+            "do nothing with `quiesce: none`",
+        ),
+        (&[("roadstead.backup.before", "'a")], "the quotes in `roadstead.backup.before`"),
+        (&[("roadstead.backup.database", "postgre")], "did you mean `postgres`?"),
+        (&[("roadstead.backup.database.name", "x")], "goes with `roadstead.backup.database`"),
+        (&[("roadstead.backup.database", "sqlite")], "needs the absolute path"),
+        (
+            &[("roadstead.backup.database", "redis"), ("roadstead.backup.database.name", "1")],
+            "dumped as a whole",
+        ),
+        (
+            &[
+                ("roadstead.backup.database", "mysql"),
+                ("roadstead.backup.database.password_env", "A B"),
+            ],
+            "that is no variable",
+        ),
+    ];
+    for (labels, expected) in rows {
+        let reading = read(&by_labels(), &[container("web", &[], labels)]);
+        assert_eq!(reading.problems.len(), 1, "{labels:?}: {:?}", reading.problems);
+        let problem = &reading.problems[0];
+        assert!(problem.starts_with("container `web`: "), "{problem}");
+        assert!(problem.contains(expected), "{problem}");
+    }
+    let offen = [("docker-volume-backup.copy-post", "x"), ("docker-volume-backup.exec-label", "a")];
+    let reading = read(&by_labels(), &[container("web", &[], &offen)]);
+    assert_eq!(reading.problems, texts(&[]));
+    assert_eq!(reading.notes.len(), 1);
+    assert!(reading.notes[0].contains("`docker-volume-backup.copy-post` has no effect"));
+}
+
+#[test]
+fn labels_say_how_a_container_is_kept_still() {
+    // Labels, how, before, after.
+    type Row<'a> = (&'a [(&'a str, &'a str)], QuiesceHow, Vec<String>, Vec<String>);
+    let shell = |text: &str| texts(&["/bin/sh", "-c", text]);
+    let rows: [Row<'_>; 7] = [
+        (&[("roadstead.backup.quiesce", "stop")], QuiesceHow::Stop, vec![], vec![]),
+        (
+            &[
+                ("roadstead.backup.before", "fsfreeze -f '/a b'"),
+                ("roadstead.backup.after", "thaw"),
+            ],
+            QuiesceHow::Exec,
+            texts(&["fsfreeze", "-f", "/a b"]),
+            texts(&["thaw"]),
+        ),
+        (
+            &[("roadstead.backup.before", "flush"), ("roadstead.backup.quiesce", "pause")],
+            QuiesceHow::Pause,
+            texts(&["flush"]),
+            vec![],
+        ),
+        (&[("docker-volume-backup.stop-during-backup", "true")], QuiesceHow::Stop, vec![], vec![]),
+        (
+            &[("docker-volume-backup.archive-pre", "a > /b")],
+            QuiesceHow::Exec,
+            shell("a > /b"),
+            vec![],
+        ),
+        (
+            &[
+                ("docker-volume-backup.archive-post", "rm /b"),
+                ("docker-volume-backup.stop-during-backup", "group-1"),
+            ],
+            QuiesceHow::Stop,
+            vec![],
+            shell("rm /b"),
+        ),
+        (
+            &[
+                ("roadstead.backup.quiesce", "pause"),
+                ("docker-volume-backup.stop-during-backup", "true"),
+            ],
+            QuiesceHow::Pause,
+            vec![],
+            vec![],
+        ),
+    ];
+    for (labels, how, before, after) in rows {
+        let reading = read(&by_labels(), &[container("web", &[], labels)]);
+        let expected =
+            Still { id: "id-of-web".to_owned(), name: "web".to_owned(), how, before, after };
+        assert_eq!(reading.still, [expected], "{labels:?}");
+        assert_eq!(reading.problems, texts(&[]), "{labels:?}");
+    }
+    let off = [("docker-volume-backup.stop-during-backup", "false")];
+    assert_eq!(read(&by_labels(), &[container("web", &[], &off)]).still, []);
+}
+
+#[test]
+fn who_is_kept_still_is_who_writes_or_who_is_named() {
+    let mut paused = container("paused", &["data"], &[]);
+    paused.state = State::Paused;
+    let mut restarting = container("restarting", &["data"], &[]);
+    restarting.state = State::Restarting;
+    let mut ourselves = container("us", &["data"], &[]);
+    ourselves.is_ourselves = true;
+    let never = with(container("never", &["data"], &[]), &[("roadstead.backup.quiesce", "none")]);
+    let all =
+        [container("web", &["data"], &[]), container("else", &["x"], &[]), paused, restarting];
+    let containers = [&all[..], &[ourselves, never]].concat();
+    let name = |it: &str| Target::Name(it.to_owned());
+    let rows: [(QuiesceHow, Vec<Target>, bool, &[&str]); 7] = [
+        (QuiesceHow::None, vec![], false, &[]),
+        (QuiesceHow::Stop, vec![], false, &["stop never", "stop restarting", "stop web"]),
+        (QuiesceHow::Stop, vec![], true, &["stop restarting", "stop web"]),
+        (QuiesceHow::Pause, vec![], true, &["pause web"]),
+        (QuiesceHow::Exec, vec![], true, &["exec web"]),
+        (QuiesceHow::Pause, vec![name("else")], true, &["pause else"]),
+        (QuiesceHow::Pause, vec![name("id-of-else"), name("us")], true, &["pause else"]),
+    ];
+    for (how, targets, labels, expected) in rows {
+        let what = Selection { volumes: texts(&["data"]), labels, ..Selection::default() };
+        let mut job = backup(what);
+        job.quiesce = Quiesce { how, targets, ..Quiesce::default() };
+        let reading = read(&job, &containers);
+        assert_eq!(stills(&reading), expected, "{:?}", job.quiesce);
+        assert_eq!(reading.problems, texts(&[]));
+        assert_eq!(reading.notes.len(), usize::from(job.quiesce.targets.contains(&name("us"))));
+    }
+    let mut job = backup(Selection::default());
+    job.quiesce =
+        Quiesce { how: QuiesceHow::Stop, targets: vec![name("gone")], ..Quiesce::default() };
+    let problems = read(&job, &containers).problems;
+    assert_eq!(problems, ["there is no container `gone` to keep still"]);
+}
+
+#[test]
+fn dependents_are_stopped_first() {
+    // Services with what they need, and the order.
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let rows: [Row<'_>; 5] = [
+        (&[("p/db", ""), ("p/web", "db:service_healthy:true")], &["p-web-1", "p-db-1"]),
+        // By way of one that is not kept still.
+        (
+            &[
+                ("p/a", ""),
+                ("p/not", "a:service_started:false"),
+                ("p/z", "not:service_started:false"),
+            ],
+            &["p-z-1", "p-a-1"],
+        ),
+        (
+            &[("p/a", "b:x:true,c:x:true"), ("p/b", "c:x:true"), ("p/c", "")],
+            &["p-a-1", "p-b-1", "p-c-1"],
+        ),
+        // A circle, and what is not there.
+        (&[("p/a", "b:x:true"), ("p/b", "a:x:true,gone:x:true")], &["p-a-1", "p-b-1"]),
+        (&[("p/db", ""), ("q/web", "db:x:true")], &["q-web-1", "p-db-1"]),
+    ];
+    for (services, expected) in rows {
+        let containers: Vec<Container> = services
+            .iter()
+            .map(|(place, needs)| {
+                let mounts: &[&str] = if place.ends_with("not") { &[] } else { &["data"] };
+                of_service(place, needs, mounts)
+            })
+            .collect();
+        let mut job = backup(Selection { volumes: texts(&["data"]), ..Selection::default() });
+        job.quiesce.how = QuiesceHow::Stop;
+        let reading = read(&job, &containers);
+        let names: Vec<&str> = reading.still.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, expected, "{services:?}");
+    }
+}
+
+fn dump(kind: Database, database: Option<&str>) -> Dump {
+    Dump {
+        name: None,
+        kind,
+        target: Target::Name("db".to_owned()),
+        database: database.map(str::to_owned),
+        user: None,
+        password: None,
+        password_env: None,
+        arguments: Vec::new(),
+    }
+}
+
+#[test]
+fn dumps_are_those_of_the_job_and_of_labels() {
+    let labels = [
+        ("roadstead.backup.database", "postgres"),
+        ("roadstead.backup.database.name", "orders, users"),
+        ("roadstead.backup.database.user", "ada"),
+        ("roadstead.backup.database.password_env", "DB_PASSWORD"),
+    ];
+    let mut off = container("off", &[], &[("roadstead.backup.database", "redis")]);
+    off.state = State::Exited;
+    let containers = [container("db", &[], &labels), off];
+    let mut job = by_labels();
+    let mut missing = dump(Database::Mysql, None);
+    missing.target = Target::Service { project: "p".to_owned(), service: "s".to_owned() };
+    let mut first = dump(Database::Postgres, None);
+    first.name = Some("x.sql".to_owned());
+    let mut second = first.clone();
+    second.database = Some("z".to_owned());
+    // The job says how `orders` is dumped; the label does not do it again.
+    job.dumps = vec![dump(Database::Postgres, Some("orders")), missing, first, second];
+    let reading = read(&job, &containers);
+    let files: Vec<&str> = reading.dumps.iter().map(|it| it.file.as_str()).collect();
+    let expected = ["db.orders.postgres.dump", "x.sql", "2-x.sql", "db.users.postgres.dump"];
+    assert_eq!(files, expected);
+    let of_label = &reading.dumps[3].dump;
+    assert_eq!(of_label.user.as_deref(), Some("ada"));
+    assert_eq!(of_label.password_env.as_deref(), Some("DB_PASSWORD"));
+    let problems = [
+        "there is no container of service `p/s` to dump mysql of",
+        "`off` is exited: its redis cannot be dumped",
+    ];
+    assert_eq!(reading.problems, problems);
+}
+
+#[test]
+fn dumps_have_a_name_that_says_what_they_are() {
+    for (kind, database, expected) in [
+        (Database::Postgres, None, "shop-db-1.postgres.sql"),
+        (Database::Postgres, Some("a/b c"), "shop-db-1.b_c.postgres.dump"),
+        (Database::Mysql, Some("x"), "shop-db-1.x.mysql.sql"),
+        (Database::Mariadb, None, "shop-db-1.mariadb.sql"),
+        (Database::Mongodb, None, "shop-db-1.mongodb.archive"),
+        (Database::Redis, None, "shop-db-1.redis.rdb"),
+        (Database::Sqlite, Some("/data/app.db"), "shop-db-1.app.db.sqlite.sql"),
+    ] {
+        assert_eq!(file_name(&dump(kind, database), "shop-db-1"), expected);
+    }
+}
+
+/// Runs the command of a dump where each tool only says how it was called.
+fn called(dump: &Dump, variables: &[(&str, &str)]) -> (bool, String) {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let says = "#!/bin/sh\nfor it in \"$@\"; do printf '[%s]' \"$it\"; done\n\
+                printf ' %s%s%s' \"$PGPASSWORD\" \"$MYSQL_PWD\" \"$REDISCLI_AUTH\"\n";
+    let tools = [
+        ("pg_dump", says.to_owned()),
+        ("pg_dumpall", says.to_owned()),
+        ("mysqldump", says.to_owned()),
+        ("mongodump", format!("{says}[ $# -lt 4 ] || cat\n")),
+        ("valkey-cli", says.to_owned()),
+        (
+            "sqlite3",
+            "#!/bin/sh\n[ \"$4\" != 'PRAGMA quick_check' ] || { cat \"$3\"; exit; }\necho dumped\n"
+                .to_owned(),
+        ),
+    ];
+    for (name, text) in tools {
+        let path = directory.path().join(name);
+        let said = text.replacen("#!/bin/sh\n", &format!("#!/bin/sh\nprintf {name}\n"), 1);
+        let said = if name == "sqlite3" { text } else { said };
+        std::fs::write(&path, said).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    std::fs::write(directory.path().join("good"), "ok").unwrap();
+    std::fs::write(directory.path().join("bad"), "row 1 missing").unwrap();
+    std::fs::write(directory.path().join("secret"), "from a file\n").unwrap();
+    let here = directory.path().display().to_string();
+    let mut dump = dump.clone();
+    dump.database = dump.database.map(|it| it.replace("HERE", &here));
+    let (argv, environment) = dump_command(&dump);
+    assert!(!argv.iter().any(|it| it.contains("s3cret")), "{argv:?}");
+    #[expect(clippy::disallowed_methods, reason = "the command of a container, looked at here")]
+    let mut command = std::process::Command::new(&argv[0]);
+    command.args(&argv[1..]).env_clear().env("PATH", format!("{here}:/usr/bin:/bin"));
+    command.envs(variables.iter().map(|(name, value)| (*name, value.replace("HERE", &here))));
+    command.envs(environment.iter().map(|(name, value)| (name, value.expose())));
+    let output = command.output().unwrap();
+    let text =
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.success(), text.trim().replace(&here, "HERE"))
+}
+
+#[test]
+fn a_dump_is_made_by_the_tools_of_the_image() {
+    // How, what the image says, what is called.
+    type Row<'a> = (Dump, &'a [(&'a str, &'a str)], String);
+    let plain = dump;
+    let of_user = |kind, database| {
+        let (user, password) = (Some("ada".to_owned()), Some(Hidden::new("s3cret x".to_owned())));
+        Dump { user, password, arguments: texts(&["--x", "a b"]), ..plain(kind, database) }
+    };
+    let by_variable = |kind| Dump { password_env: Some("DB_PW".to_owned()), ..plain(kind, None) };
+    let all = "[--single-transaction][--quick][--routines][--events]";
+    let (pg, my, mongo, redis) =
+        (Database::Postgres, Database::Mysql, Database::Mongodb, Database::Redis);
+    let rows: Vec<Row<'_>> = vec![
+        (plain(pg, None), &[], "pg_dumpall[-w][-U][postgres]".to_owned()),
+        (
+            plain(pg, Some("o")),
+            &[("POSTGRES_USER", "u"), ("POSTGRES_PASSWORD_FILE", "HERE/secret")],
+            "pg_dump[-Fc][-Z0][-w][-U][u][-d][o] from a file".to_owned(),
+        ),
+        (
+            of_user(pg, Some("o")),
+            &[("POSTGRES_USER", "u"), ("POSTGRES_PASSWORD", "p")],
+            "pg_dump[-Fc][-Z0][-w][-U][ada][--x][a b][-d][o] s3cret x".to_owned(),
+        ),
+        (
+            by_variable(pg),
+            &[("DB_PW", "v"), ("POSTGRES_PASSWORD", "p")],
+            "pg_dumpall[-w][-U][postgres] v".to_owned(),
+        ),
+        (
+            plain(my, None),
+            &[("MYSQL_ROOT_PASSWORD", "r"), ("MYSQL_PASSWORD", "p")],
+            format!("mysqldump[--user=root]{all}[--all-databases] r"),
+        ),
+        // An image without `mariadb-dump`.
+        (
+            plain(Database::Mariadb, Some("o")),
+            &[("MARIADB_ROOT_PASSWORD_FILE", "HERE/secret")],
+            format!("mysqldump[--user=root]{all}[o] from a file"),
+        ),
+        (
+            Dump { user: Some("ada".to_owned()), ..plain(my, Some("o")) },
+            &[("MYSQL_ROOT_PASSWORD", "r"), ("MYSQL_PASSWORD", "p")],
+            format!("mysqldump[--user=ada]{all}[o] p"),
+        ),
+        (of_user(my, None), &[], format!("mysqldump[--user=ada]{all}[--x][a b][--all-databases] s3cret x")),
+        (plain(mongo, None), &[], "mongodump[--archive]".to_owned()),
+        (plain(mongo, Some("o")), &[], "mongodump[--archive][--db][o]".to_owned()),
+        (
+            of_user(mongo, None),
+            &[],
+            "mongodump[--archive][--username][ada][--authenticationDatabase][admin][--x][a b] s3cret x".to_owned(),
+        ),
+        (
+            plain(mongo, None),
+            &[("MONGO_INITDB_ROOT_USERNAME", "u"), ("MONGO_INITDB_ROOT_PASSWORD", "p")],
+            "mongodump[--archive][--username][u][--authenticationDatabase][admin] p".to_owned(),
+        ),
+        (plain(redis, None), &[], "valkey-cli[--rdb][-]".to_owned()),
+        (of_user(redis, None), &[], "valkey-cli[--user][ada][--x][a b][--rdb][-] s3cret x".to_owned()),
+        (plain(redis, None), &[("REDIS_PASSWORD", "p")], "valkey-cli[--rdb][-] p".to_owned()),
+        (plain(Database::Sqlite, Some("HERE/good")), &[], "dumped".to_owned()),
+    ];
+    for (dump, variables, expected) in rows {
+        let found = called(&dump, variables);
+        assert_eq!(found, (true, expected), "{dump:?} {variables:?}");
+    }
+}
+
+#[test]
+fn a_database_that_is_missing_or_damaged_is_no_dump() {
+    for (file, expected) in [
+        ("HERE/none", "there is no file HERE/none"),
+        ("HERE/bad", "HERE/bad is damaged: row 1 missing"),
+    ] {
+        let found = called(&dump(Database::Sqlite, Some(file)), &[]);
+        assert_eq!(found, (false, expected.to_owned()));
+    }
+}

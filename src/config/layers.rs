@@ -52,7 +52,8 @@ impl Layers {
                 }
                 Status::Later => warnings.push(
                     winner
-                        .problem(format!("`{}` is not supported yet and is ignored", winner.name)),
+                        .problem(format!("`{}` is not supported yet and is ignored", winner.name))
+                        .with_hint(variable.meaning),
                 ),
                 Status::Environment if winner.line.is_some() => {
                     let what = "has no effect in the file: set it in the environment";

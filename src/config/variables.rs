@@ -1,6 +1,7 @@
 //! Every variable we know: the one table that the reader, `env.local.example` and
 //! `docs/configuration.md` agree on.
 
+mod backup;
 mod cache;
 mod data;
 mod housekeeping;
@@ -54,6 +55,8 @@ pub enum Group {
     Housekeeping,
     /// Ready jobs that look after caches.
     Caches,
+    /// Ready jobs that keep backups.
+    Backup,
     /// Logs.
     Logs,
     /// Waiting for containers and for the end.
@@ -66,12 +69,13 @@ pub enum Group {
 
 impl Group {
     /// All sections in the order of the example file.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Deploy,
         Self::Git,
         Self::Jobs,
         Self::Housekeeping,
         Self::Caches,
+        Self::Backup,
         Self::Logs,
         Self::Waiting,
         Self::Host,
@@ -86,6 +90,7 @@ impl Group {
             Self::Jobs => "Jobs",
             Self::Housekeeping => "Keeping the host tidy",
             Self::Caches => "Caches of map servers",
+            Self::Backup => "Backup",
             Self::Logs => "Logs",
             Self::Waiting => "How long to wait",
             Self::Host => "Where things are",
@@ -96,7 +101,8 @@ impl Group {
 
 /// All variables, in the order of the example file.
 pub fn variables() -> impl Iterator<Item = &'static Variable> {
-    VARIABLES.iter().chain(housekeeping::VARIABLES).chain(data::VARIABLES).chain(cache::VARIABLES)
+    let housekeeping = VARIABLES.iter().chain(housekeeping::VARIABLES);
+    housekeeping.chain(data::VARIABLES).chain(cache::VARIABLES).chain(backup::VARIABLES)
 }
 
 const VARIABLES: &[Variable] = &[
@@ -678,8 +684,9 @@ mod tests {
         let uncommented: String = EXAMPLE
             .lines()
             .map(|line| {
-                line.strip_prefix("#AUTODEPLOY_")
-                    .map_or_else(|| format!("{line}\n"), |rest| format!("AUTODEPLOY_{rest}\n"))
+                let bare = line.strip_prefix('#').unwrap_or_default();
+                let is_one = bare.starts_with(|it: char| it.is_ascii_uppercase());
+                format!("{}\n", if is_one { bare } else { line })
             })
             .collect();
         let later = variables().filter(|variable| variable.status == Status::Later).count();

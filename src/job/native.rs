@@ -2,6 +2,7 @@
 //!
 //! Reports everything that is wrong with a file at once, and opens nothing.
 
+mod backup;
 mod cache;
 mod certificate;
 mod deploy;
@@ -17,6 +18,7 @@ mod run;
 pub mod schema;
 mod sync;
 mod table;
+mod tables_of_backup;
 mod tables_of_cache;
 mod tables_of_housekeeping;
 mod tables_of_http;
@@ -334,6 +336,12 @@ impl Reader<'_> {
                 certificate::certificate(node, self).map(Box::new).map(Work::Certificate)
             }
             "sync" => sync::read(node, job, self).map(Box::new).map(Work::Sync),
+            "backup" => backup::backup(node, self).map(Box::new).map(Work::Backup),
+            "backup_prune" => backup::backup_prune(node, self).map(Box::new).map(Work::BackupPrune),
+            "backup_check" => backup::backup_check(node, self).map(Box::new).map(Work::BackupCheck),
+            "restore_drill" => {
+                backup::restore_drill(node, self).map(Box::new).map(Work::RestoreDrill)
+            }
             "rotate" => housekeeping::rotate(node, self).map(Box::new).map(Work::Rotate),
             _ => None,
         }

@@ -169,7 +169,7 @@ fn load<K: Borrow<Job>>(
         problems.0.extend(found.0);
         Vec::new()
     });
-    let (ready, wrong) = ready(context.settings, context.toplevel);
+    let (ready, wrong) = ready(context);
     problems.0.extend(wrong.0);
     let mut jobs: Vec<K> = shipped.into_iter().chain(ready).map(&mut kept).collect();
     let shipped_jobs = jobs.len();
@@ -355,7 +355,7 @@ mod tests {
             [
                 "b.yml:2 a job has exactly one of `deploy`, `run`, `exec`, `compose_run`, `container`, \
                  `command`, `http`, `ogc_process`, `group`, `rotate`, `clean`, `cache_sync`, `refresh`, \
-                 `prune`, `certificate`, `sync`",
+                 `prune`, `certificate`, `sync`, `backup`, `backup_prune`, `backup_check`, `restore_drill`",
                 "b.yml:2 unknown key `runs`",
                 "d.yml:2 there is a job `a` already, in `a.yml:1`",
                 "e.yml:1 there is a job `autodeploy` already, in `c.yml:1`",

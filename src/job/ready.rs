@@ -1,9 +1,8 @@
 //! Jobs that are ready in the image and off until a variable of `env.local` says otherwise.
 
 use super::native::write::Written;
-use super::native::{self, Context, NoFiles, Toplevel};
+use super::native::{self, Context};
 use crate::problem::Problems;
-use crate::settings::Settings;
 
 /// A shipped job file.
 struct Ready {
@@ -65,17 +64,41 @@ const READY: &[Ready] = &[
         switch: "AUTODEPLOY_NOTEBOOK_REPO",
         variables: "AUTODEPLOY_NOTEBOOK_… and JUPYTERHUB_USER_DATA_DIR",
     },
+    Ready {
+        file: "jobs/backup.yml",
+        text: include_str!("../../jobs/backup.yml"),
+        switch: "AUTODEPLOY_BACKUP_REPOSITORY",
+        variables: "AUTODEPLOY_BACKUP_…",
+    },
+    Ready {
+        file: "jobs/backup-prune.yml",
+        text: include_str!("../../jobs/backup-prune.yml"),
+        switch: "AUTODEPLOY_BACKUP_PRUNE_SCHEDULE",
+        variables: "AUTODEPLOY_BACKUP_…",
+    },
+    Ready {
+        file: "jobs/backup-check.yml",
+        text: include_str!("../../jobs/backup-check.yml"),
+        switch: "AUTODEPLOY_BACKUP_CHECK_SCHEDULE",
+        variables: "AUTODEPLOY_BACKUP_…",
+    },
+    Ready {
+        file: "jobs/restore-drill.yml",
+        text: include_str!("../../jobs/restore-drill.yml"),
+        switch: "AUTODEPLOY_RESTORE_DRILL_SCHEDULE",
+        variables: "AUTODEPLOY_RESTORE_DRILL_… and AUTODEPLOY_BACKUP_…",
+    },
 ];
 
 /// The ready jobs that are turned on, and what is wrong with those whose variables cannot be read.
-pub(super) fn ready(settings: &Settings, toplevel: Toplevel<'_>) -> (Vec<Written>, Problems) {
+pub(super) fn ready(context: &Context<'_>) -> (Vec<Written>, Problems) {
+    let settings = context.settings;
     let (mut jobs, mut problems) = (Vec::new(), Problems::default());
     let is_on = |it: &&Ready| {
         settings.variables.get(it.switch).is_some_and(|value| !value.trim().is_empty())
     };
     for ready in READY.iter().filter(is_on) {
-        let context =
-            Context { settings, variables: &settings.variables, toplevel, files: &NoFiles };
+        let context = Context { variables: &settings.variables, ..*context };
         let (written, wrong) = native::read_written(ready.text, ready.file, &context);
         problems.0.extend(wrong.0.into_iter().map(|mut problem| {
             let ours = format!("its values are those of {} in env.local", ready.variables);
@@ -93,13 +116,14 @@ pub(super) fn ready(settings: &Settings, toplevel: Toplevel<'_>) -> (Vec<Written
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::native::NoFiles;
     use crate::job::native::tests::settings;
 
     #[test]
     fn a_ready_job_is_there_when_its_variable_is_set() {
         // Variables, names of the jobs, what is wrong.
         type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], Option<&'a str>);
-        let rows: [Row<'_>; 17] = [
+        let rows: [Row<'_>; 22] = [
             (&[], &[], None),
             (&[("AUTODEPLOY_LOGROTATE_FILES", " ")], &[], None),
             (&[("AUTODEPLOY_LOGROTATE_FILES", "/logs/*.log /more/x")], &["logrotate"], None),
@@ -154,12 +178,54 @@ mod tests {
                 &[],
                 Some("JUPYTERHUB_USER_DATA_DIR"),
             ),
+            (&[("AUTODEPLOY_BACKUP_REPOSITORY", "/backup")], &[], Some("AUTODEPLOY_BACKUP_…")),
+            (
+                &[
+                    ("AUTODEPLOY_BACKUP_REPOSITORY", "/backup"),
+                    ("AUTODEPLOY_BACKUP_PASSWORD_FILE", "/run/secrets/x"),
+                ],
+                &["backup"],
+                None,
+            ),
+            (
+                &[
+                    ("AUTODEPLOY_BACKUP_REPOSITORY", "s3:https://h/bucket"),
+                    ("AUTODEPLOY_BACKUP_PASSWORD_FILE", "/run/secrets/x"),
+                    ("AUTODEPLOY_BACKUP_PATHS", "/data/a /data/b"),
+                    ("AUTODEPLOY_BACKUP_KEEP", "--keep-daily 7 --keep-weekly 5"),
+                    ("AUTODEPLOY_BACKUP_PRUNE_SCHEDULE", "@weekly"),
+                    ("AUTODEPLOY_BACKUP_CHECK_SCHEDULE", "@weekly"),
+                    ("AUTODEPLOY_RESTORE_DRILL_SCHEDULE", "@monthly"),
+                ],
+                &["backup", "backup-prune", "backup-check", "restore-drill"],
+                None,
+            ),
+            (
+                &[
+                    ("AUTODEPLOY_BACKUP_REPOSITORY", "/backup"),
+                    ("AUTODEPLOY_BACKUP_PASSWORD_FILE", "/run/secrets/x"),
+                    ("AUTODEPLOY_BACKUP_KEEP", "--keep-dayly 7"),
+                ],
+                &[],
+                Some("did you mean `daily`?"),
+            ),
+            (
+                &[("AUTODEPLOY_RESTORE_DRILL_SCHEDULE", "@monthly")],
+                &[],
+                Some("AUTODEPLOY_RESTORE_DRILL_…"),
+            ),
         ];
         for (variables, names, wrong) in rows {
             let mut settings = settings();
             let set = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
             settings.variables.extend(set);
-            let (jobs, problems) = ready(&settings, &|_| None);
+            let context = Context {
+                settings: &settings,
+                variables: &settings.variables,
+                toplevel: &|_| None,
+                files: &NoFiles,
+            };
+            let (jobs, problems) = ready(&context);
             let found: Vec<&str> = jobs.iter().map(|it| it.job.name.as_str()).collect();
             assert_eq!(found, names, "{variables:?} {problems}");
             let hint = problems.0.first().and_then(|it| it.hint.clone()).unwrap_or_default();

@@ -5,7 +5,7 @@ use super::{Group, Status, Variable};
 const DURATION: &str = "duration: w, d, h, m, s";
 pub(super) const SCHEDULE: &str = "schedule";
 const SIZE: &str = "size in bytes, or with k, m, g";
-const TRUE_OR_FALSE: &str = "true or false";
+pub(super) const TRUE_OR_FALSE: &str = "true or false";
 
 /// These variables, in the order of the example file.
 pub(super) const VARIABLES: &[Variable] = &[

@@ -110,6 +110,15 @@ pub(super) fn container(node: &Node, reader: &mut Reader<'_>) -> Option<Containe
             signal.map(Action::Signal)
         }
     };
+    let targets = targets(&fields, reader);
+    if targets.is_empty() && fields.node("targets").is_none() {
+        fields.lacks("targets", node, "[proxy]", &mut reader.problems);
+    }
+    Some(ContainerAction { action: action?, targets }).filter(|it| !it.targets.is_empty())
+}
+
+/// Reads `targets`: names, or mappings that each mean containers.
+pub(super) fn targets(fields: &Fields<'_>, reader: &mut Reader<'_>) -> Vec<Target> {
     let mut targets = Vec::new();
     for item in fields.items("targets") {
         if item.as_mapping().is_none() {
@@ -119,10 +128,7 @@ pub(super) fn container(node: &Node, reader: &mut Reader<'_>) -> Option<Containe
             targets.extend(target(item, &fields, reader));
         }
     }
-    if targets.is_empty() && fields.node("targets").is_none() {
-        fields.lacks("targets", node, "[proxy]", &mut reader.problems);
-    }
-    Some(ContainerAction { action: action?, targets }).filter(|it| !it.targets.is_empty())
+    targets
 }
 
 /// Reads `command`.

@@ -2,6 +2,7 @@
 
 use crate::job::WebhookFormat;
 
+use super::tables_of_backup::{BACKUP, BACKUP_CHECK, BACKUP_PRUNE, RESTORE_DRILL};
 use super::tables_of_cache::{CACHE_SYNC, REFRESH};
 use super::tables_of_housekeeping::{CERTIFICATE, CLEAN, PRUNE, ROTATE};
 use super::tables_of_http::{HTTP, OGC_PROCESS};
@@ -500,7 +501,35 @@ pub(super) const JOB: Table = Table {
             "{ source: \"https://git.example/data.git#main\", maps: [{ to: /data/sets }] }",
             "Keeps directories equal to parts of a git repository or an archive.",
         ),
+        key(
+            "backup",
+            Form::Object(&BACKUP),
+            "–",
+            "{ repository: /backup, password_file: /run/secrets/backup, projects: [shop], keep: { daily: 7 } }",
+            "Keeps what changed of volumes, directories and databases in a repository.",
+        ),
+        key(
+            "backup_prune",
+            Form::Object(&BACKUP_PRUNE),
+            "–",
+            "{ repository: /backup, password_file: /run/secrets/backup }",
+            "Removes data from a repository that no snapshot needs.",
+        ),
+        key(
+            "backup_check",
+            Form::Object(&BACKUP_CHECK),
+            "–",
+            "{ repository: /backup, password_file: /run/secrets/backup, read_in: 7 }",
+            "Looks whether a repository is whole.",
+        ),
+        key(
+            "restore_drill",
+            Form::Object(&RESTORE_DRILL),
+            "–",
+            "{ repository: /backup, password_file: /run/secrets/backup, of: backup, check: { image: \"alpine:3.22\", command: ls /restore } }",
+            "Restores the newest snapshot aside, and has a container say whether it is good.",
+        ),
     ],
     is_service: false,
-    later: &["backup"],
+    later: &[],
 };

@@ -300,7 +300,10 @@ fn refuses_each_of_these() {
         ("just text".to_owned(), "1:1 a job must be a mapping, not a string"),
         ("run: { image: a }".to_owned(), "1:1 a job needs a `name`"),
         ("name: web".to_owned(), "1:1 a job has exactly one of `deploy`"),
-        ("name: web\nbackup: {}".to_owned(), "2:1 `backup` is not supported yet"),
+        (
+            "name: web\nbackup: { password: a, labels: true }".to_owned(),
+            "2:9 `backup` needs a `repository`",
+        ),
         (
             "name: web\nrun: {image: a}\ndeploy: {source: /a}".to_owned(),
             "`deploy` or `run`, not both",

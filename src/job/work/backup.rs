@@ -273,6 +273,18 @@ impl Location {
     }
 }
 
+impl Repository {
+    /// The names of credentials that a repository may be opened with.
+    pub const CREDENTIALS: [&'static str; 6] = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_DEFAULT_REGION",
+        "RESTIC_REST_USERNAME",
+        "RESTIC_REST_PASSWORD",
+    ];
+}
+
 fn is_url(text: &str) -> bool {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     rest.is_some_and(|rest| !rest.trim_matches('/').is_empty())

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::super::schema;
 use super::super::table::{AFTER_ONE, Field, JOB, KEEP, NOTIFY, PING, RETRY, Table, WEBHOOK};
+use super::super::tables_of_backup::{
+    BACKUP, BACKUP_CHECK, BACKUP_PRUNE, DUMP, KEEP as KEEP_SNAPSHOTS, QUIESCE, RESTORE_DRILL,
+};
 use super::super::tables_of_cache::{CACHE_SYNC, REFRESH};
 use super::super::tables_of_housekeeping::{
     AGED, CERTIFICATE, CLEAN, CREATE, IMAGES, PRUNE, ROTATE, SIGNAL, TOLD, VOLUMES,
@@ -46,6 +49,13 @@ const TABLES: &[(&str, &Table)] = &[
 
 /// The tables of the pages of single kinds.
 const OF_PAGES: &[(&str, &[(&str, &Table)])] = &[
+    (
+        "docs/jobs/backup.md",
+        &[("backup", &BACKUP), ("dump", &DUMP), ("quiesce", &QUIESCE), ("keep", &KEEP_SNAPSHOTS)],
+    ),
+    ("docs/jobs/backup_check.md", &[("backup_check", &BACKUP_CHECK)]),
+    ("docs/jobs/backup_prune.md", &[("backup_prune", &BACKUP_PRUNE)]),
+    ("docs/jobs/restore_drill.md", &[("restore_drill", &RESTORE_DRILL)]),
     ("docs/jobs/cache_sync.md", &[("cache_sync", &CACHE_SYNC)]),
     ("docs/jobs/certificate.md", &[("certificate", &CERTIFICATE), ("signal", &TOLD)]),
     ("docs/jobs/clean.md", &[("clean", &CLEAN)]),

@@ -681,14 +681,11 @@ mod tests {
 
     #[test]
     fn the_example_is_read_without_a_problem() {
-        let uncommented: String = EXAMPLE
-            .lines()
-            .map(|line| {
-                let bare = line.strip_prefix('#').unwrap_or_default();
-                let is_one = bare.starts_with(|it: char| it.is_ascii_uppercase());
-                format!("{}\n", if is_one { bare } else { line })
-            })
-            .collect();
+        let lines = EXAMPLE.lines().map(|line| {
+            let bare = line.strip_prefix('#').unwrap_or_default();
+            if bare.starts_with(|it: char| it.is_ascii_uppercase()) { bare } else { line }
+        });
+        let uncommented = lines.collect::<Vec<_>>().join("\n");
         let later = variables().filter(|variable| variable.status == Status::Later).count();
         for (text, warnings) in [(EXAMPLE, 0), (uncommented.as_str(), later)] {
             let loaded = load(Some((Path::new("env.local"), text)), &Environment(BTreeMap::new()));

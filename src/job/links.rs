@@ -56,6 +56,9 @@ fn named_by(job: &Job) -> Vec<&str> {
     if let Work::Group(group) = &job.work {
         names.extend(group.jobs.iter().map(String::as_str));
     }
+    if let Work::RestoreDrill(drill) = &job.work {
+        names.push(&drill.of);
+    }
     names
 }
 
@@ -186,6 +189,14 @@ mod tests {
                 vec![job("abc", run), job("b", "group: [abd]")],
                 vec!["abc", "b"],
                 vec!["did you mean `abc`?"],
+            ),
+            (
+                vec![job(
+                    "drill",
+                    "restore_drill: {repository: /b, password_file: /p, of: data, check: {image: a}}",
+                )],
+                vec!["drill"],
+                vec!["there is no job `data`, which `drill` names"],
             ),
         ];
         for (texts, left, expected) in rows {

@@ -70,16 +70,6 @@ pub enum What {
     Path(PathBuf),
 }
 
-impl What {
-    /// Where it is in a snapshot.
-    pub fn in_snapshot(&self) -> PathBuf {
-        match self {
-            Self::Volume(name) => Path::new(VOLUMES).join(name),
-            Self::Path(path) => path.clone(),
-        }
-    }
-}
-
 /// Something that is read, and who writes to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {

@@ -15,7 +15,7 @@ use crate::compose::model::Hidden;
 use crate::compose::yaml::Node;
 use crate::job::work::{
     Backup, BackupCheck, BackupPrune, Database, Dump, Location, Quiesce, QuiesceHow, RestoreDrill,
-    Selection, is_variable,
+    Selection, is_glob, is_variable,
 };
 use crate::job::{Packed, RunContainer};
 use crate::problem::Problem;
@@ -60,7 +60,7 @@ pub(super) fn backup(node: &Node, reader: &mut Reader<'_>) -> Option<Backup> {
         what,
         dumps,
         quiesce,
-        exclude: words("exclude", &fields, problems),
+        exclude: globs(&fields, problems),
         exclude_caches: fields.boolean("exclude_caches", problems).unwrap_or(true),
         tags: tags(&fields, problems),
         host: fields.plain("host", problems).map(|it| it.trim().to_owned()),
@@ -101,9 +101,10 @@ pub(super) fn restore_drill(node: &Node, reader: &mut Reader<'_>) -> Option<Rest
     let of = fields.required("of", node, "backup", problems);
     let path = fields.text("path", problems).and_then(|(text, place)| {
         let text = text.trim().trim_end_matches('/').to_owned();
-        let is_good = is_plain(Path::new(&text));
+        let is_good = !text.is_empty() && !has_parents(Path::new(&text));
         if !is_good {
-            problems.push(place.problem(format!("`path` is `{text}`: expected an absolute path")));
+            let message = format!("`path` is `{text}`: expected a path in the snapshot");
+            problems.push(place.problem(message).with_hint("write e.g. `/volumes/shop_data`"));
         }
         is_good.then_some(text)
     });
@@ -149,7 +150,7 @@ fn paths(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for text in words("paths", fields, problems) {
         let path: PathBuf = Path::new(&text).components().collect();
-        if is_plain(&path) && path.parent().is_some() {
+        if path.is_absolute() && !has_parents(&path) && path.parent().is_some() {
             paths.push(path);
             continue;
         }
@@ -160,8 +161,20 @@ fn paths(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     paths
 }
 
-fn is_plain(path: &Path) -> bool {
-    path.is_absolute() && !path.components().any(|it| matches!(it, Component::ParentDir))
+fn has_parents(path: &Path) -> bool {
+    path.components().any(|it| matches!(it, Component::ParentDir))
+}
+
+fn globs(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
+    let globs = words("exclude", fields, problems);
+    if let Some(wrong) = globs.iter().find(|it| !is_glob(it)) {
+        let problem = fields.node("exclude").map(|it| {
+            let problem = it.problem(format!("`exclude` has `{wrong}`, which is no glob of ours"));
+            problem.with_hint("write e.g. `*.tmp`, `cache` or `/volumes/shop_data/cache`")
+        });
+        problems.extend(problem);
+    }
+    globs
 }
 
 fn tags(fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Vec<String> {

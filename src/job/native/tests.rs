@@ -356,5 +356,6 @@ fn refuses_a_second_job_of_a_name() {
     );
 }
 
+mod backups;
 mod corpus;
 mod documents;

@@ -1,5 +1,6 @@
 //! `backup` and the kinds around it: what is kept where, for how long, and how it is proven.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,8 +65,8 @@ pub struct Repository {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Where a repository is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a repository is. Shown by its name only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Location {
     /// A directory, as our own container sees it.
@@ -273,6 +274,12 @@ impl Location {
     }
 }
 
+impl fmt::Debug for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.name())
+    }
+}
+
 impl Repository {
     /// The names of credentials that a repository may be opened with.
     pub const CREDENTIALS: [&'static str; 6] = [
@@ -320,6 +327,14 @@ impl QuiesceHow {
 pub fn is_variable(name: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     !name.is_empty() && name.bytes().all(known) && !name.starts_with(|it: char| it.is_ascii_digit())
+}
+
+/// Whether a text may be a glob of what is left out: `!` takes nothing back in, and brackets close.
+pub fn is_glob(text: &str) -> bool {
+    let pairs = [('[', ']'), ('{', '}')];
+    !text.trim_matches('/').is_empty()
+        && !text.starts_with('!')
+        && pairs.iter().all(|(a, b)| text.matches(*a).count() == text.matches(*b).count())
 }
 
 impl Keep {
@@ -406,6 +421,7 @@ mod tests {
         ] {
             let location = Location::parse(text);
             assert_eq!(location.as_ref().ok().map(Location::name).as_deref(), name, "{text}");
+            assert!(!format!("{location:?}").contains("pw@"), "{text}");
         }
     }
 
@@ -422,6 +438,11 @@ mod tests {
         assert_eq!(QuiesceHow::parse("freeze"), None);
         for (name, expected) in [("A_1", true), ("1A", false), ("", false), ("A-B", false)] {
             assert_eq!(is_variable(name), expected, "{name}");
+        }
+        for (glob, expected) in
+            [("*.tmp", true), ("/a/[bc]/{d,e}", true), ("!a", false), ("a[", false), ("/", false)]
+        {
+            assert_eq!(is_glob(glob), expected, "{glob}");
         }
     }
 

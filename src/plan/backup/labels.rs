@@ -2,7 +2,7 @@
 
 use super::super::labels::YES;
 use super::super::observed::Container;
-use crate::job::work::{Database, Dump, QuiesceHow, Target, is_variable};
+use crate::job::work::{Database, Dump, QuiesceHow, Target, is_glob, is_variable};
 use crate::problem;
 
 /// What our labels begin with.
@@ -70,7 +70,12 @@ pub(super) fn asked(
         [all] if all == "all" || all == YES => Volumes::All,
         names => Volumes::Named(names.to_vec()),
     };
-    asked.exclude = list(value("exclude"));
+    let (globs, bad): (Vec<_>, Vec<_>) =
+        list(value("exclude")).into_iter().partition(|it| is_glob(it));
+    asked.exclude = globs;
+    wrong.extend(
+        bad.iter().map(|it| format!("`{OURS}.exclude` has `{it}`: that is no glob of ours")),
+    );
     asked.how = QuiesceHow::parse(value("quiesce"));
     if asked.how.is_none() && !value("quiesce").is_empty() {
         let text = value("quiesce");

@@ -1,3 +1,5 @@
+//! What is read, who is kept still and what is dumped, as tables.
+
 use super::*;
 use crate::compose::model::Hidden;
 use crate::job::work::{Database, Location, Password, Quiesce, Repository, Selection};
@@ -69,10 +71,17 @@ fn read(backup: &Backup, containers: &[Container]) -> Reading {
     reading(backup, &World { containers, volumes: &volumes, host: &host })
 }
 
+/// A volume as `/volumes/NAME`, a path as it is.
+fn place(what: &What) -> PathBuf {
+    match what {
+        What::Volume(name) => Path::new(VOLUMES).join(name),
+        What::Path(path) => path.clone(),
+    }
+}
+
 /// Sources as `where<writer,writer`.
 fn sources(reading: &Reading) -> Vec<String> {
-    let text =
-        |it: &Source| format!("{}<{}", it.what.in_snapshot().display(), it.writers.join(","));
+    let text = |it: &Source| format!("{}<{}", place(&it.what).display(), it.writers.join(","));
     reading.sources.iter().map(text).collect()
 }
 
@@ -176,7 +185,7 @@ fn labels_say_which_volumes_and_what_not() {
     ];
     for (value, expected, problem) in rows {
         let reading = read(&by_labels(), &[named(value)]);
-        let found: Vec<_> = reading.sources.iter().map(|it| it.what.in_snapshot()).collect();
+        let found: Vec<_> = reading.sources.iter().map(|it| place(&it.what)).collect();
         assert_eq!(found, expected.iter().map(PathBuf::from).collect::<Vec<_>>(), "{value}");
         assert_eq!(reading.problems.join("\n"), problem, "{value}");
         // Labels count only where a job says so.
@@ -200,7 +209,7 @@ fn labels_say_which_volumes_and_what_not() {
 
 #[test]
 fn labels_that_mean_nothing_are_named() {
-    let rows: [(&[(&str, &str)], &str); 13] = [
+    let rows: [(&[(&str, &str)], &str); 14] = [
         (&[("roadstead.backup.volume", "all")], "did you mean `roadstead.backup.volumes`?"),
         (&[("roadstead.backup.qiesce", "stop")], "did you mean `roadstead.backup.quiesce`?"),
         (&[("roadstead.backup.zzz", "")], "unknown label `roadstead.backup.zzz`: known are"),
@@ -211,6 +220,7 @@ fn labels_that_mean_nothing_are_named() {
             &[("roadstead.backup.quiesce", "none"), ("roadstead.backup.before", "a")],
             "do nothing with `quiesce: none`",
         ),
+        (&[("roadstead.backup.exclude", "!a")], "that is no glob of ours"),
         (&[("roadstead.backup.before", "'a")], "the quotes in `roadstead.backup.before`"),
         (&[("roadstead.backup.database", "postgre")], "did you mean `postgres`?"),
         (&[("roadstead.backup.database.name", "x")], "goes with `roadstead.backup.database`"),

@@ -70,12 +70,13 @@ fn of_text(text: &str, node: &Node, problems: &mut Vec<Problem>) -> Keep {
         let value = value.unwrap_or_default();
         let number = value.parse::<i64>().ok().filter(|it| (0..=MOST).contains(it));
         match (rule, number) {
-            ("within", _) => match span(value, of_restic.is_some()) {
-                Some(within) => keep.within = Some(within),
-                None => {
-                    problems.push(node.problem(format!("`{name}` is `{value}`: expected a time")))
+            ("within", _) => {
+                keep.within = span(value, of_restic.is_some());
+                if keep.within.is_none() {
+                    let message = format!("`{name}` is `{value}`: expected a time");
+                    problems.push(node.problem(message));
                 }
-            },
+            }
             ("tag" | "tags", _) if !value.is_empty() => keep.tags.push(value.to_owned()),
             (rule, Some(number)) if COUNTS.contains(&rule) => {
                 set(&mut keep, rule, u32::try_from(number).unwrap_or_default());

@@ -51,11 +51,14 @@ fn read(node: &Node, fields: &Fields<'_>, reader: &mut Reader<'_>) -> Option<Rep
     let text = written.as_ref().map(|(text, _)| text.clone()).or_else(|| of_file(MEANT[0]));
     let location = text.map(|text| {
         let found = Location::parse(&text);
-        let message = found.as_ref().err().map(|reason| match text.contains('@') {
-            false => format!("`repository`: {reason}"),
-            true => "`repository` has a form that we do not know: expected an absolute path, \
-                     `rest:http://HOST:8000/NAME` or `s3:https://HOST/BUCKET/PREFIX`"
-                .to_owned(),
+        let message = found.as_ref().err().map(|reason| {
+            if text.contains('@') {
+                "`repository` has a form that we do not know: expected an absolute path, \
+                 `rest:http://HOST:8000/NAME` or `s3:https://HOST/BUCKET/PREFIX`"
+                    .to_owned()
+            } else {
+                format!("`repository`: {reason}")
+            }
         });
         problems.extend(message.map(|it| place.unwrap_or(node).problem(it)));
         found.ok()

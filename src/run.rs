@@ -467,9 +467,35 @@ pub struct Details {
     /// Ids of containers that it stopped and is to start again, whatever becomes of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stopped: Vec<String>,
+    /// Ids of containers that it paused and is to let go on, whatever becomes of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<String>,
+    /// Commands that it is to run in containers, whatever becomes of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<Owed>,
+    /// A volume that it made and is to remove, whatever becomes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<String>,
     /// Tries before the one that goes on, of a job of a group; those of a run are steps of it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries_before: u32,
+}
+
+impl Details {
+    /// Whether something is to be put back, whatever became of the run.
+    pub fn owes(&self) -> bool {
+        !(self.stopped.is_empty() && self.paused.is_empty() && self.owed.is_empty())
+            || self.scratch.is_some()
+    }
+}
+
+/// A command that is to run in a container, to undo what one before it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// Id of the container.
+    pub container: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
 }
 
 /// A job at a server, as it is found again after a restart.

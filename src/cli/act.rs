@@ -142,6 +142,12 @@ pub(super) async fn run_job(env_file: Option<&Path>, output: Output, run: &Run) 
     }
 }
 
+/// `run` of a job, waiting for its end.
+pub(super) async fn run_and_wait(env_file: Option<&Path>, output: Output, job: &str) -> Result<u8> {
+    let run = Run { job: job.to_owned(), wait: true, no_wait: false };
+    run_job(env_file, output, &run).await
+}
+
 /// Whether there may be such a job: those of labels are in no file, and known to the daemon alone.
 pub(super) fn may_be_a_job(configuration: &Configuration, name: &str) -> bool {
     configuration.settings.schedulers.ofelia_labels

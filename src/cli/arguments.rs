@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::backup::Backup;
 use super::compose::Compose;
 use super::explain::{Explain, Tried};
 use super::simulate::Simulate;
@@ -164,6 +165,14 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  docker exec roadstead /roadstead health\n\n\
                             Exit code 0 when healthy, 1 when not.")]
     Health,
+    /// Lists, restores and looks after what jobs of kind `backup` keep
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Examples:\n  roadstead backup list data\n  roadstead backup restore data\n  \
+                      roadstead backup verify data --all\n  \
+                      roadstead backup verified data --within 48h"
+    )]
+    Backup(Box<Backup>),
     /// Works on a Compose project as docker compose does, without job, git or history
     #[command(
         arg_required_else_help = true,

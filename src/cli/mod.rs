@@ -3,6 +3,7 @@
 mod act;
 mod arguments;
 mod ask;
+mod backup;
 mod compose;
 mod explain;
 mod inspect;
@@ -29,7 +30,6 @@ use clap::CommandFactory;
 pub use self::arguments::Arguments;
 use self::arguments::Command;
 use self::output::{Output, print};
-use crate::backup;
 use crate::daemon::unknown_job;
 use crate::job::Job;
 use crate::problem::Problems;
@@ -46,7 +46,7 @@ const USAGE: u8 = 2;
 /// configuration, 3 `plan` found changes.
 pub fn run(arguments: Arguments) -> ExitCode {
     if matches!(arguments.command, Command::BackupWorker) {
-        backup::worker();
+        crate::backup::worker();
     }
     // One thread does for a command, and is there sooner; the daemon has many runs at once.
     let mut builder = match arguments.command {
@@ -91,6 +91,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
         Command::Runs(runs) => inspect::runs(env_file, output, &runs).await,
         Command::Logs(logs) => logs::logs(env_file, output, &logs).await,
         Command::Health => act::health(env_file, output).await,
+        Command::Backup(backup) => Box::pin(backup::run(env_file, output, *backup)).await,
         Command::Compose(compose) => compose::run(&env_files, output, *compose).await,
         Command::Import(import) => transfer::import(env_file, output, &import),
         Command::Export(export) => transfer::export(env_file, &export).await,

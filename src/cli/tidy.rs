@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{Output, print};
 use super::setup::{now, world};
+use crate::execute::backup::{backup_lines, backup_prospect, keep_text, summary};
 use crate::execute::{
     cache_prospect, certificate_prospect, clean_prospect, prune_prospect, refresh_lines,
     rotate_prospect, sync_prospect,
 };
+use crate::job::work::Repository;
 use crate::job::{Configuration, Job, Work};
 use crate::plan::housekeeping::certificate::Due;
 use crate::settings::Settings;
@@ -33,6 +35,18 @@ async fn store(settings: &Settings) -> Result<Store> {
     match Store::open_read_only(&settings.state_dir).await? {
         Some(store) => Ok(store),
         None => Store::open(&settings.state_dir).await,
+    }
+}
+
+/// The plan of a job that works on a repository, whatever is in it.
+fn of_repository(repository: &Repository, lines: Vec<String>) -> Shown {
+    let name = repository.location.name();
+    Shown {
+        plan: json!({ "repository": name, "steps": lines }),
+        summary: name,
+        lines,
+        changes: true,
+        troubles: Vec::new(),
     }
 }
 
@@ -147,6 +161,55 @@ pub(super) async fn plan(
                 plan: plan.collect(),
                 troubles: prospects.iter().flat_map(|it| it.notes.clone()).collect(),
             }
+        }
+        Work::Backup(work) => {
+            let world = world(env_file, configuration)?;
+            let reading = backup_prospect(&world, work).await?;
+            let mut lines = backup_lines(work, &reading);
+            lines.extend(reading.notes.iter().map(|it| format!("note: {it}")));
+            Shown {
+                summary: format!("{} to {}", summary(&reading), work.repository.location.name()),
+                lines,
+                changes: !reading.is_empty(),
+                plan: json!({
+                    "repository": work.repository.location.name(), "sources": reading.sources,
+                    "still": reading.still, "exclude": reading.exclude,
+                    "dumps": reading.dumps.iter().map(|it| json!({
+                        "container": it.container, "kind": it.dump.kind, "file": it.file,
+                    })).collect::<Vec<_>>(),
+                }),
+                troubles: reading.problems,
+            }
+        }
+        Work::BackupPrune(work) => {
+            let mut lines = vec!["remove data that no snapshot needs".to_owned()];
+            if let Some(keep) = &work.keep {
+                lines
+                    .insert(0, format!("forget what none of its rules keeps: {}", keep_text(keep)));
+            }
+            of_repository(&work.repository, lines)
+        }
+        Work::BackupCheck(work) => {
+            let line = match work.read_in {
+                0 => "look whether all is there; read no data".to_owned(),
+                1 => "look whether all is there, and read all data".to_owned(),
+                of => format!(
+                    "look whether all is there, and read the next of {of} parts of the data"
+                ),
+            };
+            of_repository(&work.repository, vec![line])
+        }
+        Work::RestoreDrill(work) => {
+            let what = work.path.as_deref().map_or_else(String::new, |it| format!(" of {it}"));
+            let lines = vec![
+                format!(
+                    "restore the newest snapshot{what} of job {} into a volume of its own",
+                    work.of
+                ),
+                format!("run {} with it at /restore", work.check.unpack().service.image),
+                "remove the volume".to_owned(),
+            ];
+            of_repository(&work.repository, lines)
         }
         _ => return Ok(None),
     };

@@ -40,14 +40,14 @@ impl Daemon {
     /// Takes up what the last Roadstead left open, as far as that can be said without the Engine.
     pub(super) async fn take_back_open_runs(&mut self) -> Result<()> {
         let open = self.store.open_runs().await?;
-        let mut has_stopped = BTreeSet::new();
+        let mut owing = BTreeSet::new();
         for run in &open {
             let details = self.store.details(run.id).await.ok().flatten().unwrap_or_default();
-            has_stopped.extend((!details.stopped.is_empty()).then_some(run.id));
+            owing.extend(details.owes().then_some(run.id));
         }
         let (runs, others) = open.into_iter().partition(|run| match self.job(&run.job) {
-            // Only the Engine can start what it stopped.
-            _ if has_stopped.contains(&run.id) => true,
+            // Only by the Engine can it be put back.
+            _ if owing.contains(&run.id) => true,
             None => self.may_be_found(run),
             Some(job) => run.outcome != Outcome::Queued && self.may_have_containers(job),
         });
@@ -144,8 +144,10 @@ impl Daemon {
 
     /// Whether only the Engine can say what became of a run of it.
     fn may_have_containers(&self, job: &Job) -> bool {
-        let has_own =
-            |work: &Work| matches!(work, Work::Run(_) | Work::ComposeRun(_) | Work::Certificate(_));
+        let has_own = |work: &Work| {
+            matches!(work, Work::Run(_) | Work::ComposeRun(_) | Work::Certificate(_))
+                || work.repository().is_some()
+        };
         let has = |job: &Job| has_own(&job.work) || job.work.then().iter().any(has_own);
         let needs_engine =
             |job: &Job| matches!(job.work, Work::Deploy(_) | Work::Exec(_) | Work::Container(_));
@@ -160,7 +162,12 @@ impl Daemon {
 fn goes_on(job: &Job, run: &Run, containers: &[Container], details: &Details) -> bool {
     match &job.work {
         // The next one looks at what is really there.
-        Work::Deploy(_) | Work::Sync(_) => false,
+        Work::Deploy(_)
+        | Work::Sync(_)
+        | Work::Backup(_)
+        | Work::BackupPrune(_)
+        | Work::BackupCheck(_)
+        | Work::RestoreDrill(_) => false,
         _ if !containers.is_empty() => true,
         _ if run.outcome == Outcome::Starting => false,
         Work::Run(_) | Work::ComposeRun(_) | Work::Certificate(_) | Work::Group(_) => true,
@@ -173,11 +180,7 @@ fn goes_on(job: &Job, run: &Run, containers: &[Container], details: &Details) ->
         | Work::Clean(_)
         | Work::CacheSync(_)
         | Work::Refresh(_)
-        | Work::Prune(_)
-        | Work::Backup(_)
-        | Work::BackupPrune(_)
-        | Work::BackupCheck(_)
-        | Work::RestoreDrill(_) => {
+        | Work::Prune(_) => {
             details.ending.is_some() || details.then > 0 || details.remote.is_some()
         }
     }
@@ -220,15 +223,15 @@ pub(super) async fn lose_what_is_cut_off(
     store.record(now, changes).await.map(drop)
 }
 
-/// Starts what a run had stopped that nobody goes on with; whether there was something to start.
+/// Puts back what a run owes that nobody goes on with; whether there was something.
 async fn start_again(engine: &crate::docker::Engine, run: &Run, details: &Details) -> bool {
     if let Err(error) = bring_back(engine, details).await {
         error!(
-            "what run {} of {} had stopped is down: {error:#}: start it by hand",
+            "what run {} of {} had stopped, paused or made is not put back: {error:#}: do it by hand",
             run.id, run.job
         );
     }
-    !details.stopped.is_empty()
+    details.owes()
 }
 
 /// Whether a container was made for a run. Another Roadstead on the same Engine numbers its runs, too.

@@ -32,6 +32,8 @@ pub struct About {
     pub command: Vec<String>,
     /// Whether it has a terminal, and so one stream.
     pub tty: bool,
+    /// Whether the Engine removes it at its end.
+    pub auto_remove: bool,
     /// Its logging driver.
     pub log_driver: String,
     /// Its stop signal, where it or its image names one.
@@ -133,7 +135,8 @@ fn about(inspected: ContainerInspectResponse) -> About {
     let state = inspected.state.unwrap_or_default();
     let config = inspected.config.unwrap_or_default();
     let word = state.status.map(|status| status.to_string()).unwrap_or_default();
-    let log_config = inspected.host_config.and_then(|it| it.log_config);
+    let host_config = inspected.host_config.unwrap_or_default();
+    let log_config = host_config.log_config;
     let mut command = config.entrypoint.unwrap_or_default();
     command.extend(config.cmd.unwrap_or_default());
     About {
@@ -146,6 +149,7 @@ fn about(inspected: ContainerInspectResponse) -> About {
         image_id: inspected.image.unwrap_or_default(),
         command,
         tty: config.tty.unwrap_or_default(),
+        auto_remove: host_config.auto_remove.unwrap_or_default(),
         log_driver: log_config.and_then(|it| it.typ).unwrap_or_default(),
         stop_signal: config.stop_signal.filter(|signal| !signal.is_empty()),
         stop_timeout: config.stop_timeout,

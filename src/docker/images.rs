@@ -10,10 +10,10 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::Engine;
 use super::auth::{self, REGISTRY_AUTH};
 use super::gates::IMAGE_MANIFESTS;
 use super::raw::{self, Change};
+use super::{Engine, is_not_found};
 use crate::image::{Credentials, Identity, Reference, name_and_tag};
 use crate::plan::observed::familiar;
 
@@ -180,6 +180,34 @@ impl Engine {
     /// When the call fails.
     pub async fn last_tagged(&self, reference: &str) -> Result<Option<i64>> {
         Ok(self.named_at(&familiar(reference)).await?.map(|it| it.timestamp()))
+    }
+
+    /// Makes an image without any file; one of this name that exists is left alone.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine refuses.
+    pub async fn have_empty_image(&self, name: &str) -> Result<()> {
+        let context = || format!("make the empty image `{name}`");
+        match self.docker()?.inspect_image(name).await.with_context(context) {
+            Ok(_) => return Ok(()),
+            Err(error) if is_not_found(&error) => {}
+            Err(error) => return Err(error),
+        }
+        let (repository, tag) = name_and_tag(name);
+        let request = CreateImageOptions {
+            from_src: Some("-".to_owned()),
+            repo: Some(repository.to_owned()),
+            tag: tag.map(str::to_owned),
+            ..Default::default()
+        };
+        // The end of an archive that has nothing before it.
+        let body = bollard::body_full(vec![0_u8; 1024].into());
+        let mut stream = Box::pin(self.docker()?.create_image(Some(request), Some(body), None));
+        while let Some(progress) = stream.next().await {
+            progress.with_context(context)?;
+        }
+        Ok(())
     }
 
     /// Gives an image another name.

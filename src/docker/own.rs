@@ -20,6 +20,16 @@ impl Engine {
         self.own_container.get_or_init(own_container_id).as_deref()
     }
 
+    /// The name of the Engine's host.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine does not answer.
+    pub async fn host_name(&self) -> Result<String> {
+        let info = self.docker()?.info().await.context("ask the Engine who it is")?;
+        Ok(info.name.unwrap_or_else(|| "localhost".to_owned()))
+    }
+
     /// Reads our own mounts from the Engine; no translation where we run on the host, or where this
     /// Engine does not know our container.
     ///

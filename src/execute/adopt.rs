@@ -15,8 +15,8 @@ use tracing::info;
 use super::run::{remove, remove_ended, start_and_follow};
 use super::sink::Tee;
 use super::{
-    Context, Execution, alone, and_then, certificate, engine_ending, failed, follow, group, ogc,
-    prepared, suffix_of, within_time,
+    Context, Execution, alone, and_then, backup, certificate, engine_ending, failed, follow, group,
+    ogc, prepared, suffix_of, within_time,
 };
 use crate::docker::Container;
 use crate::job::{Job, RunContainer, Work};
@@ -116,6 +116,9 @@ async fn cut_off(
         }
         (Work::Certificate(work), _) => certificate::go_on(context, work, known, containers).await,
         (Work::Group(group), _) => group::group(context, group, Some(containers)).await,
+        (work, _) if work.repository().is_some() => {
+            return backup::cut_off(context, known, containers).await;
+        }
         (Work::OgcProcess(process), Some(remote)) => {
             ogc::go_on(context, process, remote.clone()).await
         }

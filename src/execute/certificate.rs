@@ -9,36 +9,29 @@ use std::fs::Permissions;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::{StreamExt as _, pin_mut};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use serde_json::json;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use super::beneath::Directory;
 use super::container::{restart, stop_one};
-use super::stop::end_container;
+use super::put_back::put_back;
 use super::target::{self, Found};
 use super::{Answer, Context, adopt, failed, run, stopped};
 use crate::apply::seconds;
-use crate::docker::{Container, Engine, is_not_found, is_unreachable};
+use crate::docker::{Container, Engine};
 use crate::job::work::{Certificate, Target, Work};
-use crate::job::{Packed, PackedRun, RunContainer, Stop};
+use crate::job::{Packed, PackedRun, RunContainer};
 use crate::plan::housekeeping::certificate::{Due, Verdict, due, verdict};
 use crate::plan::observed::State;
 use crate::run::{Details, Ending, Outcome, Reason};
 
 /// Bytes of a file of certbot's beyond which it is none.
 const LARGEST: u64 = 1024 * 1024;
-/// How long the Engine may be away before we give up to start what we stopped; less than a run has to put
-/// things back once its time is over.
-const KEEP_TRYING: Duration = Duration::from_mins(4);
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
-/// How often a start that the Engine refuses is tried again.
-const REFUSALS: usize = 5;
 /// What the results of a run say while the bundle is new and nobody was told.
 const REPLACED: &str = "replaced";
 const TOLD: &str = "told";
@@ -161,38 +154,6 @@ pub(super) async fn go_on(
     let message = "roadstead died before certbot began; what was stopped is started, and the next run \
                    renews";
     Ok(put_back(context, Ending::new(Outcome::Lost, Reason::Crashed, message)).await)
-}
-
-/// Starts what a run of a Roadstead that died had stopped, where nobody goes on with the run.
-///
-/// # Errors
-///
-/// When one of them cannot be started.
-pub async fn bring_back(engine: &Engine, details: &Details) -> Result<()> {
-    let mut open = vec![details.clone()];
-    while let Some(details) = open.pop() {
-        let members = details.results.as_ref().and_then(|it| it["members"].as_object().cloned());
-        let members = members.unwrap_or_default().into_iter();
-        open.extend(members.filter_map(|(_, it)| serde_json::from_value(it).ok()));
-        if details.stopped.is_empty() {
-            continue;
-        }
-        // It has the ports of who was stopped.
-        if let Some(container) = &details.container {
-            let stop = Stop { signal: None, grace: None };
-            end_container(engine, container, &stop).await?;
-        }
-        for id in &details.stopped {
-            match engine.start(id).await {
-                Ok(()) => {
-                    warn!("container {id} was stopped by an interrupted run; started it again");
-                }
-                Err(error) if is_not_found(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(())
 }
 
 async fn look(context: Context<'_>, work: &Certificate) -> Result<CertificateProspect> {
@@ -395,48 +356,6 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = directory.remove(&part);
     }
     written.with_context(|| format!("write `{}`", path.display()))
-}
-
-/// Starts what was stopped; the ending says so where that cannot be done.
-async fn put_back(context: Context<'_>, ending: Ending) -> Ending {
-    let known = context.record.known(context.member).await.unwrap_or_default();
-    let mut down = Vec::new();
-    for id in &known.stopped {
-        let start = start(&context.world.engine, id);
-        let name = id.get(..12).unwrap_or(id);
-        match context.journal.step(format!("start container {name}"), start).await {
-            Ok(()) => info!("container {name} runs again"),
-            Err(error) => {
-                error!("{error:#}");
-                down.push(format!("container `{name}` is down: {error:#}"));
-            }
-        }
-    }
-    if down.is_empty() {
-        context.made_of(|it| it.stopped.clear()).await;
-        return ending;
-    }
-    let message = format!("{}; {}: start it by hand", ending.message, down.join("; "));
-    failed(Reason::RollbackIncomplete, message)
-}
-
-/// Starts a container; waits for an Engine that is away, and tries again where it is refused.
-async fn start(engine: &Engine, id: &str) -> Result<()> {
-    let begun = Instant::now();
-    let mut refusals = 0;
-    loop {
-        let Err(error) = engine.start(id).await else { return Ok(()) };
-        if is_not_found(&error) {
-            // A deploy made another one in its place.
-            warn!("{error:#}; it was removed meanwhile");
-            return Ok(());
-        }
-        refusals += usize::from(!is_unreachable(&error));
-        if refusals >= REFUSALS || begun.elapsed() >= KEEP_TRYING {
-            return Err(error);
-        }
-        tokio::time::sleep(TRY_AGAIN_AFTER).await;
-    }
 }
 
 /// Tells those who read the bundle, once it is another one.

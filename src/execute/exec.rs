@@ -177,7 +177,7 @@ async fn talk(
 
 /// The streams close a moment before the Engine knows the exit code; a command that closes them
 /// itself goes on.
-async fn exit_code(engine: &Engine, exec: &str) -> Result<i64> {
+pub(super) async fn exit_code(engine: &Engine, exec: &str) -> Result<i64> {
     let (mut pause, longest) = LOOK_AGAIN;
     loop {
         if let Some(code) = engine.exec_exit_code(exec).await? {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::apply::seconds;
 use crate::docker::Container;
-use crate::job::work::{Group, Target};
+use crate::job::work::{Group, QuiesceHow, Target};
 use crate::job::{Job, Work};
 use crate::logs;
 use crate::run::{Details, Ending, Outcome, Reason};
@@ -115,6 +115,10 @@ fn concerns_every_project(work: &Work) -> bool {
         // Of which project a container is shows only on the Engine.
         Work::Certificate(work) => {
             matches!(work.stop, Some(Target::Name(_) | Target::Labels(_)))
+        }
+        // Who is stopped, or in the middle of being read, is not replaced.
+        Work::Backup(work) => {
+            matches!(work.quiesce.how, QuiesceHow::Stop | QuiesceHow::Pause)
         }
         _ => false,
     }

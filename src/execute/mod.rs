@@ -4,7 +4,7 @@
 //! write it, and nothing of it is collected.
 
 mod adopt;
-mod backup;
+pub mod backup;
 mod beneath;
 mod cache;
 mod certificate;
@@ -19,6 +19,7 @@ mod http;
 mod kill;
 mod ogc;
 mod prune;
+mod put_back;
 mod record;
 mod refresh;
 mod rotate;
@@ -30,10 +31,11 @@ mod target;
 
 pub use self::adopt::adopt;
 pub use self::cache::{CacheProspect, cache_prospect};
-pub use self::certificate::{CertificateProspect, bring_back, certificate_prospect};
+pub use self::certificate::{CertificateProspect, certificate_prospect};
 pub use self::clean::{CleanProspect, clean_prospect};
 pub use self::group::{at_hand, locks, members, related, sources};
 pub use self::prune::{PruneProspect, prune_prospect};
+pub use self::put_back::bring_back;
 pub use self::refresh::refresh_lines;
 pub use self::rotate::{RotateProspect, rotate_prospect};
 pub use self::sync::{SyncProspect, sync_prospect};
@@ -210,6 +212,7 @@ fn prepared(output: Output, world: &World, job: &Job) -> Output {
     let mut secrets = secrets_of(&variables).to_vec();
     variables = own.into_iter().collect();
     secrets.extend(secrets_of(&variables).iter().cloned());
+    secrets.extend(backup::secrets(&job.work));
     output.masking(&secrets).limited_to(job.keep.run_bytes)
 }
 

@@ -7,6 +7,8 @@ mod accounting;
 mod accounting_crash;
 mod accounting_transitions;
 mod adoption;
+mod backup;
+mod backup_postgres;
 mod backup_worker;
 mod backup_worker_remote;
 mod backup_worker_upkeep;

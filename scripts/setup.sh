@@ -13,7 +13,7 @@ needs='
 gcc=gcc make=make cmake=cmake pkg-config=pkg-config git=git curl=curl jq=jq
 openssl=openssl ip=iproute2 setpriv=util-linux pgrep=procps ssh=openssh-client musl-gcc=musl-tools
 dockerd=docker.io restic=restic /usr/sbin/sshd=openssh-server /usr/sbin/lighttpd=lighttpd
-/usr/bin/docker-registry=docker-registry /usr/lib/git-core/git-http-backend=git
+/usr/lib/postgresql=postgresql /usr/bin/docker-registry=docker-registry /usr/lib/git-core/git-http-backend=git
 /etc/ssl/certs/ca-certificates.crt=ca-certificates
 '
 needs="$needs ${SETUP_NEEDS:-}"

@@ -1,6 +1,10 @@
-//! A real PostgreSQL, written to all the time: what is dumped meanwhile comes back elsewhere.
+//! A real `PostgreSQL`, written to all the time: what is dumped meanwhile comes back elsewhere.
 
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a fixture that fails is a test that fails, and is made by programs"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,13 +15,13 @@ use crate::support::process::output;
 use crate::support::scene::PATIENCE;
 use crate::support::{Engine, Roadstead, unique, wait_for};
 
-/// Where Debian puts the releases of PostgreSQL.
+/// Where Debian puts the releases of `PostgreSQL`.
 const RELEASES: &str = "/usr/lib/postgresql";
 /// Programs of it that are needed.
 const PROGRAMS: [&str; 7] =
     ["initdb", "pg_dump", "pg_dumpall", "pg_isready", "pg_restore", "postgres", "psql"];
 /// Starts a server whose administrator has no password, and stays.
-const SERVE: &str = "mkdir -p /db /run/postgresql && chown postgres /db /run/postgresql && \
+const SERVE: &str = "mkdir -p /db /var/run/postgresql && chown postgres /db /var/run/postgresql && \
                      su postgres -s /bin/sh -c 'initdb -D /db -A trust --no-sync >/dev/null && \
                      exec postgres -D /db -c fsync=off'";
 /// Two books whose sums are equal in every transaction.
@@ -29,7 +33,7 @@ const BALANCE: &str = "SELECT (SELECT count(*) FROM debit) = (SELECT count(*) FR
                        (SELECT count(*) FROM debit) > 0, \
                        (SELECT md5(string_agg(text, '' ORDER BY id)) FROM t)";
 
-/// An image of the machine's own PostgreSQL, with busybox around it.
+/// An image of the machine's own `PostgreSQL`, with busybox around it.
 fn image(engine: &Engine) -> String {
     let release = fs::read_dir(RELEASES).map(|all| all.map(|it| it.unwrap().path()).max());
     let release = release.ok().flatten();
@@ -50,7 +54,9 @@ fn image(engine: &Engine) -> String {
         // Links are followed: it is their name that is looked for.
         output(Command::new("cp").args(["-rL"]).arg(from).arg(&to)).ok();
     };
-    files.iter().for_each(|file| put(file));
+    for file in &files {
+        put(file);
+    }
     let shared = Path::new("/usr/share/postgresql").join(release.file_name().unwrap());
     put(&shared);
     put(Path::new("/usr/lib/locale/C.utf8"));

@@ -1,9 +1,11 @@
 //! Keeping writers still: each is written down before it is touched.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use tracing::info;
 
-use crate::docker::is_unreachable;
+use crate::docker::{Engine, is_unreachable};
 use crate::execute::container::stop_one;
 use crate::execute::kill::{self, Marked};
 use crate::execute::put_back::Command;
@@ -13,6 +15,10 @@ use crate::job::work::QuiesceHow;
 use crate::plan::backup::Still;
 use crate::plan::observed::State;
 use crate::run::{Details, Ending, Owed, Reason};
+
+/// How often a container that the kernel does not freeze is paused.
+const PAUSES: usize = 5;
+const PAUSE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Looks whether all of them could be kept still as they are to be; touches nothing.
 ///
@@ -59,7 +65,7 @@ pub(super) async fn keep_still(context: Context<'_>, all: &[Still]) -> Result<()
             }
             QuiesceHow::Pause => {
                 let step = format!("pause container {}", it.name);
-                context.journal.step(step, engine.pause(&it.id)).await
+                context.journal.step(step, pause(engine, &it.id)).await
             }
             QuiesceHow::Exec | QuiesceHow::None => Ok(()),
         };
@@ -67,6 +73,18 @@ pub(super) async fn keep_still(context: Context<'_>, all: &[Still]) -> Result<()
         info!("container {} is still", it.name);
     }
     Ok(())
+}
+
+/// Pauses a container; on a busy machine the kernel may not freeze it at the first try.
+async fn pause(engine: &Engine, id: &str) -> Result<()> {
+    for _ in 1..PAUSES {
+        match engine.pause(id).await {
+            Err(error) if format!("{error:#}").contains("unable to freeze") => {}
+            paused => return paused,
+        }
+        tokio::time::sleep(PAUSE_AGAIN_AFTER).await;
+    }
+    engine.pause(id).await
 }
 
 /// Writes down what brings it back: the last to be kept still is the first to go on.

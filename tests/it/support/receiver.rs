@@ -120,7 +120,11 @@ fn take(stream: TcpStream, told: &Mutex<Vec<Told>>, answer: &Answer) -> Option<T
     let mut headers = Vec::new();
     loop {
         let mut header = String::new();
-        if reader.read_line(&mut header).ok()? == 0 || header.trim_end().is_empty() {
+        if reader.read_line(&mut header).ok()? == 0 {
+            // Whoever it was is gone, and has told nothing.
+            return None;
+        }
+        if header.trim_end().is_empty() {
             break;
         }
         let (name, value) = header.trim_end().split_once(':')?;

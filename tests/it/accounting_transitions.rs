@@ -162,6 +162,8 @@ fn die_and_return(
         all.iter().all(|all| !all.is_empty() && have_ended(all))
     });
     wait_for(&format!("the ping after death where {point}"), PATIENCE, || !told.told().is_empty());
+    // Before it listens to signals there may be nothing left to wait for.
+    wait_for("a daemon that answers", PATIENCE, || roadstead.run(&["health"]).code == Some(0));
     assert_eq!(daemon.stop(PATIENCE), Some(0), "{point}");
     [of_slot(), after()]
 }

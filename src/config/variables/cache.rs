@@ -1,10 +1,7 @@
 //! The variables of the ready jobs that look after caches: the files in `jobs/` read them.
 
-use super::{Group, Status, Variable};
-
-const BOOLEAN: &str = "true or false";
-const DURATION: &str = "duration: w, d, h, m, s";
-const SCHEDULE: &str = "schedule";
+use super::housekeeping::{self, DURATION, SCHEDULE, TRUE_OR_FALSE};
+use super::{Group, Variable};
 
 /// These variables, in the order of the example file.
 pub(super) const VARIABLES: &[Variable] = &[
@@ -60,14 +57,14 @@ pub(super) const VARIABLES: &[Variable] = &[
     ),
     of_ready_job(
         "AUTODEPLOY_CACHE_SYNC_RESCAN_BACKENDS",
-        BOOLEAN,
+        TRUE_OR_FALSE,
         "true",
         "false",
         "The server first looks again which backends there are.",
     ),
     of_ready_job(
         "AUTODEPLOY_CACHE_SYNC_REQUIRE_ALL_BACKENDS",
-        BOOLEAN,
+        TRUE_OR_FALSE,
         "true",
         "false",
         "A backend that does not answer is a failure; else the run ends degraded.",
@@ -95,7 +92,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     ),
     of_ready_job(
         "AUTODEPLOY_CACHE_SYNC_DRY_RUN",
-        BOOLEAN,
+        TRUE_OR_FALSE,
         "false",
         "true",
         "The job says what is out of sync, and does nothing.",
@@ -166,7 +163,7 @@ pub(super) const VARIABLES: &[Variable] = &[
     ),
     of_ready_job(
         "AUTODEPLOY_CACHE_REFRESH_DRY_RUN",
-        BOOLEAN,
+        TRUE_OR_FALSE,
         "false",
         "true",
         "The job says what it would ask for, and asks for nothing.",
@@ -180,6 +177,6 @@ const fn of_ready_job(
     example: &'static str,
     meaning: &'static str,
 ) -> Variable {
-    let (aliases, status, group) = (&[], Status::Read, Group::Caches);
-    Variable { name, aliases, status, group, unit, default, example, meaning }
+    let variable = housekeeping::of_ready_job(name, unit, default, example, meaning);
+    Variable { group: Group::Caches, ..variable }
 }

@@ -2,7 +2,7 @@
 
 use super::{Group, Status, Variable};
 
-const DURATION: &str = "duration: w, d, h, m, s";
+pub(super) const DURATION: &str = "duration: w, d, h, m, s";
 pub(super) const SCHEDULE: &str = "schedule";
 const SIZE: &str = "size in bytes, or with k, m, g";
 pub(super) const TRUE_OR_FALSE: &str = "true or false";

@@ -3,7 +3,8 @@
 use super::table::{Form, Table, key};
 use super::tables_of_housekeeping::DRY_RUN;
 use super::tables_of_http::{
-    BACKOFF, CA_FILE, HEADERS, LOGIN, RETRIES, STEP, STEP_EXPECT, STEP_TIMEOUT,
+    BACKOFF, CA_FILE, CLIENT_CERTIFICATE, HEADERS, INSECURE, LOGIN, REDIRECTS, RETRIES, STEP,
+    STEP_EXPECT, STEP_TIMEOUT,
 };
 
 pub(super) const DIALECTS: &[&str] = &["auto", "v1", "map"];
@@ -114,15 +115,9 @@ pub(super) const REFRESH: Table = Table {
             "At this age an entry is gone; twice `soft_ttl` or more forgives a schedule with longer gaps.",
         ),
         CA_FILE,
-        key(
-            "client_certificate",
-            Form::Text,
-            "–",
-            "/etc/ssl/me.pem",
-            "File of our certificate and key.",
-        ),
-        key("insecure", Form::Boolean, "false", "true", "Accepts every certificate."),
-        key("redirects", Form::Integer(0, 100), "10", "0", "How many redirects are followed."),
+        CLIENT_CERTIFICATE,
+        INSECURE,
+        REDIRECTS,
         DRY_RUN,
     ],
     is_service: false,

@@ -110,6 +110,17 @@ pub(super) const CA_FILE: Field = key(
     "/etc/ssl/ours.pem",
     "File of certificate authorities to trust besides the usual ones.",
 );
+pub(super) const CLIENT_CERTIFICATE: Field = key(
+    "client_certificate",
+    Form::Text,
+    "–",
+    "/etc/ssl/me.pem",
+    "File of our certificate and key.",
+);
+pub(super) const INSECURE: Field =
+    key("insecure", Form::Boolean, "false", "true", "Accepts every certificate.");
+pub(super) const REDIRECTS: Field =
+    key("redirects", Form::Integer(0, 100), "10", "0", "How many redirects are followed.");
 
 pub(super) const HTTP: Table = Table {
     of: "`http`",
@@ -145,15 +156,9 @@ pub(super) const HTTP: Table = Table {
         ),
         key("parallel", Form::Integer(1, 1000), "1", "8", "How many steps go on at once."),
         CA_FILE,
-        key(
-            "client_certificate",
-            Form::Text,
-            "–",
-            "/etc/ssl/me.pem",
-            "File of our certificate and key.",
-        ),
-        key("insecure", Form::Boolean, "false", "true", "Accepts every certificate."),
-        key("redirects", Form::Integer(0, 100), "10", "0", "How many redirects are followed."),
+        CLIENT_CERTIFICATE,
+        INSECURE,
+        REDIRECTS,
     ],
     is_service: false,
     later: &[],

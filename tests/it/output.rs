@@ -225,12 +225,11 @@ fn others_are_told_of_runs_and_of_changes() {
 #[test]
 fn who_is_away_is_told_after_a_restart_and_who_hangs_delays_nobody() {
     let name = unique("away");
-    let gone = Receiver::start();
-    let (port, url) = (gone.port(), gone.url("/abc"));
-    drop(gone);
-    let hung = Receiver::start();
+    let (check, hung) = (Receiver::start(), Receiver::start());
+    check.go_away();
     hung.hang();
-    let notify = format!("notify: {{ping: '{url}', webhook: '{}'}}\n", hung.url("/hook"));
+    let ping = check.url("/abc");
+    let notify = format!("notify: {{ping: '{ping}', webhook: '{}'}}\n", hung.url("/hook"));
     let roadstead = installed(&name, "", "exit 5", &notify);
     let daemon = roadstead.serve();
     wait_until_healthy(&roadstead);
@@ -240,7 +239,7 @@ fn who_is_away_is_told_after_a_restart_and_who_hangs_delays_nobody() {
     }
     wait_for("the hanging one", PATIENCE, || !hung.told().is_empty());
     daemon.kill();
-    let check = Receiver::start_on(port);
+    check.answer("200 OK");
     let daemon = roadstead.serve();
     wait_for("all that was to be told", PATIENCE, || check.told().len() >= 5);
     let expected = ["/abc/start", "/abc/5", "/abc/start", "/abc/5", "/abc/start"];

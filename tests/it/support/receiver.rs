@@ -30,15 +30,23 @@ impl Told {
     }
 }
 
-/// What is answered: the status line and headers; `None` is never to answer.
-type Answer = Arc<Mutex<Option<String>>>;
+/// What somebody is answered.
+#[derive(Clone, Debug)]
+enum Answer {
+    /// The status line and headers.
+    Says(String),
+    /// Nothing; the connection stays open.
+    Hangs,
+    /// Nothing, not even read: as if nobody were there, but the port stays ours.
+    Away,
+}
 
 /// A running receiver. Dropped, its port is closed.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     port: u16,
     told: Arc<Mutex<Vec<Told>>>,
-    answer: Answer,
+    answer: Arc<Mutex<Answer>>,
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -46,15 +54,10 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// Starts one that answers 200.
     pub(crate) fn start() -> Self {
-        Self::start_on(0)
-    }
-
-    /// Starts one on a port.
-    pub(crate) fn start_on(port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let answer = Arc::new(Mutex::new(Some("200 OK".to_owned())));
+        let answer = Arc::new(Mutex::new(Answer::Says("200 OK".to_owned())));
         let stopped: Arc<AtomicBool> = Arc::default();
         let serve = {
             let (told, answer, stopped) =
@@ -73,11 +76,6 @@ impl Receiver {
         Self { port, told, answer, stopped, thread }
     }
 
-    /// Its port.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Its address with a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
@@ -85,12 +83,17 @@ impl Receiver {
 
     /// Answers so from now on: `503 No`, or with headers as `200 OK\r\nName: value`.
     pub(crate) fn answer(&self, answer: &str) {
-        *self.answer.lock().unwrap() = Some(answer.to_owned());
+        *self.answer.lock().unwrap() = Answer::Says(answer.to_owned());
     }
 
     /// Answers nothing from now on, and keeps connections open.
     pub(crate) fn hang(&self) {
-        *self.answer.lock().unwrap() = None;
+        *self.answer.lock().unwrap() = Answer::Hangs;
+    }
+
+    /// Hangs up on everybody from now on, until it is to answer.
+    pub(crate) fn go_away(&self) {
+        *self.answer.lock().unwrap() = Answer::Away;
     }
 
     /// What it was told so far.
@@ -113,7 +116,10 @@ impl Drop for Receiver {
 }
 
 /// Takes one request; returns the connection where it is not answered.
-fn take(stream: TcpStream, told: &Mutex<Vec<Told>>, answer: &Answer) -> Option<TcpStream> {
+fn take(stream: TcpStream, told: &Mutex<Vec<Told>>, answer: &Mutex<Answer>) -> Option<TcpStream> {
+    if matches!(*answer.lock().unwrap(), Answer::Away) {
+        return None;
+    }
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -138,7 +144,11 @@ fn take(stream: TcpStream, told: &Mutex<Vec<Told>>, answer: &Answer) -> Option<T
     let said = answer.lock().unwrap().clone();
     told.lock().unwrap().push(Told { line, headers, body });
     let mut stream = reader.into_inner();
-    let Some(said) = said else { return Some(stream) };
+    let said = match said {
+        Answer::Says(said) => said,
+        Answer::Hangs => return Some(stream),
+        Answer::Away => return None,
+    };
     let text = format!("HTTP/1.1 {said}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let _ = stream.write_all(text.as_bytes());
     None

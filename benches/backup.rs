@@ -23,7 +23,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use roadstead::backup::protocol::{Access, Event, Frame, Label, Operation, Request};
+use roadstead::backup::protocol::{Access, Event, Frame, Label, Operation, Request, Tool};
 use roadstead::job::work::Location;
 
 const PASSWORD: &str = "a password of a bench";
@@ -142,6 +142,7 @@ impl Noise {
 fn our_backup(repository: &Path, tree: &Path) -> Cost {
     let request = Request {
         repository: Access {
+            tool: Tool::Rustic,
             location: Location::Directory(repository.to_owned()),
             password: PASSWORD.to_owned(),
             init: true,

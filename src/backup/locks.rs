@@ -286,13 +286,14 @@ mod tests {
     use rustic_core::repofile::MasterKey;
 
     use super::*;
-    use crate::backup::protocol::Access;
+    use crate::backup::protocol::{Access, Tool};
     use crate::job::work::Location;
 
     /// A place for locks, and a key.
     fn place() -> (tempfile::TempDir, Arc<Backend>, Seal) {
         let directory = tempfile::tempdir().unwrap();
         let access = Access {
+            tool: Tool::Rustic,
             location: Location::Directory(directory.path().to_path_buf()),
             password: String::new(),
             init: true,

@@ -9,6 +9,7 @@
 //! write, so both are counted on the way (`source`, `store`); it writes no locks (`locks`); and it
 //! does not know the size of a dump before its end (`dump`).
 
+mod archive;
 mod check;
 mod diff;
 mod dump;
@@ -19,6 +20,7 @@ mod locks;
 pub mod protocol;
 mod prune;
 mod repository;
+mod restic;
 mod restore;
 mod seal;
 mod snapshots;
@@ -33,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::frames::Told;
-use self::protocol::{Failure, Operation, Request, Summary};
+use self::protocol::{Failure, Operation, Request, Summary, Tool};
 use self::repository::Site;
 use self::talk::{Failed, Outcome, Talk};
 
@@ -52,6 +54,11 @@ pub fn worker() -> ! {
 fn carry_out(request: Request, talk: &Arc<Talk>) -> Outcome<Summary> {
     let Request { repository, operation } = request;
     let told = Told::follow(talk, matches!(operation, Operation::Dump { .. }));
+    match &repository.tool {
+        Tool::Rustic => {}
+        Tool::Restic => return restic::carry_out(&repository, operation, (talk, told)),
+        Tool::Tar { .. } => return archive::carry_out(&repository, operation, (talk, told)),
+    }
     let site = Site::new(repository, operation.word(), talk)?;
     let done = catch_unwind(AssertUnwindSafe(|| dispatch(operation, &site, told)));
     done.unwrap_or_else(|panic| {

@@ -41,9 +41,11 @@ pub struct Request {
 /// How a repository is opened.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Access {
+    /// Who reads and writes it.
+    pub tool: Tool,
     /// Where it is, as the worker sees it.
     pub location: Location,
-    /// Its password.
+    /// Its password; empty where there is none.
     pub password: String,
     /// Makes it where there is none.
     pub init: bool,
@@ -51,6 +53,24 @@ pub struct Access {
     pub credentials: Vec<(String, String)>,
     /// Certificate authorities to trust besides the usual ones (PEM).
     pub certificates: Option<String>,
+}
+
+/// As [`crate::job::work::Tool`], as a worker needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tool {
+    /// Ourselves, in restic's format.
+    #[default]
+    Rustic,
+    /// The program `restic` of the worker's container.
+    Restic,
+    /// Ourselves, in archives.
+    Tar {
+        /// Public keys.
+        recipients: Vec<String>,
+        /// The content of the file of secret keys.
+        identities: Option<String>,
+    },
 }
 
 /// One operation. A snapshot is named by its id, the beginning of one, or `latest`.

@@ -128,6 +128,10 @@ impl Backend {
             Location::S3 { endpoint, bucket, prefix } => {
                 Arc::new(S3::new(endpoint, (bucket, prefix), access)?)
             }
+            Location::Other(_) => {
+                let what = format!("{name} is opened by restic only: write `engine: restic`");
+                return Err(Failed::new(Failure::Other, what));
+            }
         };
         Ok(Arc::new(Self {
             store,

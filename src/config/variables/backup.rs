@@ -23,6 +23,47 @@ pub(super) const VARIABLES: &[Variable] = &[
         "/run/secrets/backup",
         "File whose first line is the password of the repository. Without the password nobody can read it.",
     ),
+    of_backup(
+        "AUTODEPLOY_BACKUP_ENGINE",
+        "rustic, restic or tar",
+        "rustic, or restic where only that opens the repository",
+        "restic",
+        "Who reads and writes it: ourselves, restic in a container, or ourselves one tar archive a snapshot.",
+    ),
+    also(
+        &["RESTIC_IMAGE"],
+        of_backup(
+            "AUTODEPLOY_BACKUP_IMAGE",
+            "image",
+            "restic/restic:0.18.0",
+            "restic/restic:0.18.0",
+            "The image of restic, where that is the engine.",
+        ),
+    ),
+    also(
+        &["BIRDHOUSE_BACKUP_SSH_KEY_DIR"],
+        of_backup(
+            "AUTODEPLOY_BACKUP_SSH_DIR",
+            PATH,
+            "",
+            "/etc/roadstead/ssh",
+            "Keys and known_hosts for repositories by sftp, with restic as engine.",
+        ),
+    ),
+    of_backup(
+        "AUTODEPLOY_BACKUP_RECIPIENTS",
+        "public keys of age, separated by spaces",
+        "",
+        "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+        "Whom archives are encrypted for, with tar as engine; without it and a password they are not.",
+    ),
+    of_backup(
+        "AUTODEPLOY_BACKUP_IDENTITY_FILE",
+        PATH,
+        "",
+        "/run/secrets/age.key",
+        "Secret keys of age to read such archives by.",
+    ),
     also(
         &["BIRDHOUSE_BACKUP_RESTIC_ENV_FILE"],
         of_backup(
@@ -186,12 +227,6 @@ pub(super) const VARIABLES: &[Variable] = &[
         "arguments of docker run",
         "--network host",
         "No container of restic is run.",
-    ),
-    without_effect(
-        "BIRDHOUSE_BACKUP_SSH_KEY_DIR",
-        PATH,
-        "/home/ops/.ssh",
-        "Repositories by sftp cannot be opened.",
     ),
     without_effect(
         "SCHEDULER_JOB_BACKUP_ARGS",

@@ -16,12 +16,12 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::backup::protocol::{Access, Event, Failure, Frame, Operation, Request, Summary};
+use crate::backup::protocol::{self, Access, Event, Failure, Frame, Operation, Request, Summary};
 use crate::compose::model::{Logging, Mount, MountKind, Service};
 use crate::docker::{Attached, Chunk, Engine, NewContainer, OneOff, Stream, Surroundings};
 use crate::execute::put_back::{keep_last, words};
 use crate::job::RunContainer;
-use crate::job::work::{Location, Password, Repository};
+use crate::job::work::{Location, Password, Repository, Tool};
 use crate::reconcile::World;
 use crate::registry::ClientConfig;
 
@@ -137,6 +137,19 @@ pub(super) fn access(repository: &Repository) -> Result<Access> {
             );
             first
         }
+        Password::None => String::new(),
+    };
+    let tool = match &repository.tool {
+        Tool::Rustic => protocol::Tool::Rustic,
+        Tool::Restic { .. } => protocol::Tool::Restic,
+        Tool::Tar { recipients, identity_file } => {
+            let identities = identity_file.as_ref().map(|path| {
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("read the secret keys of `{}`", path.display()))
+            });
+            let recipients = recipients.clone();
+            protocol::Tool::Tar { recipients, identities: identities.transpose()? }
+        }
     };
     let certificates = repository.ca_file.as_ref().map(|path| {
         std::fs::read_to_string(path)
@@ -144,6 +157,7 @@ pub(super) fn access(repository: &Repository) -> Result<Access> {
     });
     let credentials = repository.credentials.iter();
     Ok(Access {
+        tool,
         location: match &repository.location {
             Location::Directory(_) => Location::Directory(PathBuf::from(REPOSITORY)),
             elsewhere => elsewhere.clone(),
@@ -489,6 +503,7 @@ mod tests {
 
     fn repository(location: Location, init: bool) -> Repository {
         Repository {
+            tool: Tool::default(),
             location,
             password: Password::Value(Hidden::new("pw".to_owned())),
             init,

@@ -92,6 +92,21 @@ pub(super) const fn key(
     Field { name, form, default, example, meaning }
 }
 
+/// Two lists of keys as one.
+pub(super) const fn joined<const FIRST: usize, const SECOND: usize, const ALL: usize>(
+    first: [Field; FIRST],
+    second: [Field; SECOND],
+) -> [Field; ALL] {
+    assert!(FIRST + SECOND == ALL, "a list has the length of its parts");
+    let mut all = [first[0]; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < FIRST { first[at] } else { second[at - FIRST] };
+        at += 1;
+    }
+    all
+}
+
 const ENDS: Form = Form::Word(&["success", "failure", "finish"]);
 pub(super) const AFTER_ONE: Table = Table {
     of: "`after`",

@@ -1,17 +1,55 @@
 //! The keys of `backup`, `backup_prune`, `backup_check` and `restore_drill`.
 
-use super::table::{Field, Form, Table, key};
+use super::table::{Field, Form, Table, joined, key};
 use super::tables_of_work::{ONE_TARGET, RUN, TARGET};
-use crate::job::work::{Database, QuiesceHow};
+use crate::job::work::{Database, QuiesceHow, Tool};
+
+/// The image of restic where none is written, birdhouse's.
+pub(super) const DEFAULT_IMAGE: &str = "restic/restic:0.18.0";
 
 /// How a repository is opened.
-const REPOSITORY: [Field; 7] = [
+const REPOSITORY: [Field; 11] = [
     key(
         "repository",
         Form::Text,
         "`RESTIC_REPOSITORY` of `env_file`",
         "s3:https://s3.example.org/backup/host",
-        "Where it is, as restic writes it: a directory as our own container sees it, `rest:URL`, or `s3:URL/BUCKET/PREFIX`.",
+        "Where it is, as restic writes it: a directory as our own container sees it, `rest:URL`, or `s3:URL/BUCKET/PREFIX`; with restic whatever it opens, e.g. `sftp:backup@host:/srv`.",
+    ),
+    key(
+        "engine",
+        Form::Word(Tool::WORDS),
+        "`rustic`, or `restic` where only that opens it",
+        "restic",
+        "Who reads and writes it: `rustic` is built in; `restic` runs in a container and opens more places; `tar` is built in and makes one archive a snapshot, in a directory or on S3, without what restic's format does against storing things twice.",
+    ),
+    key(
+        "image",
+        Form::Text,
+        DEFAULT_IMAGE,
+        "restic/restic:0.18.0",
+        "With `engine: restic` the image that has it.",
+    ),
+    key(
+        "ssh_dir",
+        Form::Text,
+        "–",
+        "/etc/roadstead/ssh",
+        "With `engine: restic` and `sftp:` the directory of its keys and `known_hosts`, as our own container sees it.",
+    ),
+    key(
+        "recipients",
+        Form::Texts,
+        "–",
+        "[age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]",
+        "With `engine: tar` the public keys of age that archives are encrypted for, in place of a password; without both they are not encrypted.",
+    ),
+    key(
+        "identity_file",
+        Form::Text,
+        "–",
+        "/run/secrets/age.key",
+        "With `engine: tar` and `recipients` the file of secret keys to restore by; a backup does not need it.",
     ),
     key(
         "password_file",
@@ -47,13 +85,6 @@ const REPOSITORY: [Field; 7] = [
         "–",
         "/etc/ssl/ours.pem",
         "File of certificate authorities to trust besides the usual ones.",
-    ),
-    key(
-        "init",
-        Form::Boolean,
-        "false",
-        "true",
-        "Makes the repository where there is none; without it a wrong address is a failure.",
     ),
 ];
 
@@ -192,143 +223,137 @@ pub(super) const DUMP: Table = Table {
 
 pub(super) const BACKUP: Table = Table {
     of: "`backup`",
-    fields: &[
-        REPOSITORY[0],
-        REPOSITORY[1],
-        REPOSITORY[2],
-        REPOSITORY[3],
-        REPOSITORY[4],
-        REPOSITORY[5],
-        REPOSITORY[6],
-        key("volumes", Form::Texts, "–", "[shop_data, shop_uploads]", "Named volumes."),
-        key(
-            "paths",
-            Form::Texts,
-            "–",
-            "[/data/documents]",
-            "Absolute directories or files, as our own container sees them.",
-        ),
-        key(
-            "projects",
-            Form::Texts,
-            "–",
-            "[shop]",
-            "Compose projects: all named volumes of their containers, and those with their label.",
-        ),
-        key(
-            "labels",
-            Form::Boolean,
-            "false",
-            "true",
-            "What the labels `roadstead.backup.*` of all containers ask for, see below.",
-        ),
-        key(
-            "dumps",
-            Form::OneOrMore(&Form::Object(&DUMP)),
-            "–",
-            "[{ kind: postgres, project: shop, service: db }]",
-            "Databases that are dumped; each becomes a snapshot of its own, and one that is cut none at all.",
-        ),
-        key(
-            "quiesce",
-            Form::Either(&[Form::Word(QuiesceHow::WORDS), Form::Object(&QUIESCE)]),
-            "none",
-            "pause",
-            "How those who write are kept still while their volumes and directories are read.",
-        ),
-        key(
-            "exclude",
-            Form::Texts,
-            "–",
-            "[\"*.tmp\", /volumes/shop_data/cache]",
-            "Globs of what is left out, as restic's `--exclude`; volumes are at `/volumes/NAME`.",
-        ),
-        key(
-            "exclude_caches",
-            Form::Boolean,
-            "true",
-            "false",
-            "Leaves out directories that a `CACHEDIR.TAG` marks.",
-        ),
-        key("tags", Form::Texts, "–", "[nightly]", "Tags of the snapshots, besides `job:NAME`."),
-        key("host", Form::Text, "the Engine's", "db1", "Name of the host in the snapshots."),
-        KEPT,
-        DRY_RUN,
-    ],
+    fields: &joined::<11, 13, 24>(
+        REPOSITORY,
+        [
+            key(
+                "init",
+                Form::Boolean,
+                "false",
+                "true",
+                "Makes the repository where there is none; without it a wrong address is a failure.",
+            ),
+            key("volumes", Form::Texts, "–", "[shop_data, shop_uploads]", "Named volumes."),
+            key(
+                "paths",
+                Form::Texts,
+                "–",
+                "[/data/documents]",
+                "Absolute directories or files, as our own container sees them.",
+            ),
+            key(
+                "projects",
+                Form::Texts,
+                "–",
+                "[shop]",
+                "Compose projects: all named volumes of their containers, and those with their label.",
+            ),
+            key(
+                "labels",
+                Form::Boolean,
+                "false",
+                "true",
+                "What the labels `roadstead.backup.*` of all containers ask for, see below.",
+            ),
+            key(
+                "dumps",
+                Form::OneOrMore(&Form::Object(&DUMP)),
+                "–",
+                "[{ kind: postgres, project: shop, service: db }]",
+                "Databases that are dumped; each becomes a snapshot of its own, and one that is cut none at all.",
+            ),
+            key(
+                "quiesce",
+                Form::Either(&[Form::Word(QuiesceHow::WORDS), Form::Object(&QUIESCE)]),
+                "none",
+                "pause",
+                "How those who write are kept still while their volumes and directories are read.",
+            ),
+            key(
+                "exclude",
+                Form::Texts,
+                "–",
+                "[\"*.tmp\", /volumes/shop_data/cache]",
+                "Globs of what is left out, as restic's `--exclude`; volumes are at `/volumes/NAME`.",
+            ),
+            key(
+                "exclude_caches",
+                Form::Boolean,
+                "true",
+                "false",
+                "Leaves out directories that a `CACHEDIR.TAG` marks.",
+            ),
+            key(
+                "tags",
+                Form::Texts,
+                "–",
+                "[nightly]",
+                "Tags of the snapshots, besides `job:NAME`.",
+            ),
+            key("host", Form::Text, "the Engine's", "db1", "Name of the host in the snapshots."),
+            KEPT,
+            DRY_RUN,
+        ],
+    ),
     is_service: false,
     later: &[],
 };
 
 pub(super) const BACKUP_PRUNE: Table = Table {
     of: "`backup_prune`",
-    fields: &[
-        REPOSITORY[0],
-        REPOSITORY[1],
-        REPOSITORY[2],
-        REPOSITORY[3],
-        REPOSITORY[4],
-        REPOSITORY[5],
-        KEPT,
-        DRY_RUN,
-    ],
+    fields: &joined::<11, 2, 13>(REPOSITORY, [KEPT, DRY_RUN]),
     is_service: false,
     later: &[],
 };
 
 pub(super) const BACKUP_CHECK: Table = Table {
     of: "`backup_check`",
-    fields: &[
-        REPOSITORY[0],
-        REPOSITORY[1],
-        REPOSITORY[2],
-        REPOSITORY[3],
-        REPOSITORY[4],
-        REPOSITORY[5],
-        key(
-            "read_in",
-            Form::Integer(0, 366),
-            "7",
-            "30",
-            "In how many runs all data is read once: 0 reads none, 1 all of it each time, 7 a seventh each run, in turn.",
-        ),
-        DRY_RUN,
-    ],
+    fields: &joined::<11, 2, 13>(
+        REPOSITORY,
+        [
+            key(
+                "read_in",
+                Form::Integer(0, 366),
+                "7",
+                "30",
+                "In how many runs all data is read once: 0 reads none, 1 all of it each time, 7 a seventh each run, in turn.",
+            ),
+            DRY_RUN,
+        ],
+    ),
     is_service: false,
     later: &[],
 };
 
 pub(super) const RESTORE_DRILL: Table = Table {
     of: "`restore_drill`",
-    fields: &[
-        REPOSITORY[0],
-        REPOSITORY[1],
-        REPOSITORY[2],
-        REPOSITORY[3],
-        REPOSITORY[4],
-        REPOSITORY[5],
-        key(
-            "of",
-            Form::Text,
-            "required",
-            "backup",
-            "The `backup` job whose newest snapshot is restored.",
-        ),
-        key(
-            "path",
-            Form::Text,
-            "all of it",
-            "/volumes/shop_data",
-            "What of the snapshot; a directory's content is then right below `/restore`.",
-        ),
-        key(
-            "check",
-            Form::Object(&RUN),
-            "required",
-            "{ image: \"alpine:3.22\", command: \"test -s /restore/index.html\" }",
-            "The container that looks, with the keys of `run`: it finds what was restored at `/restore`, and the drill is good when it ends with 0.",
-        ),
-        DRY_RUN,
-    ],
+    fields: &joined::<11, 4, 15>(
+        REPOSITORY,
+        [
+            key(
+                "of",
+                Form::Text,
+                "required",
+                "backup",
+                "The `backup` job whose newest snapshot is restored.",
+            ),
+            key(
+                "path",
+                Form::Text,
+                "all of it",
+                "/volumes/shop_data",
+                "What of the snapshot; a directory's content is then right below `/restore`.",
+            ),
+            key(
+                "check",
+                Form::Object(&RUN),
+                "required",
+                "{ image: \"alpine:3.22\", command: \"test -s /restore/index.html\" }",
+                "The container that looks, with the keys of `run`: it finds what was restored at `/restore`, and the drill is good when it ends with 0.",
+            ),
+            DRY_RUN,
+        ],
+    ),
     is_service: false,
     later: &[],
 };

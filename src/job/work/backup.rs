@@ -52,17 +52,41 @@ pub struct Selection {
 /// A repository, and how it is opened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Repository {
+    /// Who reads and writes it.
+    pub tool: Tool,
     /// Where it is.
     pub location: Location,
     /// Its password.
     pub password: Password,
     /// Makes it where there is none.
     pub init: bool,
-    /// Who we are there: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
-    /// `AWS_DEFAULT_REGION`, `RESTIC_REST_USERNAME`, `RESTIC_REST_PASSWORD`.
+    /// Who we are there, by the names of [`Self::CREDENTIALS`]; with [`Tool::Restic`] any variable.
     pub credentials: Vec<(String, Hidden)>,
     /// File of certificate authorities to trust besides the usual ones.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Who reads and writes a repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Tool {
+    /// We do: restic's format, in directories, on REST servers and S3.
+    #[default]
+    Rustic,
+    /// restic does, wherever it can.
+    Restic {
+        /// An image that has it.
+        image: String,
+        /// Directory with keys and `known_hosts` for `sftp:`, as our own container sees it.
+        ssh_dir: Option<PathBuf>,
+    },
+    /// We do: one compressed tar archive a snapshot, in a directory or on S3. Encrypted as age does it
+    /// where there is a password or a recipient.
+    Tar {
+        /// Whom it is encrypted for: public keys, `age1…`.
+        recipients: Vec<String>,
+        /// File with the secret keys to read it by.
+        identity_file: Option<PathBuf>,
+    },
 }
 
 /// Where a repository is. Shown by its name only.
@@ -82,6 +106,8 @@ pub enum Location {
         /// Below it, without slashes at its ends; may be empty.
         prefix: String,
     },
+    /// What only restic opens, e.g. `sftp:backup@host:/srv`.
+    Other(String),
 }
 
 /// The password of a repository, or where it is.
@@ -91,6 +117,8 @@ pub enum Password {
     Value(Hidden),
     /// A file whose first line it is.
     File(PathBuf),
+    /// There is none: only [`Tool::Tar`] works without.
+    None,
 }
 
 /// What a database is.
@@ -270,6 +298,7 @@ impl Location {
             Self::S3 { endpoint, bucket, prefix } => {
                 format!("s3:{endpoint}/{bucket}/{prefix}").trim_end_matches('/').to_owned()
             }
+            Self::Other(text) => text.clone(),
         }
     }
 }
@@ -281,7 +310,7 @@ impl fmt::Debug for Location {
 }
 
 impl Repository {
-    /// The names of credentials that a repository may be opened with.
+    /// The names of credentials that we open a repository with.
     pub const CREDENTIALS: [&'static str; 6] = [
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
@@ -295,6 +324,20 @@ impl Repository {
 fn is_url(text: &str) -> bool {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     rest.is_some_and(|rest| !rest.trim_matches('/').is_empty())
+}
+
+impl Tool {
+    /// All, by their words.
+    pub const WORDS: &'static [&'static str] = &["rustic", "restic", "tar"];
+
+    /// The word in job files.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Rustic => "rustic",
+            Self::Restic { .. } => "restic",
+            Self::Tar { .. } => "tar",
+        }
+    }
 }
 
 impl QuiesceHow {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::backup::{
     Backup, BackupCheck, BackupPrune, Database, Dump, Keep, Location, Password, Quiesce,
-    QuiesceHow, Repository, RestoreDrill, Selection, is_glob, is_variable,
+    QuiesceHow, Repository, RestoreDrill, Selection, Tool, is_glob, is_variable,
 };
 pub use self::cache::{CacheDialect, CacheSync, Pools, Token};
 pub use self::certificate::Certificate;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::compose::model::Hidden;
-use crate::job::work::{Database, Location, Password, Quiesce, Repository, Selection};
+use crate::job::work::{Database, Location, Password, Quiesce, Repository, Selection, Tool};
 
 fn texts(list: &[&str]) -> Vec<String> {
     list.iter().map(|it| (*it).to_owned()).collect()
@@ -11,6 +11,7 @@ fn texts(list: &[&str]) -> Vec<String> {
 fn backup(what: Selection) -> Backup {
     Backup {
         repository: Repository {
+            tool: Tool::default(),
             location: Location::Directory("/backup".into()),
             password: Password::Value(Hidden::new("x".to_owned())),
             init: false,

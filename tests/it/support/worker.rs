@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use roadstead::backup::protocol::{
-    Access, Event, Failure, Frame, Label, Operation, Request, Snapshot, Summary,
+    Access, Event, Failure, Frame, Label, Operation, Request, Snapshot, Summary, Tool,
 };
 use roadstead::job::work::Location;
 
@@ -29,6 +29,7 @@ pub(crate) fn directory(path: &Path) -> Access {
 /// A repository somewhere, made where there is none.
 pub(crate) fn at(location: Location) -> Access {
     Access {
+        tool: Tool::Rustic,
         location,
         password: PASSWORD.to_owned(),
         init: true,

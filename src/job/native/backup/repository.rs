@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::super::Reader;
 use super::super::fields::Fields;
+use super::super::tables_of_backup::DEFAULT_IMAGE;
+use super::words;
 use crate::compose::dotenv;
 use crate::compose::model::Hidden;
 use crate::compose::yaml::Node;
-use crate::job::work::{Location, Password, Repository};
+use crate::job::work::{Location, Password, Repository, Tool};
 use crate::problem::{self, Problem};
 
 /// Variables of restic's file that have a meaning of their own here.
@@ -20,6 +22,12 @@ const MEANT: [&str; 5] = [
     "RESTIC_PASSWORD_FILE",
     "RESTIC_CACERT",
 ];
+
+/// The variable of restic that would run a command of ours.
+const COMMAND: &str = "RESTIC_PASSWORD_COMMAND";
+
+/// Schemes that only restic opens.
+const OF_RESTIC: [&str; 6] = ["sftp", "b2", "azure", "gs", "swift", "rclone"];
 
 /// Reads the keys that all kinds of backup have.
 pub(super) fn repository(
@@ -49,8 +57,10 @@ fn read(node: &Node, fields: &Fields<'_>, reader: &mut Reader<'_>) -> Option<Rep
     let written = fields.text("repository", problems);
     let place = written.as_ref().map_or_else(|| fields.node("env_file"), |(_, place)| Some(place));
     let text = written.as_ref().map(|(text, _)| text.clone()).or_else(|| of_file(MEANT[0]));
+    let tool = tool(text.as_deref(), fields, problems);
+    tell_unknown(&variables, fields, (&tool, problems));
     let location = text.map(|text| {
-        let found = Location::parse(&text);
+        let found = location(&text, &tool);
         let message = found.as_ref().err().map(|reason| {
             if text.contains('@') {
                 "`repository` has a form that we do not know: expected an absolute path, \
@@ -68,19 +78,95 @@ fn read(node: &Node, fields: &Fields<'_>, reader: &mut Reader<'_>) -> Option<Rep
     }
 
     let ca_file = fields.plain("ca_file", problems).or_else(|| of_file("RESTIC_CACERT"));
-    let credentials = credentials(fields, &variables, problems);
+    let credentials = credentials(fields, (&variables, &tool), problems);
     let init = fields.boolean("init", problems).unwrap_or(false);
     let password = password(fields, &of_file, problems);
+    let password = match (password, &tool) {
+        (None, Tool::Tar { .. }) => Some(Password::None),
+        (Some(_), Tool::Tar { recipients, .. }) if !recipients.is_empty() => {
+            let problem = node.problem("archives have `recipients` or a password, not both");
+            problems.push(problem.with_hint("leave one of them out"));
+            None
+        }
+        (password, _) => password,
+    };
     if password.is_none() && is_readable {
         fields.lacks("password_file", node, "/run/secrets/backup", problems);
     }
     Some(Repository {
+        tool,
         location: location??,
         password: password?,
         init,
         credentials,
         ca_file: ca_file.map(|it| PathBuf::from(it.trim())),
     })
+}
+
+/// Who reads and writes what is at `location`. Keys of restic may stand there for when it is needed; who
+/// wants encryption must get it.
+fn tool(location: Option<&str>, fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Tool {
+    let usual = match location.and_then(scheme) {
+        Some(scheme) if OF_RESTIC.contains(&scheme) => "restic",
+        _ => "rustic",
+    };
+    let word = fields.word("engine", Tool::WORDS, problems).unwrap_or(usual);
+    let path = |name: &str, problems: &mut Vec<Problem>| {
+        let (text, place) = fields.text(name, problems)?;
+        let path = PathBuf::from(text.trim());
+        if !path.is_absolute() {
+            let message = format!("`{name}` must be absolute, not `{}`", path.display());
+            problems.push(place.problem(message));
+        }
+        Some(path)
+    };
+    let image = fields.plain("image", problems).map(|it| it.trim().to_owned());
+    let (ssh_dir, identity_file) = (path("ssh_dir", problems), path("identity_file", problems));
+    let recipients = words("recipients", fields, problems);
+    if let Some(wrong) = recipients.iter().find(|it| !it.starts_with("age1")) {
+        let message = format!("`recipients` has `{wrong}`: expected a public key of age, `age1…`");
+        problems.extend(fields.node("recipients").map(|it| it.problem(message)));
+    }
+    let others = [
+        ("recipients", "tar", !recipients.is_empty()),
+        ("identity_file", "tar", identity_file.is_some()),
+    ];
+    for (name, of, _) in others.into_iter().filter(|(_, of, is_there)| *is_there && *of != word) {
+        let message = format!("`{name}` means nothing with `engine: {word}`");
+        let problem = fields.node(name).map(|it| it.problem(message));
+        problems.extend(problem.map(|it| it.with_hint(format!("write `engine: {of}`"))));
+    }
+    match word {
+        "restic" => {
+            Tool::Restic { image: image.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()), ssh_dir }
+        }
+        "tar" => Tool::Tar { recipients, identity_file },
+        _ => Tool::Rustic,
+    }
+}
+
+fn scheme(location: &str) -> Option<&str> {
+    location.trim().split_once(':').map(|(scheme, _)| scheme)
+}
+
+/// Where it is, as its tool can open it.
+fn location(text: &str, tool: &Tool) -> Result<Location, String> {
+    let found = Location::parse(text);
+    let text = text.trim();
+    match (tool, found) {
+        (Tool::Restic { .. }, Err(reason)) => match scheme(text) {
+            Some("rest" | "s3" | "local") | None => Err(reason),
+            Some(_) => Ok(Location::Other(text.to_owned())),
+        },
+        (Tool::Tar { .. }, Ok(Location::Rest(_))) => Err(format!(
+            "`{text}`: a server of restic's protocol keeps no archives: expected an absolute path \
+             or `s3:https://HOST/BUCKET/PREFIX`"
+        )),
+        (_, Err(reason)) if scheme(text).is_some_and(|it| OF_RESTIC.contains(&it)) => {
+            Err(format!("{reason}; `engine: restic` opens it"))
+        }
+        (_, found) => found,
+    }
 }
 
 /// What is written in the job, else what the file says; a file of a password must be absolute.
@@ -115,11 +201,11 @@ fn password(
 
 fn credentials(
     fields: &Fields<'_>,
-    variables: &BTreeMap<String, String>,
+    (variables, tool): (&BTreeMap<String, String>, &Tool),
     problems: &mut Vec<Problem>,
 ) -> Vec<(String, Hidden)> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
-    let is_known = |name: &str| Repository::CREDENTIALS.contains(&name);
+    let is_known = |name: &str| is_known(name, tool);
     all.extend(
         variables.iter().filter(|(name, _)| is_known(name)).map(|(a, b)| (a.clone(), b.clone())),
     );
@@ -138,6 +224,14 @@ fn credentials(
     }
     all.retain(|_, value| !value.is_empty());
     all.into_iter().map(|(name, value)| (name, Hidden::new(value))).collect()
+}
+
+/// Whether a variable says who we are: restic takes more of them than we do.
+fn is_known(name: &str, tool: &Tool) -> bool {
+    match tool {
+        Tool::Restic { .. } => !MEANT.contains(&name) && name != COMMAND,
+        _ => Repository::CREDENTIALS.contains(&name),
+    }
 }
 
 /// The variables of a file that is given to restic: nothing in it is expanded; quotes around a whole value
@@ -180,18 +274,6 @@ fn env_file(
             .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote).map(str::to_owned));
         *value = bare.unwrap_or_else(|| std::mem::take(value));
     }
-    for name in variables.keys() {
-        if MEANT.contains(&name.as_str()) || Repository::CREDENTIALS.contains(&name.as_str()) {
-            continue;
-        }
-        if name == "RESTIC_PASSWORD_COMMAND" {
-            let problem = place.problem(format!("`{shown}` has `{name}`, and we run no command"));
-            problems.push(problem.with_hint("set `RESTIC_PASSWORD_FILE`"));
-            continue;
-        }
-        let message = format!("`{shown}` has `{name}`, which has no effect here");
-        problems.push(place.problem(message).as_warning());
-    }
     if let Some(file) = variables.remove("RESTIC_REPOSITORY_FILE") {
         match reader.files.read(Path::new(&file)) {
             Ok(text) => {
@@ -205,4 +287,23 @@ fn env_file(
         }
     }
     Some(variables)
+}
+
+/// Says which variables of a file have no effect.
+fn tell_unknown(
+    variables: &BTreeMap<String, String>,
+    fields: &Fields<'_>,
+    (tool, problems): (&Tool, &mut Vec<Problem>),
+) {
+    let Some(place) = fields.node("env_file") else { return };
+    let file = fields.plain("env_file", &mut Vec::new()).unwrap_or_default();
+    for name in variables.keys().filter(|name| !MEANT.contains(&name.as_str())) {
+        if name == COMMAND {
+            let message = format!("`{}` has `{name}`, and we run no command", file.trim());
+            problems.push(place.problem(message).with_hint("set `RESTIC_PASSWORD_FILE`"));
+        } else if !is_known(name, tool) {
+            let message = format!("`{}` has `{name}`, which has no effect here", file.trim());
+            problems.push(place.problem(message).as_warning());
+        }
+    }
 }

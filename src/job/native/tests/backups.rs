@@ -3,7 +3,7 @@
 use super::super::Context;
 use super::corpus::written;
 use super::*;
-use crate::job::work::{Database, Password, QuiesceHow};
+use crate::job::work::{Database, Password, QuiesceHow, Tool};
 use crate::problem::{Problem, Problems};
 
 /// One job of each of these kinds, in its short and its long form.
@@ -145,6 +145,7 @@ fn a_repository_is_opened_by_a_file_of_restics_variables() {
         let found = match &repository.password {
             Password::Value(value) => Ok(value.expose()),
             Password::File(path) => Err(path.to_str().unwrap()),
+            Password::None => panic!("no password"),
         };
         assert_eq!(found, password, "{keys}");
         assert!(!format!("{repository:?}").contains("pa$$"));
@@ -164,6 +165,43 @@ fn a_repository_is_opened_by_a_file_of_restics_variables() {
 }
 
 #[test]
+fn a_repository_has_a_tool() {
+    let age = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let check = |keys: &str| format!("{{name: a, backup_check: {{{keys}}}}}");
+    for (keys, expected) in [
+        ("repository: /b, password: p", Tool::Rustic),
+        (
+            "repository: /b, password: p, engine: restic, image: i, ssh_dir: /s",
+            Tool::Restic { image: "i".to_owned(), ssh_dir: Some("/s".into()) },
+        ),
+        (
+            "repository: 'sftp:me@h:/b', password: p",
+            Tool::Restic { image: "restic/restic:0.18.0".to_owned(), ssh_dir: None },
+        ),
+        ("repository: /b, engine: tar", Tool::Tar { recipients: vec![], identity_file: None }),
+        (
+            &format!("repository: /b, engine: tar, recipients: {age}, identity_file: /i"),
+            Tool::Tar { recipients: vec![age.to_owned()], identity_file: Some("/i".into()) },
+        ),
+    ] {
+        let (jobs, problems) = with_files(&check(keys));
+        assert!(problems.0.is_empty(), "{problems}");
+        assert_eq!(jobs[0].work.repository().unwrap().tool, expected);
+    }
+    for (keys, expected) in [
+        ("repository: 'b2:bucket:x', password: p, engine: rustic", "`engine: restic` opens it"),
+        ("repository: /b, password: p, engine: rustik", "did you mean `rustic`?"),
+        ("repository: 'rest:http://h/b', engine: tar", "keeps no archives"),
+        ("repository: /b, password: p, recipients: age1x", "write `engine: tar`"),
+        ("repository: /b, engine: tar, recipients: x", "a public key of age"),
+        ("repository: /b, engine: tar, recipients: age1x, password: p", "not both"),
+    ] {
+        let (_, problems) = with_files(&check(keys));
+        assert!(problems.to_string().contains(expected), "{keys}: {problems}");
+    }
+}
+
+#[test]
 fn what_could_not_be_kept_is_refused() {
     let rows = [
         ("backup: {repository: /b}", "needs a `password_file`"),
@@ -174,7 +212,7 @@ fn what_could_not_be_kept_is_refused() {
         ("backup: {repository: /b, password_file: p, labels: true}", "must be absolute"),
         ("backup: {repository: b, password_file: /p, labels: true}", "`b` is no repository"),
         (
-            "backup: {repository: 'sftp:secret@h:/x', password_file: /p, labels: true}",
+            "backup: {repository: 'ftp:secret@h:/x', password_file: /p, labels: true}",
             "a form that we do not know",
         ),
         (

@@ -18,12 +18,15 @@ fail() {
     exit 1
 }
 
+mkdir -p "$(dirname "$venv")"
+# Of two that need it at once, one makes it.
+exec 9>"$venv.lock"
+flock 9
 if [ "$(cat "$venv/wanted" 2>/dev/null)" = "$wanted" ]; then
     echo "$venv"
     exit 0
 fi
 python3 -c 'import ensurepip, venv' 2>/dev/null || fail "Python 3 with venv is missing: run scripts/setup.sh"
-mkdir -p "$(dirname "$venv")"
 log=$venv.log
 # `wanted` is written last: one that broke off is never taken for a whole one.
 rm -rf "$venv"

@@ -344,8 +344,9 @@ fn dumps(
     world: &World<'_>,
     reading: &mut Reading,
 ) {
-    let of_labels = labelled.iter().flat_map(|(_, asked)| &asked.dumps);
-    for dump in backup.dumps.iter().chain(of_labels) {
+    let of_job = backup.dumps.iter().map(|dump| (dump, false));
+    let of_labels = labelled.iter().flat_map(|(_, asked)| &asked.dumps).map(|dump| (dump, true));
+    for (dump, is_of_label) in of_job.chain(of_labels) {
         let found = find(&dump.target, world.containers);
         let kind = dump.kind.as_str();
         let Some(first) = found.first() else {
@@ -360,10 +361,12 @@ fn dumps(
             reading.problems.push(message);
             continue;
         }
-        let is_the_same = |it: &&Dumped| {
-            it.id == first.id && it.dump.kind == dump.kind && it.dump.database == dump.database
+        // The job may want one twice, by another user or with other arguments.
+        let is_the_same = |it: &Dumped| {
+            let of_one = it.dump.kind == dump.kind && it.dump.database == dump.database;
+            if is_of_label { of_one } else { it.dump == *dump }
         };
-        if reading.dumps.iter().any(|it| is_the_same(&it)) {
+        if reading.dumps.iter().any(|it| it.id == first.id && is_the_same(it)) {
             continue;
         }
         let name = file_name(dump, &first.name);

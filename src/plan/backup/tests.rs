@@ -419,13 +419,18 @@ fn dumps_are_those_of_the_job_and_of_labels() {
     first.name = Some("x.sql".to_owned());
     let mut second = first.clone();
     second.database = Some("z".to_owned());
-    // The job says how `orders` is dumped; the label does not do it again.
-    job.dumps = vec![dump(Database::Postgres, Some("orders")), missing, first, second];
+    let mut third = second.clone();
+    third.arguments = texts(&["--schema-only"]);
+    // The job says how `orders` is dumped; the label does not do it again. What the job itself says
+    // of a database in another way is another dump.
+    let orders = dump(Database::Postgres, Some("orders"));
+    job.dumps = vec![orders, missing, first, second.clone(), third, second];
     let reading = read(&job, &containers);
     let files: Vec<&str> = reading.dumps.iter().map(|it| it.file.as_str()).collect();
-    let expected = ["db.orders.postgres.dump", "x.sql", "2-x.sql", "db.users.postgres.dump"];
-    assert_eq!(files, expected);
-    let of_label = &reading.dumps[3].dump;
+    let names =
+        ["db.orders.postgres.dump", "x.sql", "2-x.sql", "3-x.sql", "db.users.postgres.dump"];
+    assert_eq!(files, names);
+    let of_label = &reading.dumps[4].dump;
     assert_eq!(of_label.user.as_deref(), Some("ada"));
     assert_eq!(of_label.password_env.as_deref(), Some("DB_PASSWORD"));
     let problems = [

@@ -43,11 +43,12 @@ exec "$tool" "$@" --rdb -
 "#;
 
 /// Without the first line it would make an empty database of a name that is wrong; and `.dump` ends with 0
-/// where the file is damaged.
+/// where the file is damaged, and leaves out two numbers that programs know their own files by.
 const SQLITE: &str = r#"[ -f "$database" ] || { echo "there is no file $database" >&2; exit 1; }
 state=$(sqlite3 -cmd '.timeout 60000' "$database" 'PRAGMA quick_check')
 [ "$state" = ok ] || { echo "$database is damaged: $state" >&2; exit 1; }
-exec sqlite3 -bail -cmd '.timeout 60000' "$@" "$database" .dump
+said() { echo "SELECT 'PRAGMA $1=' || $1 || ';' FROM pragma_$1"; }
+exec sqlite3 -bail -cmd '.timeout 60000' "$@" "$database" BEGIN .dump "$(said user_version)" "$(said application_id)" COMMIT
 "#;
 
 /// The command, to be run in the container, and what is added to its environment. The dump is good only

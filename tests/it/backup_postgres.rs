@@ -6,12 +6,11 @@
     reason = "a fixture that fails is a test that fails, and is made by programs"
 )]
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::process::output;
+use crate::support::machine::Image;
 use crate::support::scene::PATIENCE;
 use crate::support::{Engine, Roadstead, unique, wait_for};
 
@@ -38,51 +37,15 @@ fn image(engine: &Engine) -> String {
     let release = fs::read_dir(RELEASES).map(|all| all.map(|it| it.unwrap().path()).max());
     let release = release.ok().flatten();
     let release = release.expect("the test needs PostgreSQL (scripts/setup.sh)");
-    let root = tempfile::tempdir().unwrap();
+    let image = Image::new();
+    let library = ["plpgsql.so", "dict_snowball.so", "libpqwalreceiver.so"];
     let programs = PROGRAMS.map(|name| release.join("bin").join(name));
-    let mut files: BTreeSet<PathBuf> = programs.iter().cloned().collect();
-    let plugins = ["plpgsql.so", "dict_snowball.so", "libpqwalreceiver.so"];
-    files.extend(plugins.map(|name| release.join("lib").join(name)));
-    for program in files.clone() {
-        let said = output(Command::new("ldd").arg(&program)).ok();
-        let words = said.split_whitespace().filter(|it| it.starts_with('/'));
-        files.extend(words.map(PathBuf::from));
-    }
-    let put = |from: &Path| {
-        let to = root.path().join(from.strip_prefix("/").unwrap());
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        // Links are followed: it is their name that is looked for.
-        output(Command::new("cp").args(["-rL"]).arg(from).arg(&to)).ok();
-    };
-    for file in &files {
-        put(file);
-    }
-    let shared = Path::new("/usr/share/postgresql").join(release.file_name().unwrap());
-    put(&shared);
-    put(Path::new("/usr/lib/locale/C.utf8"));
-    let write = |path: &str, text: &str| {
-        fs::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
-        fs::write(root.path().join(path), text).unwrap();
-    };
-    write("etc/passwd", "root:x:0:0::/:/bin/sh\npostgres:x:999:999::/:/bin/sh\n");
-    write("etc/group", "root:x:0:\npostgres:x:999:\n");
-    fs::create_dir_all(root.path().join("bin")).unwrap();
-    fs::create_dir_all(root.path().join("tmp")).unwrap();
-    output(Command::new("chmod").arg("1777").arg(root.path().join("tmp"))).ok();
-    let busybox = root.path().join("bin/busybox");
-    fs::copy("/bin/busybox", &busybox).unwrap();
-    for name in ["sh", "su", "mkdir", "chown", "cat", "sleep"] {
-        std::os::unix::fs::symlink("busybox", root.path().join("bin").join(name)).unwrap();
-    }
-    let archive = root.path().with_extension("tar");
-    let tar = ["--create", "--numeric-owner", "--owner=0", "--group=0", "--file"];
-    output(Command::new("tar").args(tar).arg(&archive).arg("-C").arg(root.path()).arg(".")).ok();
-    let name = format!("rs-test/{}", unique("postgres"));
-    let path = format!("PATH=/bin:{}", release.join("bin").display());
-    let file = archive.display().to_string();
-    engine.docker(&["import", "--change", &format!("ENV {path}"), &file, &name]);
-    fs::remove_file(archive).unwrap();
-    name
+    image.programs(&[&programs[..], &library.map(|name| release.join("lib").join(name))].concat());
+    image.put(&Path::new("/usr/share/postgresql").join(release.file_name().unwrap()));
+    image.put(Path::new("/usr/lib/locale/C.utf8"));
+    image.write("etc/passwd", "root:x:0:0::/:/bin/sh\npostgres:x:999:999::/:/bin/sh\n");
+    image.write("etc/group", "root:x:0:\npostgres:x:999:\n");
+    image.import(engine, "postgres", &format!("/bin:{}", release.join("bin").display()))
 }
 
 struct Server {

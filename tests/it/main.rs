@@ -8,6 +8,7 @@ mod accounting_crash;
 mod accounting_transitions;
 mod adoption;
 mod backup;
+mod backup_databases;
 mod backup_postgres;
 mod backup_worker;
 mod backup_worker_remote;

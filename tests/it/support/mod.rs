@@ -13,7 +13,9 @@
     reason = "each part serves some test modules, and the rig comes before them"
 )]
 
+pub(crate) mod databases;
 pub(crate) mod engine;
+pub(crate) mod machine;
 pub(crate) mod process;
 pub(crate) mod project;
 pub(crate) mod proxy;

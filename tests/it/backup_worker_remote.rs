@@ -8,20 +8,20 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use roadstead::backup::protocol::{Access, Failure, Frame, Operation};
 use roadstead::job::work::{Keep, Location};
 
+use crate::support::bucket::Bucket;
 use crate::support::rest_server::{RestServer, Trouble};
 use crate::support::worker::{
-    Worker, at, backup_of, done, dump, failed, label, look, make_tree, noise, restic,
-    restic_checks, restic_does, restore_to, snapshots,
+    Worker, at, backup_of, done, dump, failed, label, look, make_tree, noise, restic_checks,
+    restic_does, restore_to, snapshots,
 };
 use crate::support::{free_port, process, repository, wait_for};
 
@@ -135,113 +135,6 @@ fn what_passes_on_a_rest_server_is_waited_out_and_what_stays_saves_nothing() {
     assert_eq!(server.files("locks"), 0);
     done(&access, &Operation::Prune { dry_run: false });
     restic_checks(&format!("rest:{}", server.url("")));
-}
-
-/// A moto of a test's own, with a bucket, behind a proxy that can hang up.
-struct Bucket {
-    server: Child,
-    port: u16,
-    proxy: u16,
-    cuts: Arc<AtomicU64>,
-}
-
-impl Bucket {
-    fn start() -> Self {
-        let script = repository().join("scripts/moto.sh");
-        let venv = PathBuf::from(process::output(&mut Command::new(script)).ok());
-        let port = free_port();
-        let server = Command::new(venv.join("bin/moto_server"))
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let cuts = Arc::new(AtomicU64::new(0));
-        let bucket = Self { server, port, proxy: proxy(port, &cuts), cuts };
-        wait_for("moto", Duration::from_mins(1), || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let request = "PUT /bucket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
-                       Content-Length: 0\r\n\r\n";
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        bucket
-    }
-
-    fn access(port: u16) -> Access {
-        let mut access = at(Location::S3 {
-            endpoint: format!("http://127.0.0.1:{port}"),
-            bucket: "bucket".to_owned(),
-            prefix: "some/where".to_owned(),
-        });
-        access.credentials = vec![
-            ("AWS_ACCESS_KEY_ID".to_owned(), "key".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY".to_owned(), "secret".to_owned()),
-        ];
-        access
-    }
-
-    fn restic(&self, arguments: &[&str]) -> String {
-        let shown = format!("s3:http://127.0.0.1:{}/bucket/some/where", self.port);
-        let mut command = restic(&shown);
-        command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret");
-        process::output(command.args(arguments)).ok()
-    }
-}
-
-impl Drop for Bucket {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-/// A proxy that hangs up in the middle of so many uploads of packs.
-fn proxy(to: u16, cuts: &Arc<AtomicU64>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let cuts = Arc::clone(cuts);
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let cuts = Arc::clone(&cuts);
-            std::thread::spawn(move || {
-                let client = client.unwrap();
-                let server = TcpStream::connect(("127.0.0.1", to)).unwrap();
-                let (mut from, mut back) =
-                    (server.try_clone().unwrap(), client.try_clone().unwrap());
-                std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut from, &mut back);
-                    let _ = back.shutdown(std::net::Shutdown::Both);
-                });
-                let _ = pass(&client, &server, &cuts);
-                let _ = server.shutdown(std::net::Shutdown::Both);
-                let _ = client.shutdown(std::net::Shutdown::Both);
-            });
-        }
-    });
-    port
-}
-
-fn pass(mut client: &TcpStream, mut server: &TcpStream, cuts: &AtomicU64) -> std::io::Result<()> {
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        let count = client.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(());
-        }
-        let is_pack = buffer.starts_with(b"PUT /bucket/some/where/data/");
-        let less = |left: u64| left.checked_sub(1);
-        let take = |cuts: &AtomicU64| cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
-        if is_pack && take(cuts).is_ok() {
-            server.write_all(&buffer[..count])?;
-            let _ = client.read(&mut buffer)?;
-            return Ok(());
-        }
-        server.write_all(&buffer[..count])?;
-    }
 }
 
 #[test]

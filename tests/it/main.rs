@@ -10,6 +10,7 @@ mod adoption;
 mod backup;
 mod backup_databases;
 mod backup_postgres;
+mod backup_remote;
 mod backup_worker;
 mod backup_worker_remote;
 mod backup_worker_upkeep;

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::wait_for;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,30 +26,54 @@ struct State {
     /// `Authorization` that is asked for.
     wanted: Option<String>,
     asked: Vec<String>,
+    is_dead: bool,
 }
 
 /// A running server; it ends with the test.
 pub(crate) struct RestServer {
     port: u16,
     state: Arc<Mutex<State>>,
+    /// While it is held, packs that were sent are not taken.
+    pub(crate) gate: Arc<Mutex<()>>,
 }
 
 impl RestServer {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = Arc::clone(&state);
+        let server = Self { port, state: Arc::default(), gate: Arc::default() };
+        server.listen(listener);
+        server
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        let (shared, gate) = (Arc::clone(&self.state), Arc::clone(&self.gate));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let state = Arc::clone(&shared);
+                if shared.lock().unwrap().is_dead {
+                    return;
+                }
+                let (state, gate) = (Arc::clone(&shared), Arc::clone(&gate));
                 std::thread::spawn(move || {
                     // A client that went away ends a thread, not the test.
-                    let _ = serve(&stream.unwrap(), &state);
+                    let _ = serve(&stream.unwrap(), &state, &gate);
                 });
             }
         });
-        Self { port, state }
+    }
+
+    /// Answers nobody any more, in the middle of what it does; what it has stays.
+    pub(crate) fn die(&self) {
+        self.state.lock().unwrap().is_dead = true;
+        wait_for("the end of the server", Duration::from_mins(1), || {
+            TcpStream::connect(("127.0.0.1", self.port)).is_err()
+        });
+    }
+
+    /// Is there again.
+    pub(crate) fn return_whole(&self) {
+        self.state.lock().unwrap().is_dead = false;
+        self.listen(TcpListener::bind(("127.0.0.1", self.port)).unwrap());
     }
 
     /// URL of a repository, with a user where there is one.
@@ -77,7 +104,7 @@ impl RestServer {
     }
 }
 
-fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, state: &Mutex<State>, gate: &Mutex<()>) -> std::io::Result<()> {
     let mut input = BufReader::new(stream);
     let mut first = String::new();
     input.read_line(&mut first)?;
@@ -116,7 +143,13 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     if let Some(Trouble::Status(status)) = trouble {
         return answer(stream, status, &[], b"trouble");
     }
+    if method == "POST" && target.contains("/data/") {
+        drop(gate.lock());
+    }
     let mut state = state.lock().unwrap();
+    if state.is_dead {
+        return stream.shutdown(std::net::Shutdown::Both);
+    }
     if state.wanted.is_some() && state.wanted.as_ref() != headers.get("authorization") {
         return answer(stream, 401, &[], b"who are you?");
     }

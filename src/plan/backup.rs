@@ -171,7 +171,10 @@ fn labelled<'a>(
     containers.sort_by_key(|it| &it.name);
     containers
         .into_iter()
-        .map(|it| (it, labels::asked(it, &mut reading.problems, &mut reading.notes)))
+        .map(|it| {
+            let asked = labels::asked(it, &backup.tags, &mut reading.problems, &mut reading.notes);
+            (it, asked)
+        })
         .collect()
 }
 

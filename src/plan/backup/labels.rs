@@ -46,6 +46,7 @@ pub(super) enum Volumes {
 /// Reads the labels of a container; what is wrong with them is noted, the rest holds.
 pub(super) fn asked(
     container: &Container,
+    tags: &[String],
     problems: &mut Vec<String>,
     notes: &mut Vec<String>,
 ) -> Asked {
@@ -91,7 +92,7 @@ pub(super) fn asked(
         }
     }
     asked.dumps = dumps(container, &mut wrong);
-    offen(container, &mut asked, notes);
+    offen(container, tags, &mut asked, notes);
     let commands = !asked.before.is_empty() || !asked.after.is_empty();
     match asked.how {
         None if commands => asked.how = Some(QuiesceHow::Exec),
@@ -162,16 +163,25 @@ fn dumps(container: &Container, wrong: &mut Vec<String>) -> Vec<Dump> {
 }
 
 /// Labels of offen/docker-volume-backup, where ours say nothing.
-fn offen(container: &Container, asked: &mut Asked, notes: &mut Vec<String>) {
+fn offen(container: &Container, tags: &[String], asked: &mut Asked, notes: &mut Vec<String>) {
     for (label, value) in &container.labels {
         let Some(name) = label.strip_prefix(OFFEN).filter(|_| !value.trim().is_empty()) else {
             continue;
         };
         let shell = || ["/bin/sh", "-c", value].map(str::to_owned).to_vec();
         match name {
-            // Its value may be the name of a group.
-            "stop-during-backup" if value.trim() != "false" => {
+            // Else the name of a group: the backups that are configured for it have it as a tag.
+            "stop-during-backup"
+                if value.trim() == YES || tags.iter().any(|it| it == value.trim()) =>
+            {
                 asked.how = asked.how.or(Some(QuiesceHow::Stop));
+            }
+            "stop-during-backup" if value.trim() != "false" => {
+                let (who, group) = (&container.name, value.trim());
+                notes.push(format!(
+                    "container `{who}`: `{label}` is `{group}`, and only a backup with that among its \
+                     `tags` stops it"
+                ));
             }
             "archive-pre" if asked.before.is_empty() => asked.before = shell(),
             "archive-post" if asked.after.is_empty() => asked.after = shell(),

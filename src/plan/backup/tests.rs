@@ -300,8 +300,9 @@ fn labels_say_how_a_container_is_kept_still() {
             vec![],
         ),
     ];
+    let of_group = Backup { tags: texts(&["nightly", "group-1"]), ..by_labels() };
     for (labels, how, before, after) in rows {
-        let reading = read(&by_labels(), &[container("web", &[], labels)]);
+        let reading = read(&of_group, &[container("web", &[], labels)]);
         let expected =
             Still { id: "id-of-web".to_owned(), name: "web".to_owned(), how, before, after };
         assert_eq!(reading.still, [expected], "{labels:?}");
@@ -309,6 +310,11 @@ fn labels_say_how_a_container_is_kept_still() {
     }
     let off = [("docker-volume-backup.stop-during-backup", "false")];
     assert_eq!(read(&by_labels(), &[container("web", &[], &off)]).still, []);
+    // Of a group that this backup is not configured for.
+    let other = [("docker-volume-backup.stop-during-backup", "group-1")];
+    let reading = read(&by_labels(), &[container("web", &[], &other)]);
+    assert_eq!((reading.still, reading.problems), (vec![], vec![]));
+    assert!(reading.notes[0].contains("is `group-1`"), "{:?}", reading.notes);
 }
 
 #[test]

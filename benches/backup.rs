@@ -156,6 +156,7 @@ fn our_backup(repository: &Path, tree: &Path) -> Cost {
             label: Label { host: "bench".to_owned(), tags: vec!["job:bench".to_owned()] },
             dry_run: false,
         },
+        holder: None,
     };
     let program =
         PathBuf::from(std::env::var("ROADSTEAD_BIN").expect("ROADSTEAD_BIN is the binary"));

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::protocol::{Failure, Frame, Request};
 use super::talk::{Failed, Outcome, Talk};
 
@@ -68,6 +70,25 @@ impl Told {
     pub(super) fn into_dump(self) -> Dump {
         Dump { told: self, piece: io::Cursor::new(Vec::new()), is_whole: false }
     }
+}
+
+/// Ends the process as a `Stop` does when it is told to terminate, e.g. because the host goes down.
+pub(super) fn end_by_signal(talk: &Arc<Talk>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // Without it the signal ends us all the same, and the lock is stale in half an hour.
+    let Ok(runtime) = runtime else { return };
+    let talk = Arc::clone(talk);
+    std::thread::spawn(move || {
+        let told = runtime.block_on(async {
+            match signal(SignalKind::terminate()) {
+                Ok(mut signal) => signal.recv().await,
+                Err(_) => None,
+            }
+        });
+        if told.is_some() {
+            talk.end(Err(Failed::new(Failure::Stopped, "stopped by a signal")));
+        }
+    });
 }
 
 fn follow(talk: &Talk, dump: bool, sender: &SyncSender<Whole>) {

@@ -12,7 +12,7 @@ use rustic_core::jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::pause;
-use super::protocol::Failure;
+use super::protocol::{Failure, Holder};
 use super::seal::{Seal, name_of};
 use super::store::{Backend, Fault, Kind};
 use super::talk::{Failed, Outcome, Talk, locked};
@@ -53,12 +53,17 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Lock {
-    fn own(exclusive: bool) -> Self {
+    fn own(exclusive: bool, holder: &Holder) -> Self {
+        let username = if holder.engine.is_empty() {
+            "root".to_owned()
+        } else {
+            holder.user(&holder.container)
+        };
         Self {
             time: Timestamp::now(),
             exclusive,
-            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            username: "root".to_owned(),
+            hostname: host_name(),
+            username,
             pid: std::process::id().into(),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
@@ -68,6 +73,25 @@ impl Lock {
     fn is_stale(&self, now: Timestamp) -> bool {
         now.duration_since(self.time) > STALE
     }
+
+    /// Whether nobody holds it any more.
+    fn is_left(&self, holder: &Holder) -> bool {
+        self.is_stale(Timestamp::now())
+            || self.hostname == host_name()
+                && !holder.engine.is_empty()
+                && holder.is_gone(&self.username, self.time.as_millisecond())
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Where locks are, and who takes one.
+pub(super) struct Locker {
+    pub(super) backend: Arc<Backend>,
+    pub(super) seal: Seal,
+    pub(super) holder: Holder,
 }
 
 /// A lock of somebody else.
@@ -79,8 +103,7 @@ enum Other {
 
 /// A lock of ours.
 pub(super) struct Held {
-    backend: Arc<Backend>,
-    seal: Seal,
+    locker: Locker,
     exclusive: bool,
     /// Its file. While one is written or removed nobody else does.
     file: Mutex<LockFile>,
@@ -107,20 +130,10 @@ impl std::fmt::Debug for Held {
 /// # Errors
 ///
 /// When somebody else has it, or it cannot be written.
-pub(super) fn take(
-    backend: &Arc<Backend>,
-    seal: Seal,
-    exclusive: bool,
-    talk: &Arc<Talk>,
-) -> Outcome<()> {
+pub(super) fn take(locker: Locker, exclusive: bool, talk: &Arc<Talk>) -> Outcome<()> {
     let (sender, ended) = channel();
-    let held = Arc::new(Held {
-        backend: Arc::clone(backend),
-        seal,
-        exclusive,
-        file: Mutex::new(LockFile::NotYet),
-        _fresh: sender,
-    });
+    let file = Mutex::new(LockFile::NotYet);
+    let held = Arc::new(Held { locker, exclusive, file, _fresh: sender });
     // Before there is one: the process may be ended at any time.
     talk.hold(Arc::clone(&held));
     held.win(Instant::now() + PATIENCE)?;
@@ -137,7 +150,8 @@ fn keep_fresh(held: &Weak<Held>, ended: &Receiver<()>, talk: &Talk) {
             written = Instant::now();
         } else if written.elapsed() > LOST {
             let what = "our lock could not be kept for 25 minutes, so others may not see it";
-            talk.end(Err(held.backend.failed(Fault::Unreachable(what.to_owned()), "locks")));
+            let backend = &held.locker.backend;
+            talk.end(Err(backend.failed(Fault::Unreachable(what.to_owned()), "locks")));
         }
     }
 }
@@ -145,13 +159,14 @@ fn keep_fresh(held: &Weak<Held>, ended: &Receiver<()>, talk: &Talk) {
 impl Held {
     /// Writes it, and looks for others before and after, until `last`.
     fn win(&self, last: Instant) -> Outcome<()> {
-        let Self { backend, seal, exclusive, .. } = self;
+        let Self { locker, exclusive, .. } = self;
+        let backend = &locker.backend;
         loop {
-            let mut other = conflict(backend, seal, *exclusive, None)?;
+            let mut other = conflict(locker, *exclusive, None)?;
             if other.is_none() {
                 let name = self.write()?;
                 pause(SETTLE);
-                other = conflict(backend, seal, *exclusive, Some(&name))?;
+                other = conflict(locker, *exclusive, Some(&name))?;
                 if other.is_none() {
                     return Ok(());
                 }
@@ -173,10 +188,11 @@ impl Held {
         if *file == LockFile::GivenBack {
             return Err(Failed::new(Failure::Stopped, "stopped"));
         }
-        let new = write(&self.backend, &self.seal, &Lock::own(self.exclusive))?;
+        let Locker { backend, seal, holder } = &self.locker;
+        let new = write(backend, seal, &Lock::own(self.exclusive, holder))?;
         if let LockFile::Named(old) = &*file {
             // One too many is stale in half an hour.
-            let _ = self.backend.store.remove(Kind::Locks, old);
+            let _ = backend.store.remove(Kind::Locks, old);
         }
         *file = LockFile::Named(new.clone());
         Ok(new)
@@ -187,7 +203,7 @@ impl Held {
         let mut file = locked(&self.file);
         if let LockFile::Named(name) = &*file {
             // One that stays is stale in half an hour.
-            let _ = self.backend.store.remove(Kind::Locks, name);
+            let _ = self.locker.backend.store.remove(Kind::Locks, name);
         }
         *file = LockFile::GivenBack;
     }
@@ -198,10 +214,11 @@ impl Held {
 /// # Errors
 ///
 /// When they cannot be read or removed.
-pub(super) fn unlock(backend: &Backend, seal: &Seal, all: bool) -> Outcome<u64> {
+pub(super) fn unlock(locker: &Locker, all: bool) -> Outcome<u64> {
+    let Locker { backend, seal, holder } = locker;
     let mut removed = 0;
     for (name, lock) in read(backend, seal)? {
-        if all || lock.is_some_and(|lock| lock.is_stale(Timestamp::now())) {
+        if all || lock.is_some_and(|lock| lock.is_left(holder)) {
             let done = backend.store.remove(Kind::Locks, &name);
             done.map_err(|fault| backend.failed(fault, "locks"))?;
             removed += 1;
@@ -210,20 +227,15 @@ pub(super) fn unlock(backend: &Backend, seal: &Seal, all: bool) -> Outcome<u64> 
     Ok(removed)
 }
 
-/// A lock of somebody else that ours cannot stand beside; stale ones are removed.
-fn conflict(
-    backend: &Backend,
-    seal: &Seal,
-    exclusive: bool,
-    own: Option<&str>,
-) -> Outcome<Option<Other>> {
-    let now = Timestamp::now();
+/// A lock of somebody else that ours cannot stand beside; those that nobody holds are removed.
+fn conflict(locker: &Locker, exclusive: bool, own: Option<&str>) -> Outcome<Option<Other>> {
+    let Locker { backend, seal, holder } = locker;
     for (name, lock) in read(backend, seal)? {
         if own == Some(&name) {
             continue;
         }
         match lock {
-            Some(lock) if lock.is_stale(now) => {
+            Some(lock) if lock.is_left(holder) => {
                 // Whoever wrote it is gone; another one may have removed it just now.
                 let _ = backend.store.remove(Kind::Locks, &name);
             }
@@ -266,19 +278,17 @@ fn refused(backend: &Backend, other: Option<Other>) -> Failed {
         Some(Other::Known(lock)) => {
             let what = if lock.exclusive { "exclusively " } else { "" };
             let Lock { hostname, pid, time, username, .. } = lock;
-            let since = time.strftime("%Y-%m-%dT%H:%M:%SZ");
-            format!("{what}by process {pid} of {username} on {hostname} since {since}")
+            let moment = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+            let (last, free) = (moment(time), moment(time + STALE));
+            format!(
+                "{what}by process {pid} of {username} on {hostname}, last heard of at {last}: wait for \
+                 the end of that work; where it is not there any more, its lock is passed over from \
+                 {free} on"
+            )
         }
         Some(Other::Unreadable) | None => "by somebody whose lock cannot be read".to_owned(),
     };
-    Failed::new(
-        Failure::Locked,
-        format!(
-            "{} is locked {who}: wait for the end of that work; if it is not there any more, run \
-             `roadstead backup unlock`",
-            backend.name
-        ),
-    )
+    Failed::new(Failure::Locked, format!("{} is locked {who}", backend.name))
 }
 
 #[cfg(test)]
@@ -306,8 +316,56 @@ mod tests {
     }
 
     fn held(backend: &Arc<Backend>, seal: Seal, exclusive: bool) -> Held {
+        held_by(backend, seal, exclusive, Holder::default())
+    }
+
+    fn held_by(backend: &Arc<Backend>, seal: Seal, exclusive: bool, holder: Holder) -> Held {
         let (backend, file) = (Arc::clone(backend), Mutex::new(LockFile::NotYet));
-        Held { backend, seal, exclusive, file, _fresh: channel().0 }
+        Held { locker: Locker { backend, seal, holder }, exclusive, file, _fresh: channel().0 }
+    }
+
+    #[test]
+    fn a_lock_of_a_worker_that_is_gone_is_none() {
+        let asked = Timestamp::now().as_millisecond();
+        let holder = |container: &str, others: &[&str]| Holder {
+            engine: "e1".to_owned(),
+            container: container.to_owned(),
+            others: others.iter().map(|it| (*it).to_owned()).collect(),
+            asked,
+        };
+        let now = Lock::own(true, &holder("w1", &[]));
+        let before = |seconds| Timestamp::now() - SignedDuration::from_secs(seconds);
+        let mine = holder("w2", &[]);
+        for (name, lock, holder, is_won) in [
+            ("gone", Lock { time: before(5), ..now.clone() }, mine.clone(), true),
+            ("of a try before", Lock { time: before(5), ..now.clone() }, holder("w1", &[]), true),
+            ("there", Lock { time: before(5), ..now.clone() }, holder("w2", &["w1"]), false),
+            ("begun since", Lock { time: before(-5), ..now.clone() }, mine.clone(), false),
+            (
+                "of another Engine",
+                Lock { time: before(5), username: "roadstead/e2/w1".to_owned(), ..now.clone() },
+                mine.clone(),
+                false,
+            ),
+            (
+                "of another host",
+                Lock { time: before(5), hostname: "elsewhere".to_owned(), ..now.clone() },
+                mine.clone(),
+                false,
+            ),
+            (
+                "of restic",
+                Lock { time: before(5), username: "root".to_owned(), ..now.clone() },
+                mine,
+                false,
+            ),
+            ("not asked", Lock { time: before(5), ..now }, Holder::default(), false),
+        ] {
+            let (_directory, backend, seal) = place();
+            write(&backend, &seal, &lock).unwrap();
+            let won = held_by(&backend, seal, true, holder).win(Instant::now());
+            assert_eq!(won.is_ok(), is_won, "{name}");
+        }
     }
 
     #[test]
@@ -338,7 +396,8 @@ mod tests {
         ] {
             let (_directory, backend, seal) = place();
             let time = Timestamp::now() - SignedDuration::from_mins(age);
-            write(&backend, &seal, &Lock { time, ..Lock::own(theirs) }).unwrap();
+            write(&backend, &seal, &Lock { time, ..Lock::own(theirs, &Holder::default()) })
+                .unwrap();
             let held = held(&backend, seal, mine);
             let won = held.win(Instant::now());
             assert_eq!(won.is_ok(), is_won, "{theirs} {mine} {age}");

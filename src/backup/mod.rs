@@ -45,6 +45,7 @@ pub fn worker() -> ! {
     // What a thread of the library dies of is caught below and said as an event.
     std::panic::set_hook(Box::new(|_| {}));
     talk::warn_by(&talk);
+    frames::end_by_signal(&talk);
     // A statement of its own: the thread that follows the input needs it, too.
     let request = frames::request(&mut std::io::stdin().lock());
     let outcome = request.and_then(|request| carry_out(request, &talk));
@@ -52,14 +53,14 @@ pub fn worker() -> ! {
 }
 
 fn carry_out(request: Request, talk: &Arc<Talk>) -> Outcome<Summary> {
-    let Request { repository, operation } = request;
+    let Request { repository, operation, holder } = request;
     let told = Told::follow(talk, matches!(operation, Operation::Dump { .. }));
     match &repository.tool {
         Tool::Rustic => {}
         Tool::Restic => return restic::carry_out(&repository, operation, (talk, told)),
         Tool::Tar { .. } => return archive::carry_out(&repository, operation, (talk, told)),
     }
-    let site = Site::new(repository, operation.word(), talk)?;
+    let site = Site::new(repository, operation.word(), holder, talk)?;
     let done = catch_unwind(AssertUnwindSafe(|| dispatch(operation, &site, told)));
     done.unwrap_or_else(|panic| {
         Err(site.backend.cause(|| {

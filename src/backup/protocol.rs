@@ -36,6 +36,37 @@ pub struct Request {
     pub repository: Access,
     /// What to do with it.
     pub operation: Operation,
+    /// By what its lock is known.
+    #[serde(default)]
+    pub holder: Option<Holder>,
+}
+
+/// By what the lock of a worker is known, and which of the others are held by nobody: those of workers of
+/// the same Engine that were not there any more when it was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The Engine.
+    pub engine: String,
+    /// The worker's container.
+    pub container: String,
+    /// The containers of other workers that were there.
+    pub others: Vec<String>,
+    /// When that was asked, in milliseconds since 1970 by the clock of the Engine's host.
+    pub asked: i64,
+}
+
+impl Holder {
+    /// The user that a lock names.
+    pub fn user(&self, container: &str) -> String {
+        format!("roadstead/{}/{container}", self.engine)
+    }
+
+    /// Whether a lock of this user, written at this time, is of a worker that is gone.
+    pub fn is_gone(&self, user: &str, written: i64) -> bool {
+        let ours = user.strip_prefix(&self.user(""));
+        written < self.asked
+            && ours.is_some_and(|name| !self.others.iter().any(|other| other == name))
+    }
 }
 
 /// How a repository is opened.

@@ -8,8 +8,8 @@ use rustic_core::{
     RepositoryOptions, RusticError,
 };
 
-use super::locks;
-use super::protocol::{Access, Failure, Summary};
+use super::locks::{self, Locker};
+use super::protocol::{Access, Failure, Holder, Summary};
 use super::seal::Seal;
 use super::store::{Backend, Kind};
 use super::talk::{Bars, Failed, Outcome, Talk};
@@ -20,6 +20,7 @@ pub(super) struct Site {
     pub(super) talk: Arc<Talk>,
     access: Access,
     what: &'static str,
+    holder: Holder,
 }
 
 /// An open repository.
@@ -41,8 +42,14 @@ pub(super) enum Hold {
 }
 
 impl Site {
-    pub(super) fn new(access: Access, what: &'static str, talk: &Arc<Talk>) -> Outcome<Self> {
-        Ok(Self { backend: Backend::new(&access, talk)?, talk: Arc::clone(talk), access, what })
+    pub(super) fn new(
+        access: Access,
+        what: &'static str,
+        holder: Option<Holder>,
+        talk: &Arc<Talk>,
+    ) -> Outcome<Self> {
+        let (backend, talk) = (Backend::new(&access, talk)?, Arc::clone(talk));
+        Ok(Self { backend, talk, access, what, holder: holder.unwrap_or_default() })
     }
 
     /// Opens and locks it.
@@ -69,23 +76,54 @@ impl Site {
         }
         let credentials = Credentials::password(&self.access.password);
         let repository = self.unopened()?;
-        let opened = if is_there {
-            repository.open(&credentials)
+        let (repository, made) = if is_there {
+            (repository.open(&credentials).map_err(|error| self.failed(&error))?, false)
         } else {
-            repository.init(&credentials, &KeyOptions::default(), &ConfigOptions::default())
+            self.init(repository, &credentials)?
         };
-        let repository = opened.map_err(|error| self.failed(&error))?;
         // Who only reads can do so where no lock can be written; who writes fails then.
         let hold = if backend.store.is_read_only() { Hold::Nothing } else { hold };
         if hold != Hold::Nothing {
             let seal = Seal::new(&repository.key());
-            locks::take(backend, seal, hold == Hold::Exclusive, &self.talk)?;
+            let locker = Locker { backend: Arc::clone(backend), seal, holder: self.holder.clone() };
+            locks::take(locker, hold == Hold::Exclusive, &self.talk)?;
         }
-        Ok(Opened { repository, made: !is_there })
+        Ok(Opened { repository, made })
     }
 
-    /// Before a repository is made: removes keys of one that was only begun, which would be tried in vain;
-    /// and never makes one over data.
+    /// Makes it, unless another does at the same time: whose config is there has made it, and only the
+    /// key of that stays; any other would be tried in vain. Whether it was us, too.
+    fn init(
+        &self,
+        repository: Repository<()>,
+        credentials: &Credentials,
+    ) -> Outcome<(Repository<OpenStatus>, bool)> {
+        let backend = &self.backend;
+        let made = repository.init(credentials, &KeyOptions::default(), &ConfigOptions::default());
+        let config = match (backend.store.read(Kind::Config, "", None), &made) {
+            (Ok(config), _) => config,
+            (Err(_), Err(error)) => return Err(self.failed(error)),
+            (Err(fault), Ok(_)) => return Err(backend.failed(fault, "config")),
+        };
+        let begun = backend.begun();
+        let is_ours = begun.config.as_ref() == Some(&config);
+        let keys = backend.store.list(Kind::Keys);
+        for (key, _) in keys.map_err(|fault| backend.failed(fault, "keys"))? {
+            if is_ours != (begun.key.as_ref() == Some(&key)) {
+                let removed = backend.store.remove(Kind::Keys, &key);
+                removed.map_err(|fault| backend.failed(fault, "keys"))?;
+            }
+        }
+        match made {
+            Ok(repository) if is_ours => Ok((repository, true)),
+            _ => {
+                let opened = self.unopened()?.open(credentials);
+                Ok((opened.map_err(|error| self.failed(&error))?, is_ours))
+            }
+        }
+    }
+
+    /// Before a repository is made: never over data.
     fn make_way(&self) -> Outcome<()> {
         let backend = &self.backend;
         let list = |kind: Kind| {
@@ -103,10 +141,6 @@ impl Site {
                     ),
                 ));
             }
-        }
-        for (key, _) in list(Kind::Keys)? {
-            let removed = backend.store.remove(Kind::Keys, &key);
-            removed.map_err(|fault| backend.failed(fault, "keys"))?;
         }
         Ok(())
     }
@@ -137,7 +171,12 @@ impl Site {
     /// When they cannot be read or removed.
     pub(super) fn unlock(&self, all: bool) -> Outcome<Summary> {
         let repository = self.open(Hold::Nothing)?.repository;
-        let unlocked = locks::unlock(&self.backend, &Seal::new(&repository.key()), all)?;
+        let locker = Locker {
+            backend: Arc::clone(&self.backend),
+            seal: Seal::new(&repository.key()),
+            holder: self.holder.clone(),
+        };
+        let unlocked = locks::unlock(&locker, all)?;
         Ok(Summary { unlocked, ..Summary::default() })
     }
 

@@ -30,6 +30,19 @@ impl Engine {
         Ok(info.name.unwrap_or_else(|| "localhost".to_owned()))
     }
 
+    /// What tells the Engine from others, where it is on our host.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn local_id(&self) -> Result<Option<String>> {
+        if !self.host().starts_with("unix:") {
+            return Ok(None);
+        }
+        let info = self.docker()?.info().await.context("ask the Engine who it is")?;
+        Ok(info.id.filter(|it| !it.is_empty()))
+    }
+
     /// Reads our own mounts from the Engine; no translation where we run on the host, or where this
     /// Engine does not know our container.
     ///

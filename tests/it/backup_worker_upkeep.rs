@@ -47,7 +47,7 @@ fn both_see_each_others_locks() {
     let (class, message) = failed(&access, &Operation::Prune { dry_run: false });
     assert_eq!(class, Failure::Locked);
     let pid = format!("process {} of", writer.id());
-    assert!(message.contains(&pid) && message.contains("roadstead backup unlock"), "{message}");
+    assert!(message.contains(&pid) && message.contains("is passed over from"), "{message}");
     // Not stale yet.
     assert_eq!(done(&access, &Operation::Unlock { all: false }).0.unlocked, 0);
     writer.kill().unwrap();

@@ -1,6 +1,8 @@
 //! A repository in a directory, laid out as restic does.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -89,13 +91,18 @@ impl Store for Directory {
 
     fn write(&self, kind: Kind, name: &str, content: &[Bytes]) -> Result<(), Fault> {
         let path = self.path(kind, name);
-        let unfinished =
-            PathBuf::from(format!("{}{UNFINISHED}{}", path.display(), std::process::id()));
-        let written = write(&path, &unfinished, content);
-        if written.is_err() {
-            let _ = std::fs::remove_file(&unfinished);
-        }
-        written.map_err(|error| fault(&error, &path))
+        written(&path, content, |unfinished| std::fs::rename(unfinished, &path))
+    }
+
+    fn write_config(&self, content: &[Bytes]) -> Result<(), Fault> {
+        let path = self.path(Kind::Config, "");
+        // Unlike a rename it does not take the place of one that is there.
+        written(&path, content, |unfinished| match std::fs::hard_link(unfinished, &path) {
+            Ok(()) => std::fs::remove_file(unfinished),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists || path.exists() => Err(error),
+            // A file system without links.
+            Err(_) => std::fs::rename(unfinished, &path),
+        })
     }
 
     fn remove(&self, kind: Kind, name: &str) -> Result<(), Fault> {
@@ -158,8 +165,28 @@ fn entries(path: &Path) -> Result<impl Iterator<Item = io::Result<std::fs::DirEn
     }
 }
 
-/// Writes beside, and puts it in place when it is safe.
-fn write(path: &Path, unfinished: &Path, content: &[Bytes]) -> io::Result<()> {
+/// Writes beside, and has it put in place when it is safe.
+fn written(
+    path: &Path,
+    content: &[Bytes],
+    put: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), Fault> {
+    // Each worker is process 1 of its container: the number of the process tells none apart.
+    let number = RandomState::new().build_hasher().finish();
+    let unfinished = PathBuf::from(format!("{}{UNFINISHED}{number}", path.display()));
+    let written = write(path, &unfinished, content, put);
+    if written.is_err() {
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written.map_err(|error| fault(&error, path))
+}
+
+fn write(
+    path: &Path,
+    unfinished: &Path,
+    content: &[Bytes],
+    put: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let open =
         || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(unfinished);
     let directory = path.parent().unwrap_or(Path::new("/"));
@@ -175,7 +202,7 @@ fn write(path: &Path, unfinished: &Path, content: &[Bytes]) -> io::Result<()> {
     }
     file.sync_all()?;
     drop(file);
-    std::fs::rename(unfinished, path)?;
+    put(unfinished)?;
     match File::open(directory)?.sync_all() {
         // Some network file systems cannot do this for a directory.
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),

@@ -86,6 +86,8 @@ pub(super) trait Store: Send + Sync {
     fn read(&self, kind: Kind, name: &str, part: Option<Part>) -> Result<Bytes, Fault>;
     /// Writes a file: afterwards it is there and whole, or an error says it is not.
     fn write(&self, kind: Kind, name: &str, content: &[Bytes]) -> Result<(), Fault>;
+    /// Writes the config where there is none; one that is there stays, as far as the place can tell.
+    fn write_config(&self, content: &[Bytes]) -> Result<(), Fault>;
     /// Removes a file; one that is not there is no error.
     fn remove(&self, kind: Kind, name: &str) -> Result<(), Fault>;
     /// Makes the place ready for a new repository.
@@ -112,6 +114,15 @@ pub(super) struct Backend {
     /// Snapshots are not written, although the library believes so.
     keeps_snapshots_back: AtomicBool,
     last_snapshot: Mutex<Option<Id>>,
+    begun: Mutex<Begun>,
+}
+
+/// What we wrote to make a repository.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begun {
+    /// Name of the key.
+    pub(super) key: Option<String>,
+    pub(super) config: Option<Bytes>,
 }
 
 impl Backend {
@@ -141,6 +152,7 @@ impl Backend {
             failed_read: Mutex::default(),
             keeps_snapshots_back: AtomicBool::new(false),
             last_snapshot: Mutex::default(),
+            begun: Mutex::default(),
         }))
     }
 
@@ -152,6 +164,13 @@ impl Backend {
     /// The last snapshot that was written.
     pub(super) fn last_snapshot(&self) -> Option<Id> {
         *locked(&self.last_snapshot)
+    }
+
+    /// What we wrote to make a repository. What failed of it is forgotten: another made it.
+    pub(super) fn begun(&self) -> Begun {
+        *locked(&self.failed_write) = None;
+        *locked(&self.failed_read) = None;
+        locked(&self.begun).clone()
     }
 
     /// What a fault means to a person.
@@ -207,7 +226,17 @@ impl Backend {
             // Our lock is given back, or about to be.
             return Err(RusticError::new(ErrorKind::Backend, "the process ends"));
         }
-        match self.store.write(kind, name, content) {
+        let written = match kind {
+            Kind::Config => {
+                locked(&self.begun).config = Some(content.concat().into());
+                self.store.write_config(content)
+            }
+            _ => self.store.write(kind, name, content),
+        };
+        if kind == Kind::Keys {
+            locked(&self.begun).key = Some(name.to_owned());
+        }
+        match written {
             Ok(()) => Ok(()),
             Err(fault) => {
                 let error = RusticError::new(ErrorKind::Backend, format!("`{name}`: {fault:?}"));

@@ -101,6 +101,11 @@ impl Store for Rest {
         sent.map(|_| ()).ok_or_else(|| Fault::Other(format!("it has no place for `{path}`")))
     }
 
+    fn write_config(&self, content: &[Bytes]) -> Result<(), Fault> {
+        // The server refuses a second one.
+        self.write(Kind::Config, "", content)
+    }
+
     fn remove(&self, kind: Kind, name: &str) -> Result<(), Fault> {
         let path = path_of(kind, name);
         send(|| self.request(&Method::DELETE, &path)).map(|_| ())

@@ -5,17 +5,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::blocking::Client;
-use reqwest::header::CONTENT_LENGTH;
+use reqwest::header::{CONTENT_LENGTH, IF_NONE_MATCH};
 use rusty_s3::actions::ListObjectsV2;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 
 use super::http::{body, client, credential, joined, ranged, send};
 use super::{Fault, Kind, Part, Store, is_name};
+use crate::backup::pause;
 use crate::backup::protocol::{Access, Failure};
 use crate::backup::talk::{Failed, Outcome};
 
 /// How long the signature of a request holds.
 const SIGNED_FOR: Duration = Duration::from_mins(10);
+/// How long whoever writes a config at the same time may take.
+const SETTLES: Duration = Duration::from_secs(1);
 /// Where there is no other word for it.
 const REGION: &str = "us-east-1";
 
@@ -113,6 +116,31 @@ impl Store for S3 {
             self.client.put(put.sign(SIGNED_FOR)).body(content.clone())
         })?;
         sent.map(|_| ()).ok_or_else(|| Fault::Other("there is no such bucket".to_owned()))
+    }
+
+    fn write_config(&self, content: &[Bytes]) -> Result<(), Fault> {
+        let (key, content) = (self.key(Kind::Config, ""), joined(content));
+        let sent = send(|| {
+            let mut put = self.bucket.put_object(self.credentials(), &key);
+            put.headers_mut().insert("if-none-match", "*");
+            let request = self.client.put(put.sign(SIGNED_FOR)).header(IF_NONE_MATCH, "*");
+            request.body(content.clone())
+        });
+        match sent {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(Fault::Other("there is no such bucket".to_owned())),
+            // A server that knows no conditions.
+            Err(Fault::Unreachable(what) | Fault::Other(what)) if what.contains("501 ") => {
+                if self.config()?.is_some() {
+                    return Err(Fault::Other("there is a config already".to_owned()));
+                }
+                self.write(Kind::Config, "", &[content])?;
+            }
+            Err(fault) => return Err(fault),
+        }
+        // One that passes them over lets the last win: whoever wrote at the same time is done by then.
+        pause(SETTLES);
+        Ok(())
     }
 
     fn remove(&self, kind: Kind, name: &str) -> Result<(), Fault> {

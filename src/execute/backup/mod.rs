@@ -6,6 +6,7 @@
 
 mod drill;
 mod dump;
+mod holder;
 mod keep;
 mod made;
 mod quiesce;
@@ -495,8 +496,8 @@ pub(super) fn ending_of(end: &End, repository: &Repository, job: &str, what: &st
 pub fn failure_text(class: Failure, message: &str, (place, job): (&str, &str)) -> String {
     match class {
         Failure::Locked => format!(
-            "repository `{place}`: {message}; `roadstead backup unlock {job}` removes locks that nobody \
-             holds"
+            "repository `{place}`: {message}; `roadstead backup unlock {job} --all` frees it at once, \
+             where nobody is at work there"
         ),
         Failure::Stopped | Failure::Cut => message.to_owned(),
         _ if message.contains(place) => message.to_owned(),

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::holder;
 use crate::backup::protocol::{self, Access, Event, Failure, Frame, Operation, Request, Summary};
 use crate::compose::model::{Logging, Mount, MountKind, Service};
 use crate::docker::{Attached, Chunk, Engine, NewContainer, OneOff, Stream, Surroundings};
@@ -191,7 +192,8 @@ impl<'a> Session<'a> {
         seen: &Seen,
         operation: Operation,
     ) -> Result<Self> {
-        let request = Request { repository: access(repository)?, operation };
+        let holder = holder::of(desk).await?;
+        let request = Request { repository: access(repository)?, operation, holder };
         let request: SecretSlice<u8> =
             serde_json::to_vec(&request).context("write a request")?.into();
         let (engine, name) = (&desk.world.engine, desk.name.clone());
@@ -400,8 +402,6 @@ async fn create(desk: &Desk<'_>, repository: &Repository, seen: &Seen) -> Result
         network_mode: Some("host".to_owned()),
         // Nothing that it says is to stand in the Engine's log, too.
         logging: Some(Logging { driver: Some("none".to_owned()), ..Logging::default() }),
-        // Process 1 does not listen to others.
-        stop_signal: Some("SIGKILL".to_owned()),
         cap_drop: texts(&["ALL"]),
         cap_add: texts(&CAPABILITIES),
         // Files of other containers may have labels of their own.

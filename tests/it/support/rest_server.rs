@@ -156,6 +156,10 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, gate: &Mutex<()>) -> std::io:
     let path = target.split('?').next().unwrap_or_default().to_owned();
     match method {
         "POST" if target.ends_with("?create=true") => answer(stream, 200, &[], b""),
+        // As restic's own server.
+        "POST" if path.ends_with("/config") && state.files.contains_key(&path) => {
+            answer(stream, 403, &[], b"there is one")
+        }
         "POST" => {
             state.files.insert(path, body);
             answer(stream, 200, &[], b"")

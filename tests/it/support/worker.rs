@@ -79,7 +79,14 @@ impl Worker {
     /// Starts one and says what to do.
     #[track_caller]
     pub(crate) fn start(access: &Access, operation: &Operation) -> Self {
-        Self::begin(Command::new(program()).arg("backup-worker"), access, operation)
+        let (repository, operation) = (access.clone(), operation.clone());
+        Self::ask(&Request { repository, operation, holder: None })
+    }
+
+    /// Starts one and says all that it is told.
+    #[track_caller]
+    pub(crate) fn ask(request: &Request) -> Self {
+        Self::begin(Command::new(program()).arg("backup-worker"), request)
     }
 
     /// Starts one that finds nothing but what is in `root`, as in an image made from scratch.
@@ -91,17 +98,17 @@ impl Worker {
         }
         let mut command = Command::new("/usr/sbin/chroot");
         command.env_clear().arg(root).args(["/roadstead", "backup-worker"]);
-        Self::begin(&mut command, access, operation)
+        let (repository, operation) = (access.clone(), operation.clone());
+        Self::begin(&mut command, &Request { repository, operation, holder: None })
     }
 
     #[track_caller]
-    fn begin(command: &mut Command, access: &Access, operation: &Operation) -> Self {
+    fn begin(command: &mut Command, request: &Request) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut worker = Self { child, input, output, events: Vec::new() };
-        let request = Request { repository: access.clone(), operation: operation.clone() };
-        worker.send(Frame::Request, &serde_json::to_vec(&request).unwrap());
+        worker.send(Frame::Request, &serde_json::to_vec(request).unwrap());
         worker
     }
 

@@ -184,8 +184,12 @@ pub(super) async fn plan(
         Work::BackupPrune(work) => {
             let mut lines = vec!["remove data that no snapshot needs".to_owned()];
             if let Some(keep) = &work.keep {
-                lines
-                    .insert(0, format!("forget what none of its rules keeps: {}", keep_text(keep)));
+                let of = match work.of.as_slice() {
+                    [] => String::new(),
+                    of => format!(" of {}", of.join(", ")),
+                };
+                let rules = keep_text(keep);
+                lines.insert(0, format!("forget what none of its rules keeps{of}: {rules}"));
             }
             of_repository(&work.repository, lines)
         }

@@ -25,7 +25,8 @@ use super::text::moment;
 use super::{FAILED, Usage, act, known_job};
 use crate::backup::protocol::{Event, Operation, Snapshot, Summary};
 use crate::execute::backup::{
-    Chosen, Desk, End, Seen, ask, choose, failure_text, keep_text, snapshots, tag, verified,
+    Chosen, Desk, End, Seen, ask, choose, failure_text, keep_text, snapshots, tag, tags_to_prune,
+    verified,
 };
 use crate::job::work::{Keep, Repository};
 use crate::job::{Configuration, Job, Work};
@@ -368,9 +369,14 @@ impl Office<'_> {
         let dry_run = prune.dry_run;
         let mut forgotten = Vec::new();
         if let Some(keep) = keep {
-            let tags = self.tags();
-            let operation = Operation::Forget { tags, keep: keep.clone(), dry_run };
-            forgotten = self.ask(operation, &mut |_| ()).await?.forgotten;
+            let all = match &self.job.work {
+                Work::BackupPrune(work) => tags_to_prune(&work.of),
+                _ => vec![self.tags()],
+            };
+            for tags in all {
+                let operation = Operation::Forget { tags, keep: keep.clone(), dry_run };
+                forgotten.extend(self.ask(operation, &mut |_| ()).await?.forgotten);
+            }
         }
         let freed = self.ask(Operation::Prune { dry_run }, &mut |_| ()).await?.stored;
         print(|to| {

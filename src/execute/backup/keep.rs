@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Made, ask, desk, ending_of, keep_text, perform, sweep};
+use super::{Made, ask, desk, ending_of, keep_text, perform, sweep, tag};
 use crate::backup::protocol::{Event, Operation, Summary};
 use crate::execute::sink::ERR;
 use crate::execute::{Answer, Context, stopped};
@@ -19,12 +19,17 @@ pub(in crate::execute) async fn prune(context: Context<'_>, work: &BackupPrune) 
     let mut results = json!({ "repository": work.repository.location.name() });
     let mut parts = Vec::new();
     if let Some(keep) = &work.keep {
-        let operation =
-            Operation::Forget { tags: Vec::new(), keep: keep.clone(), dry_run: work.dry_run };
-        let summary = match one(context, &work.repository, "forget", operation).await {
-            Ok(summary) => summary,
-            Err(ending) => return Ok(ending),
-        };
+        let mut summary = Summary::default();
+        for tags in tags_to_prune(&work.of) {
+            let operation = Operation::Forget { tags, keep: keep.clone(), dry_run: work.dry_run };
+            match one(context, &work.repository, "forget", operation).await {
+                Ok(of_job) => {
+                    summary.kept += of_job.kept;
+                    summary.forgotten.extend(of_job.forgotten);
+                }
+                Err(ending) => return Ok(ending),
+            }
+        }
         parts.push(format!(
             "{} snapshots forgotten and {} kept ({})",
             summary.forgotten.len(),
@@ -112,6 +117,12 @@ pub(in crate::execute) async fn check(context: Context<'_>, work: &BackupCheck) 
         }
         end => ending_of(&end, &work.repository, &context.job.name, "check"),
     })
+}
+
+/// The tags of each of the jobs whose snapshots are looked at by themselves; of none those of nobody in
+/// particular.
+pub fn tags_to_prune(of: &[String]) -> Vec<Vec<String>> {
+    if of.is_empty() { vec![Vec::new()] } else { of.iter().map(|job| vec![tag(job)]).collect() }
 }
 
 /// One operation that needs nothing but the repository, as a step.

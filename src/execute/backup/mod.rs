@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 pub(super) use self::drill::drill;
 pub use self::drill::{Verified, verified};
+pub use self::keep::tags_to_prune;
 pub(super) use self::keep::{check, prune};
 pub(super) use self::made::Made;
 pub use self::restore::{Chosen, Place, Users, choose, places, restore, snapshots, users_of};

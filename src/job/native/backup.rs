@@ -73,8 +73,9 @@ pub(super) fn backup_prune(node: &Node, reader: &mut Reader<'_>) -> Option<Backu
     let fields = fields::open(node, &BACKUP_PRUNE, &mut reader.problems)?;
     let repository = repository(node, &fields, reader);
     let keep = keep(&fields, reader);
+    let of = words("of", &fields, &mut reader.problems);
     let dry_run = fields.boolean("dry_run", &mut reader.problems).unwrap_or(false);
-    Some(BackupPrune { repository: repository?, keep, dry_run })
+    Some(BackupPrune { repository: repository?, keep, of, dry_run })
 }
 
 pub(super) fn backup_check(node: &Node, reader: &mut Reader<'_>) -> Option<BackupCheck> {

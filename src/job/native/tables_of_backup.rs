@@ -301,7 +301,20 @@ pub(super) const BACKUP: Table = Table {
 
 pub(super) const BACKUP_PRUNE: Table = Table {
     of: "`backup_prune`",
-    fields: &joined::<11, 2, 13>(REPOSITORY, [KEPT, DRY_RUN]),
+    fields: &joined::<11, 3, 14>(
+        REPOSITORY,
+        [
+            KEPT,
+            key(
+                "of",
+                Form::Texts,
+                "all of the repository",
+                "[backup]",
+                "Names of the jobs whose snapshots `keep` is about.",
+            ),
+            DRY_RUN,
+        ],
+    ),
     is_service: false,
     later: &[],
 };

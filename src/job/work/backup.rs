@@ -216,6 +216,8 @@ pub struct BackupPrune {
     pub repository: Repository,
     /// Which snapshots stay; `None` keeps all. Applied to each job's snapshots by themselves.
     pub keep: Option<Keep>,
+    /// Of which jobs; empty is all of the repository.
+    pub of: Vec<String>,
     /// Says what it would do, and does nothing.
     pub dry_run: bool,
 }

@@ -16,7 +16,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::job::ofelia::LabelledContainer;
-use crate::run::{Ending, RunId};
+use crate::run::{Ending, Progress, Restore, RunId};
 
 /// Longest request.
 const LONGEST_LINE_BYTES: u64 = 1024 * 1024;
@@ -33,6 +33,18 @@ pub enum Request {
     Run {
         /// Its name.
         job: String,
+    },
+    /// Restore a backup of a job in place now.
+    Restore {
+        /// Name of the job.
+        job: String,
+        /// What.
+        restore: Restore,
+    },
+    /// Say how far a run is.
+    Progress {
+        /// Its number.
+        run: RunId,
     },
     /// Let jobs have no new runs but what a person asks for.
     Pause {
@@ -86,6 +98,11 @@ pub enum Reply {
         run: RunId,
         /// How.
         ending: Ending,
+    },
+    /// How far a run is.
+    Progress {
+        /// `None` where it does not say.
+        progress: Option<Progress>,
     },
     /// The daemon lives.
     Health {

@@ -417,7 +417,7 @@ fn strength(trigger: Trigger) -> u8 {
         | Trigger::Webhook
         | Trigger::File => 2,
         Trigger::Retry => 3,
-        Trigger::Manual => 4,
+        Trigger::Manual | Trigger::Restore => 4,
     }
 }
 

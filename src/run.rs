@@ -1,6 +1,7 @@
 //! A run: one execution of one job, why it started and how it ended.
 
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub enum Trigger {
     Startup,
     /// A person asked; also lifts a quarantine.
     Manual,
+    /// A person wants a backup of the job back: the run restores, and is none of the job's own work.
+    Restore,
     /// The run before asked for another try.
     Retry,
     /// A slot that passed while nobody could run it.
@@ -43,6 +46,7 @@ impl Trigger {
             Self::Schedule => "schedule",
             Self::Startup => "startup",
             Self::Manual => "manual",
+            Self::Restore => "restore",
             Self::Retry => "retry",
             Self::CatchUp => "catch_up",
             Self::After => "after",
@@ -58,11 +62,17 @@ impl Trigger {
         Self::ALL.into_iter().find(|trigger| trigger.as_str() == word)
     }
 
+    /// Whether a person asked, and waits for it.
+    pub fn is_of_a_person(self) -> bool {
+        matches!(self, Self::Manual | Self::Restore)
+    }
+
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Schedule,
         Self::Startup,
         Self::Manual,
+        Self::Restore,
         Self::Retry,
         Self::CatchUp,
         Self::After,
@@ -78,6 +88,31 @@ impl fmt::Display for Trigger {
         formatter.write_str(self.as_str())
     }
 }
+
+/// What a person wants back in place of what is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// The snapshot: its id or the beginning of one; without it the newest that has the path.
+    pub snapshot: Option<String>,
+    /// What of it; without it all volumes.
+    pub path: Option<String>,
+    /// Stops the containers that have the volumes, and starts them again.
+    pub stop: bool,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done, e.g. `backup`.
+    pub what: String,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all; 0 where that is not known yet.
+    pub all: u64,
+}
+
+/// Where a run says how far it is, for whoever looks.
+pub type Live = Arc<Mutex<Option<Progress>>>;
 
 /// How a run stands or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -9,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::Run;
+use super::bar::{self, Bar};
 use super::output::{Output, print};
 use super::setup::{configuration, log_to_console, now, read_and_recorded, world};
 use super::{FAILED, Usage, tidy};
@@ -18,7 +20,7 @@ use crate::job::{Configuration, Deploy, Job, Work};
 use crate::logs;
 use crate::problem::nearest;
 use crate::reconcile;
-use crate::run::{Ending, Outcome, RunId, Trigger};
+use crate::run::{Ending, Live, Outcome, Restore, RunId, Trigger};
 use crate::store::Store;
 use crate::web::Web;
 
@@ -104,7 +106,7 @@ pub(super) async fn deploy(
 ) -> Result<u8> {
     let configuration = configuration(env_file)?;
     let name = deploy_job(&configuration, job)?.0.name.clone();
-    Box::pin(run_now(env_file, output, &configuration, &name)).await
+    Box::pin(run_now(env_file, output, &configuration, (&name, None))).await
 }
 
 /// `run`.
@@ -115,7 +117,7 @@ pub(super) async fn run_job(env_file: Option<&Path>, output: Output, run: &Run) 
         bail!(Usage(daemon::unknown_job(job, &configuration.jobs)));
     }
     if !run.no_wait {
-        return Box::pin(run_now(env_file, output, &configuration, job)).await;
+        return Box::pin(run_now(env_file, output, &configuration, (job, None))).await;
     }
     let request = Request::Run { job: job.clone() };
     let state_dir = &configuration.settings.state_dir;
@@ -195,17 +197,21 @@ fn deploy_job<'a>(
     }
 }
 
-/// Has the daemon run a job, or runs it here where there is none.
-async fn run_now(
+/// Has the daemon run a job, or restore a backup of it, or does it here where there is none.
+pub(super) async fn run_now(
     env_file: Option<&Path>,
     output: Output,
     configuration: &Configuration,
-    name: &str,
+    (name, restore): (&str, Option<Restore>),
 ) -> Result<u8> {
     let settings = &configuration.settings;
-    let request = Request::Run { job: name.to_owned() };
+    let job = name.to_owned();
+    let request = match restore.clone() {
+        Some(restore) => Request::Restore { job, restore },
+        None => Request::Run { job },
+    };
     if let Some(call) = Call::place(&settings.state_dir, &request).await? {
-        return follow_call(output, call).await;
+        return follow_call(output, &settings.state_dir, call).await;
     }
     let _guard = logs::start(&settings.log, settings.timezone, true);
     let store = Store::open(&settings.state_dir).await?;
@@ -214,34 +220,83 @@ async fn run_now(
     };
     let cancel = CancellationToken::new();
     let world = world(env_file, configuration)?;
-    let work = daemon::run_once(&world, &store, configuration, name, cancel.clone());
+    let progress = Live::default();
+    let wanted = (name, restore, Arc::clone(&progress));
+    let work = daemon::run_once(&world, &store, configuration, wanted, cancel.clone());
     let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
     let mut work = std::pin::pin!(work);
-    let (run, ending) = tokio::select! {
-        ended = &mut work => ended?,
-        _ = terminate.recv() => { cancel.cancel(); work.await? }
-        _ = interrupt.recv() => { cancel.cancel(); work.await? }
+    let mut bar = Bar::new(output);
+    let (run, ending) = loop {
+        tokio::select! {
+            ended = &mut work => break ended?,
+            _ = terminate.recv() => cancel.cancel(),
+            _ = interrupt.recv() => cancel.cancel(),
+            () = tokio::time::sleep(bar::EVERY), if bar.is_shown() => {
+                let known = progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if let Some(known) = known {
+                    bar.show(&known);
+                }
+            }
+        }
     };
+    drop(bar);
     tell_ending(output, Some(run), &ending)
 }
 
-async fn follow_call(output: Output, mut call: Call) -> Result<u8> {
+async fn follow_call(output: Output, state_dir: &Path, mut call: Call) -> Result<u8> {
+    let (mut bar, mut started) = (Bar::new(output), None);
     loop {
-        match call.next().await? {
+        let reply = next_reply(&mut call, state_dir, (&mut bar, started)).await?;
+        match reply {
             Reply::Accepted { run, waits: true } if !output.json => {
                 writeln!(std::io::stderr(), "run {run} waits for its turn")?;
             }
-            Reply::Started { run } if !output.json => {
-                writeln!(std::io::stderr(), "run {run} started")?;
+            Reply::Started { run } => {
+                started = Some(run);
+                if !output.json {
+                    writeln!(std::io::stderr(), "run {run} started")?;
+                }
             }
-            Reply::Accepted { .. } | Reply::Started { .. } => {}
-            Reply::Finished { run, ending } => return tell_ending(output, Some(run), &ending),
+            Reply::Accepted { .. } => {}
+            Reply::Finished { run, ending } => {
+                drop(bar);
+                return tell_ending(output, Some(run), &ending);
+            }
             Reply::Refused { message } => bail!(message),
             Reply::Health { message, .. } | Reply::Done { message } => {
                 bail!("roadstead answered something else: {message}")
             }
-            Reply::Labels { .. } => bail!("roadstead answered something else: labels"),
+            Reply::Labels { .. } | Reply::Progress { .. } => {
+                bail!("roadstead answered something else")
+            }
+        }
+    }
+}
+
+/// The next reply; until it comes a terminal shows how far the run is.
+async fn next_reply(
+    call: &mut Call,
+    state_dir: &Path,
+    (bar, run): (&mut Bar, Option<RunId>),
+) -> Result<Reply> {
+    let mut reply = std::pin::pin!(call.next());
+    loop {
+        let Some(run) = run.filter(|_| bar.is_shown()) else { return reply.await };
+        if let Ok(reply) = tokio::time::timeout(bar::EVERY, &mut reply).await {
+            return reply;
+        }
+        // A daemon that does not say it has other things to do.
+        let asked = async {
+            let mut call = Call::place(state_dir, &Request::Progress { run }).await?;
+            anyhow::Ok(match &mut call {
+                Some(call) => Some(call.next().await?),
+                None => None,
+            })
+        };
+        let told = tokio::time::timeout(bar::EVERY, asked).await;
+        if let Ok(Ok(Some(Reply::Progress { progress: Some(progress) }))) = told {
+            bar.show(&progress);
         }
     }
 }

@@ -4,6 +4,7 @@ mod act;
 mod arguments;
 mod ask;
 mod backup;
+mod bar;
 mod compose;
 mod explain;
 mod inspect;

@@ -1,6 +1,7 @@
 //! What commands ask of the daemon, and what they are answered.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use tracing::info;
 
@@ -10,7 +11,7 @@ use super::runs::{Wish, uses_engine};
 use crate::control::{Conversation, Reply, Request as Asked};
 use crate::job::Job;
 use crate::problem::nearest;
-use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::run::{Ending, Outcome, Reason, Restore, RunId, Trigger};
 use crate::store::{Change, Pause, Pauses};
 
 impl Daemon {
@@ -18,7 +19,11 @@ impl Daemon {
         let answer = match conversation.request.clone() {
             Asked::Health => Ok(self.health()),
             Asked::Reload => Ok(Reply::Done { message: self.reload().await }),
-            Asked::Run { job } => return self.run_now(&job, conversation).await,
+            Asked::Run { job } => return self.run_now(&job, None, conversation).await,
+            Asked::Restore { job, restore } => {
+                return self.run_now(&job, Some(restore), conversation).await;
+            }
+            Asked::Progress { run } => Ok(self.progress_of(run)),
             Asked::Pause { jobs, reason } => self.pause(jobs, reason).await,
             Asked::Resume { jobs } => self.resume(jobs).await,
             Asked::Cancel { what } => self.cancel(&what).await,
@@ -49,7 +54,19 @@ impl Daemon {
         Reply::Health { healthy, message }
     }
 
-    async fn run_now(&mut self, name: &str, mut conversation: Conversation) {
+    fn progress_of(&self, run: RunId) -> Reply {
+        let live = self.running.get(&run).map(|it| &it.progress);
+        let progress =
+            live.and_then(|it| it.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        Reply::Progress { progress }
+    }
+
+    async fn run_now(
+        &mut self,
+        name: &str,
+        restore: Option<Restore>,
+        mut conversation: Conversation,
+    ) {
         // What a person just wrote into a file is to be what runs.
         self.reload().await;
         let message = match self.job(name) {
@@ -58,9 +75,17 @@ impl Daemon {
                 let host = self.world.engine.host();
                 format!("the Docker Engine at {host} does not answer yet")
             }
+            Some(job) if restore.is_some() && job.work.repository().is_none() => {
+                format!("job `{name}` has no repository")
+            }
             Some(_) => {
-                let wish = Wish::new(name, Trigger::Manual, None);
-                return self.enter(vec![Wish { asker: Some(conversation), ..wish }]).await;
+                let wish = match &restore {
+                    Some(_) => Wish::new(name, Trigger::Restore, None),
+                    None => Wish::new(name, Trigger::Manual, None),
+                };
+                let is_promised = restore.is_some();
+                let wish = Wish { asker: Some(conversation), restore, is_promised, ..wish };
+                return self.enter(vec![wish]).await;
             }
         };
         conversation.reply(&Reply::Refused { message }).await;
@@ -123,6 +148,7 @@ impl Daemon {
                 running.end(Reason::Requested);
                 told.push(format!("run {run} of {} is being ended", running.job));
             } else if let Some(request) = self.queue.withdraw(run) {
+                self.restores.remove(&run);
                 let message = "a person cancelled it before it started";
                 let ending = Ending::new(Outcome::Cancelled, Reason::Requested, message);
                 for mut asker in self.waiting.remove(&run).unwrap_or_default() {

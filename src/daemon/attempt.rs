@@ -15,12 +15,15 @@ use super::Event;
 use super::runs::outlives_us;
 use crate::docker::Container;
 use crate::execute::{Execution, adopt, execute, pause_after};
-use crate::job::Job;
+use crate::job::{Job, Retry};
 use crate::notify::Notifier;
 use crate::reconcile::World;
-use crate::run::{Details, Ending, Outcome, Reason, RunId, Trigger};
+use crate::run::{Details, Ending, Live, Outcome, Reason, Restore, RunId, Trigger};
 use crate::settings::LogSettings;
 use crate::store::{Change, Store};
+
+/// How long a restore may take at least.
+const TIME_TO_RESTORE: Duration = Duration::from_hours(7 * 24);
 
 /// What a run needs.
 pub(super) struct Attempt {
@@ -42,6 +45,10 @@ pub(super) struct Attempt {
     pub notifier: Option<Notifier>,
     /// The containers that were made for it, in every state, where the run started before us.
     pub adopted: Option<Vec<Container>>,
+    /// What it restores in place, in place of the job's work.
+    pub restore: Option<Restore>,
+    /// Where it says how far it is.
+    pub progress: Live,
 }
 
 /// Carries a run out.
@@ -75,10 +82,14 @@ impl Attempt {
         if let Some(notifier) = self.notifier.as_ref().filter(|_| self.adopted.is_none()) {
             notifier.started(&self.job, self.run, self.started).await;
         }
-        let retry = self.job.policy.retry;
+        // What was restored in part is for a person to look at.
+        let retry = match &self.restore {
+            Some(_) => Retry::default(),
+            None => self.job.policy.retry,
+        };
         let before = ((self.world.now)() - self.started).to_std().unwrap_or_default();
         let begun = Instant::now();
-        let left = || self.job.timeout.saturating_sub(before + begun.elapsed());
+        let left = || self.time().saturating_sub(before + begun.elapsed());
         let mut number = self.tries_before().await.max(1);
         let mut adopted = self.adopted.as_deref();
         loop {
@@ -99,6 +110,11 @@ impl Attempt {
         }
     }
 
+    /// How long it may take: how long a backup may says nothing of a restore.
+    fn time(&self) -> Duration {
+        self.restore.as_ref().map_or(self.job.timeout, |_| self.job.timeout.max(TIME_TO_RESTORE))
+    }
+
     async fn say_running(&self) -> anyhow::Result<()> {
         let changes = vec![Change::Running(self.run)];
         self.store.record((self.world.now)(), changes).await.map(drop)
@@ -117,7 +133,7 @@ impl Attempt {
     /// One try, as a step of its own where there may be several.
     async fn one_try(&self, number: u32, left: Duration, adopted: Option<&[Container]>) -> Ending {
         let now = || (self.world.now)();
-        let most = self.job.policy.retry.max + 1;
+        let most = if self.restore.is_some() { 1 } else { self.job.policy.retry.max + 1 };
         // Steps of this try come after those before it.
         let mut first = match number {
             1 if adopted.is_none() => 0,
@@ -134,7 +150,7 @@ impl Attempt {
         let store = self.store.with_steps_from(first);
         // The first try has all of the time; what is taken over knows itself how much of it is spent.
         let is_first = number == 1 || adopted.is_some();
-        let timeout = if is_first { self.job.timeout } else { left };
+        let timeout = if is_first { self.time() } else { left };
         let mut job = self.job.clone();
         job.timeout = timeout;
         let execution = Execution {
@@ -147,6 +163,8 @@ impl Attempt {
             needs_recovery: &self.needs_recovery,
             jobs: &self.jobs,
             allow_commands: self.allow_commands,
+            restore: self.restore.as_ref(),
+            progress: &self.progress,
         };
         let ending = match adopted {
             Some(containers) => Box::pin(adopt(&self.world, &execution, containers)).await,

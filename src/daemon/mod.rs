@@ -16,7 +16,7 @@ mod slots;
 mod upkeep;
 
 pub use self::files::Recorder;
-pub use self::once::{run_once, unknown_job};
+pub use self::once::{put_back_what_is_owed, run_once, unknown_job};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ use crate::notify::Notifier;
 use crate::plan::labels::RUN;
 use crate::queue::{Limits, Queue};
 use crate::reconcile::{self, World};
-use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::run::{Ending, Live, Outcome, Reason, Restore, RunId};
 use crate::settings::Settings;
 use crate::store::{Change, Pauses, Store};
 
@@ -103,6 +103,10 @@ struct Running {
     is_deploy: bool,
     /// Whether its container goes on without us, and is taken over after a restart.
     outlives_us: bool,
+    /// It restores, and is none of the job's own work.
+    restores: bool,
+    /// How far it is.
+    progress: Live,
     span: Span,
     askers: Vec<Conversation>,
 }
@@ -126,6 +130,8 @@ struct Daemon {
     /// Commands that wait for a queued run to start.
     waiting: BTreeMap<RunId, Vec<Conversation>>,
     pauses: Pauses,
+    /// What is to be restored by runs that wait.
+    restores: BTreeMap<RunId, Restore>,
     /// What the store did not take, because the disk was full or a person held it.
     unwritten: Vec<Change>,
     /// What could not be entered for the same reason.
@@ -235,6 +241,7 @@ impl Daemon {
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
             pauses: Pauses::default(),
+            restores: BTreeMap::new(),
             unwritten: Vec::new(),
             owed: Vec::new(),
             orphans: Orphans::default(),
@@ -448,7 +455,7 @@ impl Daemon {
         let mut unwanted = Vec::new();
         for waiting in self.queue.close() {
             let askers = self.waiting.remove(&waiting.run).unwrap_or_default();
-            if waiting.trigger == Trigger::Manual {
+            if waiting.trigger.is_of_a_person() {
                 let ending = Ending::new(Outcome::Cancelled, Reason::Shutdown, shutdown);
                 unwanted.push(Change::Ended(waiting.run, ending));
             }
@@ -488,8 +495,16 @@ impl Daemon {
         let ending = Ending::new(Outcome::Lost, Reason::Shutdown, message);
         // A container that goes on is taken over by the next start, if its run is still open then.
         let left = self.running.iter().filter(|(_, running)| !running.outlives_us);
-        let left: Vec<_> = left.map(|(run, _)| (*run, ending.clone())).collect();
-        self.finish(left).await;
+        let left: Vec<RunId> = left.map(|(run, _)| *run).collect();
+        let mut lost = Vec::new();
+        for run in left {
+            let details = self.store.details(run).await.ok().flatten().unwrap_or_default();
+            // One that owes something stays open: the next start puts it back.
+            if !details.owes() {
+                lost.push((run, ending.clone()));
+            }
+        }
+        self.finish(lost).await;
         self.have_told().await;
         info!("stopped");
         Ok(())

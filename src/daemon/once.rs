@@ -17,7 +17,7 @@ use crate::job::{Configuration, Job, Work};
 use crate::logs;
 use crate::notify::{Ended, Notifier};
 use crate::reconcile::{self, World};
-use crate::run::{Ending, RunId, Trigger};
+use crate::run::{Ending, Live, Restore, RunId, Trigger};
 use crate::store::{Change, NewRun, Store};
 
 /// Longest wait for those who are told of the run.
@@ -32,7 +32,7 @@ pub async fn run_once(
     world: &World,
     store: &Store,
     configuration: &Configuration,
-    name: &str,
+    (name, restore, progress): (&str, Option<Restore>, Live),
     cancel: CancellationToken,
 ) -> Result<(RunId, Ending)> {
     let Some(job) = configuration.jobs.iter().find(|job| job.name == name) else {
@@ -44,13 +44,10 @@ pub async fn run_once(
     let directories = reconcile::directories(configuration.jobs.iter());
     reconcile::recover(world, &directories).await?;
     let started = (world.now)();
-    let new = NewRun {
-        job: job.name.clone(),
-        kind: job.work.kind(),
-        trigger: Trigger::Manual,
-        slot: None,
-        started,
-    };
+    let trigger = if restore.is_some() { Trigger::Restore } else { Trigger::Manual };
+    // What is restored is none of the job's own work.
+    let is_told = restore.is_none() && Notifier::concerns(job);
+    let new = NewRun { job: job.name.clone(), kind: job.work.kind(), trigger, slot: None, started };
     let run = store.start_run(new).await?.context("a run without a slot is always new")?;
     let span = info_span!("run", job = %job.name, run);
     let begun = Instant::now();
@@ -58,7 +55,7 @@ pub async fn run_once(
     if is_deploy {
         logs::marker_start(&job.name, started);
     }
-    span.in_scope(|| info!(target: logs::RUN, "started by {}", Trigger::Manual));
+    span.in_scope(|| info!(target: logs::RUN, "started by {trigger}"));
     let jobs = at_hand(job, &configuration.jobs);
     let notifier = Notifier::open(&configuration.settings.state_dir, world.now).await;
     let attempt = Attempt {
@@ -67,7 +64,7 @@ pub async fn run_once(
         log: configuration.settings.log.clone(),
         job: job.clone(),
         run,
-        trigger: Trigger::Manual,
+        trigger,
         cancel,
         needs_recovery: Arc::default(),
         started,
@@ -75,10 +72,12 @@ pub async fn run_once(
         adopted: None,
         jobs,
         allow_commands: configuration.settings.allow_commands,
+        restore,
+        progress,
     };
     let ending = Box::pin(attempt.to_its_end()).instrument(span.clone()).await;
     let ended = (world.now)();
-    if Notifier::concerns(job) {
+    if is_told {
         store.record(ended, vec![Change::Untold(run)]).await?;
     }
     store.finish_run(run, ended, &ending).await?;
@@ -86,7 +85,7 @@ pub async fn run_once(
     if is_deploy {
         logs::marker_end(&job.name, started, ended);
     }
-    if Notifier::concerns(job) {
+    if is_told {
         let tail = tail_of(configuration.settings.log.dir.clone(), &job.name, run).await;
         let ended = Ended { job, run, started, ended, ending: &ending, tail: &tail };
         if tokio::time::timeout(TIME_TO_TELL, notifier.ended(&ended)).await.is_ok() {
@@ -97,6 +96,20 @@ pub async fn run_once(
         }
     }
     Ok((run, ending))
+}
+
+/// Puts back what a Roadstead that died left open, where no daemon runs; the caller holds the right to
+/// change things.
+///
+/// # Errors
+///
+/// When the Engine does not answer, or the store fails.
+pub async fn put_back_what_is_owed(
+    world: &World,
+    store: &Store,
+    configuration: &Configuration,
+) -> Result<()> {
+    lose_what_is_cut_off(store, &world.engine, &configuration.jobs, (world.now)()).await
 }
 
 /// Says which jobs there are.

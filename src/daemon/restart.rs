@@ -17,7 +17,7 @@ use crate::execute::{bring_back, related};
 use crate::job::{Job, Work};
 use crate::notify::Notifier;
 use crate::plan::labels;
-use crate::run::{Details, Ending, Outcome, Reason, Run};
+use crate::run::{Details, Ending, Outcome, Reason, Run, Trigger};
 use crate::store::Change;
 
 /// Runs that may have a container, until the Engine says whether they have; and those of jobs that
@@ -81,7 +81,9 @@ impl Daemon {
     /// that is broken.
     fn may_be_found(&self, run: &Run) -> bool {
         let mut problems = self.configuration.problems.0.iter();
-        self.job(&run.job).is_none()
+        // What was restored is never gone on with.
+        run.trigger != Trigger::Restore
+            && self.job(&run.job).is_none()
             && (self.waits_for_labels() || problems.any(|problem| !problem.is_warning()))
     }
 
@@ -90,6 +92,11 @@ impl Daemon {
         let (mut again, mut going_on) = (Vec::new(), Vec::new());
         for run in runs {
             let details = self.store.details(run.id).await.ok().flatten().unwrap_or_default();
+            if run.trigger == Trigger::Restore && run.outcome != Outcome::Running {
+                warn!("run {} of {}: what was to be restored is not", run.id, run.job);
+                changes.push(Change::Ended(run.id, not_restored()));
+                continue;
+            }
             let Some(job) = self.job(&run.job) else {
                 start_again(&self.world.engine, &run, &details).await;
                 let ending = job_gone(&run);
@@ -105,6 +112,10 @@ impl Daemon {
             } else if run.outcome == Outcome::Running {
                 start_again(&self.world.engine, &run, &details).await;
                 warn!("run {} of {} was cut off when roadstead died", run.id, run.job);
+                if run.trigger == Trigger::Restore {
+                    changes.push(Change::Ended(run.id, lost_restore()));
+                    continue;
+                }
                 followers.extend(self.followers(&run.job, &lost()));
                 changes.extend(self.end_of(&run.job, run.id, &lost()));
                 lost_runs.push(run);
@@ -160,6 +171,9 @@ impl Daemon {
 
 /// Whether a run that was starting or running can be gone on with.
 fn goes_on(job: &Job, run: &Run, containers: &[Container], details: &Details) -> bool {
+    if run.trigger == Trigger::Restore {
+        return false;
+    }
     match &job.work {
         // The next one looks at what is really there.
         Work::Deploy(_)
@@ -215,8 +229,11 @@ pub(super) async fn lose_what_is_cut_off(
                 goes_on(job, &run, &own.cloned().collect::<Vec<_>>(), &details)
             });
         if !is_left {
-            changes.push(Change::Ended(run.id, lost()));
-            let is_told = jobs.iter().any(|job| job.name == run.job && Notifier::concerns(job));
+            let is_restore = run.trigger == Trigger::Restore;
+            let ending = if is_restore { lost_restore() } else { lost() };
+            changes.push(Change::Ended(run.id, ending));
+            let is_told = !is_restore
+                && jobs.iter().any(|job| job.name == run.job && Notifier::concerns(job));
             changes.extend(is_told.then_some(Change::Untold(run.id)));
         }
     }
@@ -245,6 +262,17 @@ fn is_of(container: &Container, run: &Run, members: &[Job]) -> bool {
 fn lost() -> Ending {
     let message = "roadstead died during this run; the next run of the job repairs";
     Ending::new(Outcome::Lost, Reason::Crashed, message)
+}
+
+fn lost_restore() -> Ending {
+    let message = "roadstead died while it restored, and a volume may be restored in part: restore it once \
+                   more; what it had stopped was started again";
+    Ending::new(Outcome::Lost, Reason::Crashed, message)
+}
+
+fn not_restored() -> Ending {
+    let message = "roadstead stopped before it began to restore: nothing was touched, ask again";
+    Ending::new(Outcome::Cancelled, Reason::Shutdown, message)
 }
 
 fn job_gone(run: &Run) -> Ending {

@@ -18,7 +18,7 @@ use crate::job::{Job, Work};
 use crate::logs;
 use crate::notify::Notifier;
 use crate::queue::{Refusal, Request};
-use crate::run::{Ending, Outcome, Reason, RunId, Trigger};
+use crate::run::{Ending, Live, Outcome, Reason, Restore, RunId, Trigger};
 use crate::store::{Change, NewRun};
 
 /// A run that somebody or something wants.
@@ -35,6 +35,8 @@ pub(super) struct Wish {
     pub skipped: Option<RunId>,
     /// Its end, where it is entered only to be accounted for.
     pub ending: Option<Ending>,
+    /// What is to be restored in place, in place of the job's work.
+    pub restore: Option<Restore>,
     /// Who asked.
     pub asker: Option<Conversation>,
 }
@@ -43,7 +45,16 @@ impl Wish {
     /// A wish of nobody in particular.
     pub(super) fn new(job: &str, trigger: Trigger, slot: Option<DateTime<Utc>>) -> Self {
         let job = job.to_owned();
-        Self { job, trigger, slot, is_promised: false, skipped: None, ending: None, asker: None }
+        Self {
+            job,
+            trigger,
+            slot,
+            is_promised: false,
+            skipped: None,
+            ending: None,
+            restore: None,
+            asker: None,
+        }
     }
 }
 
@@ -71,7 +82,7 @@ impl Daemon {
                 let why = "the run cannot be recorded: see roadstead's log".to_owned();
                 refuse(wish.asker.take(), &why).await;
                 // A person asks again; a slot does not.
-                if wish.trigger != Trigger::Manual {
+                if !wish.trigger.is_of_a_person() {
                     self.owed.push(wish);
                 }
             }
@@ -120,7 +131,7 @@ impl Daemon {
 
     /// A paused job gets no run but what a person asks for, and what it was promised before.
     fn pause_of(&self, wish: &Wish) -> Option<Ending> {
-        let is_new = wish.trigger != Trigger::Manual && wish.skipped.is_none();
+        let is_new = !wish.trigger.is_of_a_person() && wish.skipped.is_none();
         let pause = self.pauses.of(&wish.job).filter(|_| is_new)?;
         let why = if pause.reason.is_empty() { "" } else { ": " };
         let message = format!("the job is paused{why}{}", pause.reason);
@@ -161,6 +172,9 @@ impl Daemon {
     fn admit(&mut self, wish: Wish, run: RunId, decided: &mut Decided) {
         let Some(job) = self.job(&wish.job) else { return };
         let request = self.request(job, run, &wish);
+        if let Some(restore) = &wish.restore {
+            self.restores.insert(run, restore.clone());
+        }
         let admission = self.queue.request(request);
         if let Some(refusal) = admission.refused {
             let ending = match refusal {
@@ -184,7 +198,9 @@ impl Daemon {
             self.waiting.entry(run).or_default().extend(askers);
         }
         for replaced in admission.replaced {
-            if let Some(running) = self.running.get_mut(&replaced) {
+            // Half of a volume is worse than a backup that waits.
+            let running = self.running.get_mut(&replaced).filter(|it| !it.restores);
+            if let Some(running) = running {
                 running.end(Reason::Replaced);
             }
         }
@@ -251,6 +267,7 @@ impl Daemon {
             );
             return self.end_at_once(run, ending).await;
         };
+        let restore = self.restores.remove(&run);
         let span = info_span!("run", job = %job.name, run);
         let is_deploy = matches!(job.work, Work::Deploy(_));
         if is_deploy {
@@ -267,7 +284,7 @@ impl Daemon {
         for asker in &mut askers {
             asker.reply(&Reply::Started { run }).await;
         }
-        let cancel = CancellationToken::new();
+        let (cancel, progress) = (CancellationToken::new(), Live::default());
         let running = Running {
             job: job.name.clone(),
             started,
@@ -276,6 +293,8 @@ impl Daemon {
             cause: None,
             is_deploy,
             outlives_us: outlives_us(&job),
+            restores: restore.is_some(),
+            progress: Arc::clone(&progress),
             span: span.clone(),
             askers,
         };
@@ -295,6 +314,8 @@ impl Daemon {
             cancel,
             needs_recovery: Arc::clone(&self.needs_recovery),
             adopted,
+            restore,
+            progress,
         });
         self.tasks.spawn(task.instrument(span));
     }
@@ -322,16 +343,20 @@ impl Daemon {
             if running.is_deploy {
                 logs::marker_end(&running.job, running.started, now);
             }
-            wishes.extend(self.followers(&running.job, &ending));
+            let own = (!running.restores).then_some(&running.job);
+            wishes.extend(own.into_iter().flat_map(|job| self.followers(job, &ending)));
             if ending.reason == Reason::EngineUnreachable {
                 self.needs_recovery.store(true, Ordering::Relaxed);
             }
-            changes.extend(self.end_of(&running.job, run, &ending));
+            match own {
+                Some(job) => changes.extend(self.end_of(job, run, &ending)),
+                None => changes.push(Change::Ended(run, ending.clone())),
+            }
             // One that gave way to a container would have the others do the same, again and again.
             if ending.outcome != Outcome::Skipped {
                 was_in_the_way.insert(running.job.clone());
             }
-            told.push((running.job.clone(), run, running.started, ending.clone()));
+            told.extend(own.map(|job| (job.clone(), run, running.started, ending.clone())));
             self.unpruned.insert(running.job);
             self.ends_since_prune += 1;
             for asker in running.askers.drain(..) {

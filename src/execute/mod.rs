@@ -60,7 +60,7 @@ use crate::git;
 use crate::job::{Job, Retry, Work};
 use crate::logs::{Output, secrets_of};
 use crate::reconcile::{self, DeployRun, World};
-use crate::run::{Details, Ending, Outcome, Reason, RunId, Trigger};
+use crate::run::{Details, Ending, Live, Outcome, Reason, Restore, RunId, Trigger};
 use crate::settings::LogSettings;
 use crate::store::Store;
 
@@ -87,6 +87,10 @@ pub struct Execution<'a> {
     pub jobs: &'a [Job],
     /// Whether jobs may run programs in our own container.
     pub allow_commands: bool,
+    /// What it restores in place, in place of the job's work.
+    pub restore: Option<&'a Restore>,
+    /// Where it says how far it is.
+    pub progress: &'a Live,
 }
 
 /// Everything that a kind of work is carried out with.
@@ -251,9 +255,13 @@ async fn within_time(
         member: None,
     };
     let work = async {
-        match left {
-            Some(containers) => adopt::go_on(context, containers).await,
-            None => carry_out(context, &job.work).await,
+        match (left, execution.restore) {
+            (Some(containers), _) => adopt::go_on(context, containers).await,
+            (None, Some(restore)) => {
+                let restored = Box::pin(backup::in_place(context, restore)).await;
+                restored.unwrap_or_else(|error| engine_ending(&error))
+            }
+            (None, None) => carry_out(context, &job.work).await,
         }
     };
     // Boxed: what a run keeps across its waits is large.

@@ -58,6 +58,13 @@ pub async fn bring_back(engine: &Engine, details: &Details) -> Result<()> {
                 first_error.get_or_insert(error);
             }
         }
+        // The last that was stopped may be about to be: the Engine goes on with that without us.
+        if let Some(last) = details.stopped.first() {
+            let stop = Stop { signal: None, grace: None };
+            if let Err(error) = end_container(engine, last, &stop).await {
+                first_error.get_or_insert(error);
+            }
+        }
         for debt in debts(&details) {
             match settle(engine, &debt, details.container.as_deref()).await {
                 Ok(()) => warn!("{}: left by an interrupted run, done now", debt.name()),

@@ -19,22 +19,22 @@ const LIST: &str = "cd /data && find . -exec stat -c '%n %f %u %g %h %Y' {} + | 
                     grep -v '^\\. ' | sort && find . -type f -exec md5sum {} + | sort && readlink link";
 
 /// A repository, a volume with data, and an installation.
-struct Site {
-    engine: &'static Engine,
-    roadstead: Roadstead,
-    job: String,
-    volume: String,
+pub(crate) struct Site {
+    pub(crate) engine: &'static Engine,
+    pub(crate) roadstead: Roadstead,
+    pub(crate) job: String,
+    pub(crate) volume: String,
     /// Containers and volumes that go with it.
-    containers: Vec<String>,
-    volumes: Vec<String>,
+    pub(crate) containers: Vec<String>,
+    pub(crate) volumes: Vec<String>,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::on(Engine::shared())
     }
 
-    fn on(engine: &'static Engine) -> Self {
+    pub(crate) fn on(engine: &'static Engine) -> Self {
         let roadstead = Roadstead::new(&engine.host(), "");
         let volume = unique("data");
         engine.docker(&["volume", "create", &volume]);
@@ -52,7 +52,7 @@ impl Site {
     }
 
     /// Runs a command with a volume at `/data`.
-    fn in_volume(&self, volume: &str, command: &str) -> String {
+    pub(crate) fn in_volume(&self, volume: &str, command: &str) -> String {
         let mount = format!("{volume}:/data");
         self.engine.docker(&[
             "run",
@@ -66,12 +66,12 @@ impl Site {
         ])
     }
 
-    fn listing(&self, volume: &str) -> String {
+    pub(crate) fn listing(&self, volume: &str) -> String {
         self.in_volume(volume, LIST)
     }
 
     /// The words of every job that say where the repository is.
-    fn repository(&self) -> String {
+    pub(crate) fn repository(&self) -> String {
         let root = self.roadstead.path("");
         format!(
             "  repository: {root}repository\n  password_file: {root}password\n",
@@ -80,22 +80,22 @@ impl Site {
     }
 
     /// Writes the job: what is backed up, and what follows it at the margin.
-    fn write_job(&self, what: &str, rest: &str) {
+    pub(crate) fn write_job(&self, what: &str, rest: &str) {
         let text =
             format!("name: {}\nbackup:\n{}  init: true\n{what}{rest}", self.job, self.repository());
         self.roadstead.write_job("job.yml", &text);
     }
 
-    fn of_volume(&self) -> String {
+    pub(crate) fn of_volume(&self) -> String {
         format!("  volumes: [{}]\n", self.volume)
     }
 
-    fn run(&self) -> Output {
+    pub(crate) fn run(&self) -> Output {
         self.roadstead.run(&["run", &self.job])
     }
 
     /// A container that lives, with the volume.
-    fn container(&mut self, prefix: &str, options: &[&str]) -> String {
+    pub(crate) fn container(&mut self, prefix: &str, options: &[&str]) -> String {
         let name = unique(prefix);
         let mount = format!("{}:/data", self.volume);
         let mut arguments = vec!["run", "--detach", "--name", &name, "--volume", &mount];
@@ -107,7 +107,7 @@ impl Site {
     }
 
     /// A container in which databases are dumped by a script of ours.
-    fn database(&mut self, script: &str) -> String {
+    pub(crate) fn database(&mut self, script: &str) -> String {
         let dockerfile = "FROM rs-test/app:1\nCOPY pg_dumpall /bin/pg_dumpall\n\
                           RUN [\"chmod\", \"0755\", \"/bin/pg_dumpall\"]\n";
         let image = format!("rs-test/{}", unique("db"));
@@ -119,33 +119,33 @@ impl Site {
         name
     }
 
-    fn state(&self, container: &str) -> String {
+    pub(crate) fn state(&self, container: &str) -> String {
         self.engine.inspect(container, "{{.State.Status}}").unwrap_or_default()
     }
 
-    fn started(&self, container: &str) -> String {
+    pub(crate) fn started(&self, container: &str) -> String {
         self.engine.inspect(container, "{{.State.StartedAt}} {{.State.Status}}").unwrap_or_default()
     }
 
     /// What the last run of the job recorded.
-    fn results(&self) -> Value {
+    pub(crate) fn results(&self) -> Value {
         self.last_run()["details"]["results"].clone()
     }
 
-    fn last_run(&self) -> Value {
+    pub(crate) fn last_run(&self) -> Value {
         let runs = self.roadstead.run(&["runs", &self.job, "--json"]).ok();
         let runs: Vec<Value> = serde_json::from_str(&runs).unwrap();
         let run = self.roadstead.run(&["runs", &runs[0]["id"].to_string(), "--json"]).ok();
         serde_json::from_str(&run).unwrap()
     }
 
-    fn snapshots(&self) -> Vec<Value> {
+    pub(crate) fn snapshots(&self) -> Vec<Value> {
         let list = self.roadstead.run(&["backup", "list", &self.job, "--json"]).ok();
         serde_json::from_str(&list).unwrap()
     }
 
     /// Workers of the job that are left, running or not.
-    fn workers(&self) -> String {
+    pub(crate) fn workers(&self) -> String {
         let of_job = format!("label=dev.roadstead.job={}", self.job);
         let filter = ["--filter", &of_job, "--filter", "label=dev.roadstead.backup-worker"];
         self.engine.docker(&[
@@ -161,7 +161,7 @@ impl Site {
     }
 
     /// Starts a daemon and has it run the job.
-    fn serve_and_run(&self) -> Daemon {
+    pub(crate) fn serve_and_run(&self) -> Daemon {
         let daemon = self.roadstead.serve();
         wait_for("the daemon", PATIENCE, || {
             self.roadstead.run(&["run", &self.job, "--no-wait"]).code == Some(0)
@@ -169,7 +169,7 @@ impl Site {
         daemon
     }
 
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.last_run()["ended"].is_string()
     }
 }

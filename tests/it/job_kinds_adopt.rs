@@ -18,7 +18,7 @@ use roadstead::git::Git;
 use roadstead::job::{Job, native};
 use roadstead::problem::Problems;
 use roadstead::reconcile::World;
-use roadstead::run::{Details, Ending, Outcome, Reason, Trigger};
+use roadstead::run::{Details, Ending, Live, Outcome, Reason, Trigger};
 use roadstead::settings::Settings;
 use roadstead::store::{NewRun, Store};
 use tokio_util::sync::CancellationToken;
@@ -95,6 +95,8 @@ impl LeftBehind {
                 needs_recovery: &needs_recovery,
                 jobs: &[],
                 allow_commands: false,
+                restore: None,
+                progress: &Live::default(),
             };
             let run = format!("{RUN_LABEL}=1");
             let mut containers = world.engine.containers_with(&run).await.unwrap();

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(in crate::cli) use self::arguments::Backup;
 use self::arguments::{All, Command, Diff, List, Prune, Show, Verified};
+use super::bar::Bar;
 use super::inspect::time_or_ago;
 use super::output::{Output, Page, json, print};
 use super::setup::{configuration, log_to_console, now, world};
@@ -25,13 +26,14 @@ use super::text::moment;
 use super::{FAILED, Usage, act, known_job};
 use crate::backup::protocol::{Event, Operation, Snapshot, Summary};
 use crate::execute::backup::{
-    Chosen, Desk, End, Seen, ask, choose, failure_text, keep_text, snapshots, tag, tags_to_prune,
-    verified,
+    Chosen, Desk, End, Seen, ask, choose, failure_text, keep_text, snapshots, tags_of,
+    tags_to_prune, verified,
 };
 use crate::job::work::{Keep, Repository};
 use crate::job::{Configuration, Job, Work};
 use crate::plan::housekeeping::bytes_text;
 use crate::reconcile::World;
+use crate::run::Progress;
 use crate::store::{RunFilter, Store};
 
 /// How many runs of a drill are looked through.
@@ -54,19 +56,15 @@ pub(super) async fn run(env_file: Option<&Path>, output: Output, backup: Backup)
     match &backup.command {
         Command::Run(it) => return act::run_and_wait(env_file, output, &it.job).await,
         Command::Plan(it) => return act::plan(env_file, output, Some(&it.job)).await,
+        Command::Restore(it) if it.in_place => {
+            return restore::in_place(env_file, output, it).await;
+        }
         _ => {}
     }
     log_to_console(tracing::Level::WARN);
     let configuration = configuration(env_file)?;
     let job = known_job(backup.command.job(), &configuration.jobs)?;
-    let Some(repository) = job.work.repository() else {
-        bail!(Usage(format!(
-            "job `{}` is of kind `{}` and has no repository: name one of kind backup, backup_prune, \
-             backup_check or restore_drill",
-            job.name,
-            job.work.kind()
-        )))
-    };
+    let repository = repository_of(job)?;
     let world = world(env_file, &configuration)?;
     let cancel = CancellationToken::new();
     let (configuration, asked) = (&configuration, AtomicU32::new(1));
@@ -95,6 +93,25 @@ pub(super) async fn run(env_file: Option<&Path>, output: Output, backup: Backup)
     }
     cancel.cancel();
     work.await
+}
+
+/// The repository of a job.
+fn repository_of(job: &Job) -> Result<&Repository, Usage> {
+    job.work.repository().ok_or_else(|| {
+        Usage(format!(
+            "job `{}` is of kind `{}` and has no repository: name one of kind backup, backup_prune, \
+             backup_check or restore_drill",
+            job.name,
+            job.work.kind()
+        ))
+    })
+}
+
+/// Shows how far a worker is, where an event tells.
+fn show(bar: &mut Bar, event: &Event) {
+    if let Event::Progress { what, done, all } = event {
+        bar.show(&Progress { what: what.clone(), done: *done, all: *all });
+    }
 }
 
 impl Command {
@@ -133,11 +150,7 @@ impl Office<'_> {
 
     /// The tags of the snapshots that are the job's; of one that has none, all.
     fn tags(&self) -> Vec<String> {
-        match &self.job.work {
-            Work::Backup(_) => vec![tag(&self.job.name)],
-            Work::RestoreDrill(drill) => vec![tag(&drill.of)],
-            _ => Vec::new(),
-        }
+        tags_of(&self.job.name, &self.job.work)
     }
 
     /// Why a worker did not do it.
@@ -275,13 +288,15 @@ impl Office<'_> {
 
     async fn verify(&self, verify: &All) -> Result<u8> {
         let of = u32::from(verify.all);
-        let mut troubles = Vec::new();
+        let (mut troubles, mut bar) = (Vec::new(), Bar::new(self.output));
         let mut heard = |event: &Event| {
+            show(&mut bar, event);
             if let Event::Trouble { path, what, .. } = event {
                 troubles.push(format!("{path}: {what}"));
             }
         };
         let summary = self.ask(Operation::Check { number: 0, of }, &mut heard).await?;
+        drop(bar);
         let is_good = troubles.is_empty();
         print(|to| {
             if self.output.json {

@@ -1,20 +1,26 @@
 //! `backup restore`: into new volumes, in place, or into a directory.
 
-use std::io::Write as _;
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::arguments::Restore;
-use super::{Office, short};
+use super::{Office, repository_of, short, show};
 use crate::backup::protocol::{Event, Summary};
-use crate::cli::output::{json, print};
-use crate::cli::{FAILED, Usage};
+use crate::cli::act::run_now;
+use crate::cli::bar::Bar;
+use crate::cli::output::{Output, json, print};
+use crate::cli::setup::configuration;
+use crate::cli::{FAILED, Usage, known_job};
 use crate::compose::model::Volume;
-use crate::execute::backup::{Chosen, End, Place, Target, places, restore, users_of};
-use crate::plan::backup::Still;
+use crate::control::Exclusive;
+use crate::daemon::put_back_what_is_owed;
+use crate::execute::backup::{Chosen, End, Place, Target, places, restore};
 use crate::plan::housekeeping::bytes_text;
+use crate::run;
 use crate::source::counted;
+use crate::store::Store;
 
 /// One thing that was restored.
 struct Done {
@@ -23,8 +29,22 @@ struct Done {
     summary: Summary,
 }
 
+/// `backup restore --in-place`: a run of its own, so that who it stops is started again whatever happens.
+pub(super) async fn in_place(
+    env_file: Option<&Path>,
+    output: Output,
+    asked: &Restore,
+) -> Result<u8> {
+    let configuration = configuration(env_file)?;
+    repository_of(known_job(&asked.job, &configuration.jobs)?)?;
+    let (snapshot, path) = (asked.snapshot.clone(), asked.path.clone());
+    let wanted = run::Restore { snapshot, path, stop: asked.stop };
+    Box::pin(run_now(env_file, output, &configuration, (&asked.job, Some(wanted)))).await
+}
+
 impl Office<'_> {
     pub(super) async fn restore(&self, asked: &Restore) -> Result<u8> {
+        self.put_back_what_is_owed().await?;
         let chosen = self.chosen(asked.snapshot.as_deref(), asked.path.as_deref()).await?;
         let mut troubles = Vec::new();
         let done = match &asked.to {
@@ -65,6 +85,18 @@ impl Office<'_> {
         Ok(if troubles.is_empty() { 0 } else { FAILED })
     }
 
+    /// Where no daemon did: what one that died had stopped is started again.
+    async fn put_back_what_is_owed(&self) -> Result<()> {
+        let state_dir = &self.configuration.settings.state_dir;
+        // On a new host there is none.
+        if !state_dir.is_dir() {
+            return Ok(());
+        }
+        let Some(_held) = Exclusive::take(state_dir)? else { return Ok(()) };
+        let store = Store::open(state_dir).await?;
+        put_back_what_is_owed(&self.world, &store, self.configuration).await
+    }
+
     /// Restores volumes, all of which are looked at before the first is touched.
     async fn volumes(
         &self,
@@ -77,11 +109,7 @@ impl Office<'_> {
             .map(|place| {
                 let path = Some(place.path.clone());
                 let of_place = Chosen { path, ..chosen.clone() };
-                let name = if asked.in_place {
-                    place.volume.clone()
-                } else {
-                    format!("{}-restored", place.volume)
-                };
+                let name = format!("{}-restored", place.volume);
                 (Some(place), of_place, name)
             })
             .collect();
@@ -101,27 +129,12 @@ impl Office<'_> {
             }
             (None, _) => {}
         }
-        let part = wanted.iter().filter_map(|it| it.0.as_ref()).find(|it| it.is_part);
-        if let Some(part) = part.filter(|_| asked.in_place) {
-            bail!(Usage(format!(
-                "`{}` is only a part of volume `{}`, and only whole volumes are restored in place: \
-                 restore it into a directory by --to",
-                part.path, part.volume
-            )));
-        }
         let names: Vec<String> = wanted.iter().map(|it| it.2.clone()).collect();
         let there = self.world.engine.all_volumes().await?;
         for name in &names {
-            let is_there = there.iter().any(|it| it.name == *name);
-            if is_there && !asked.in_place {
+            if there.iter().any(|it| it.name == *name) {
                 bail!("volume `{name}` is there already: remove it, or name another by --volume");
             }
-            if !is_there && asked.in_place {
-                bail!("there is no volume `{name}` to restore in place: leave out --in-place");
-            }
-        }
-        if asked.in_place {
-            return self.in_place(asked, &wanted, troubles).await;
         }
         let mut done = Vec::new();
         for (_, chosen, name) in &wanted {
@@ -137,67 +150,6 @@ impl Office<'_> {
         Ok(done)
     }
 
-    /// Restores into volumes that are there, while nobody has them.
-    async fn in_place(
-        &self,
-        asked: &Restore,
-        wanted: &[(Option<Place>, Chosen, String)],
-        troubles: &mut Vec<String>,
-    ) -> Result<Vec<Done>> {
-        let names: Vec<String> = wanted.iter().map(|it| it.2.clone()).collect();
-        let users = users_of(&self.world, self.repository, &names).await?;
-        let all = users.running.iter().map(|it| &it.name).chain(&users.paused);
-        let list = all.map(String::as_str).collect::<Vec<_>>().join(", ");
-        if users.ourselves {
-            bail!("roadstead itself has one of {} mounted: restore it elsewhere", names.join(", "));
-        }
-        if !list.is_empty() && !asked.stop {
-            bail!("{} in use by {list}: stop that, or have it done by --stop", names.join(", "));
-        }
-        if !users.paused.is_empty() {
-            bail!("{} is paused: unpause or stop it first", users.paused.join(", "));
-        }
-        let users = users.running;
-        if !users.is_empty() {
-            // A command has no place to write down what it owes after a crash.
-            let again: Vec<&str> = users.iter().rev().map(|it| it.name.as_str()).collect();
-            let again = again.join(" ");
-            writeln!(
-                std::io::stderr(),
-                "stopping {list}; if this command is killed: docker start {again}"
-            )?;
-        }
-        let restored = async {
-            for user in &users {
-                self.world.engine.stop_within(&user.id, None).await?;
-            }
-            let mut done = Vec::new();
-            for (_, chosen, name) in wanted {
-                let target = (Target::Volume(name.clone()), true);
-                done.push(told(chosen, name, self.one(chosen, target, troubles).await?));
-            }
-            anyhow::Ok(done)
-        };
-        let restored = restored.await;
-        let down = self.start_again(&users).await;
-        match (restored, down.is_empty()) {
-            (Ok(done), true) => Ok(done),
-            (Err(error), true) => Err(error),
-            (Ok(_), false) => bail!("restored, but down are: {}", down.join("; ")),
-            (Err(error), false) => bail!("{error:#}; and down are: {}", down.join("; ")),
-        }
-    }
-
-    async fn start_again(&self, users: &[Still]) -> Vec<String> {
-        let mut down = Vec::new();
-        for user in users.iter().rev() {
-            if let Err(error) = self.world.engine.start(&user.id).await {
-                down.push(format!("{} ({error:#})", user.name));
-            }
-        }
-        down
-    }
-
     async fn one(
         &self,
         chosen: &Chosen,
@@ -206,12 +158,15 @@ impl Office<'_> {
     ) -> Result<Summary> {
         let desk = self.desk("restore");
         let before = troubles.len();
+        let mut bar = Bar::new(self.output);
         let mut heard = |event: &Event| {
+            show(&mut bar, event);
             if let Event::Trouble { path, what, .. } = event {
                 troubles.push(format!("{path}: {what}"));
             }
         };
         let end = restore(&desk, self.repository, chosen, target, &mut heard).await;
+        drop(bar);
         match end {
             End::Done(summary) => Ok(*summary),
             end => {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use tracing::warn;
 
+use super::made::report;
 use super::restore::{choose, restore, snapshots};
 use super::session::{End, Target};
 use super::{desk, ending_of, own_labels, sweep, tag};
@@ -131,6 +132,7 @@ async fn in_volume(
         let desk = desk(context, "restore", &said);
         let target = (Target::Volume(name.to_owned()), false);
         let mut heard = |event: &crate::backup::protocol::Event| {
+            report(context.execution.progress, event);
             if let crate::backup::protocol::Event::Trouble { path, what, .. } = event {
                 troubles.push(format!("{path}: {what}"));
             }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::made::report;
 use super::{Made, ask, desk, ending_of, keep_text, perform, sweep, tag};
 use crate::backup::protocol::{Event, Operation, Summary};
 use crate::execute::sink::ERR;
@@ -81,6 +82,7 @@ pub(in crate::execute) async fn check(context: Context<'_>, work: &BackupCheck) 
     let end = {
         let desk = desk(context, "check", &said);
         let mut heard = |event: &Event| {
+            report(context.execution.progress, event);
             if let Event::Trouble { path, what, .. } = event {
                 troubles.push(format!("{path}: {what}"));
             }
@@ -119,8 +121,7 @@ pub(in crate::execute) async fn check(context: Context<'_>, work: &BackupCheck) 
     })
 }
 
-/// The tags of each of the jobs whose snapshots are looked at by themselves; of none those of nobody in
-/// particular.
+/// What is forgotten of: the snapshots with all tags of one of these; no tags are all snapshots.
 pub fn tags_to_prune(of: &[String]) -> Vec<Vec<String>> {
     if of.is_empty() { vec![Vec::new()] } else { of.iter().map(|job| vec![tag(job)]).collect() }
 }
@@ -134,7 +135,8 @@ async fn one(
 ) -> Result<Summary, Ending> {
     let said = |bytes: &[u8]| context.sink.write(ERR, bytes);
     let desk = desk(context, what, &said);
-    let (mut failure, mut made) = (None, Made::default());
+    let live = context.execution.progress;
+    let (mut failure, mut made) = (None, Made::new("", live));
     let step = context.journal.step(what, async {
         perform(&desk, repository, operation, &mut made).await.map_err(|end| {
             let ending = ending_of(&end, repository, &context.job.name, what);

@@ -1,12 +1,13 @@
 //! What a backup made, heard from its workers while they make it.
 
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::backup::protocol::{Event, Summary};
 use crate::plan::housekeeping::bytes_text;
-use crate::run::{Ending, Outcome, Reason};
+use crate::run::{Ending, Live, Outcome, Progress, Reason};
 use crate::source::counted;
 
 /// How many troubles are named; all are counted.
@@ -27,16 +28,19 @@ pub(in crate::execute) struct Made {
     missing: Vec<String>,
     window: Option<Duration>,
     forgotten: Option<(u64, usize)>,
+    /// Where it is said how far it is.
+    live: Live,
 }
 
 impl Made {
     /// Nothing yet.
-    pub(super) fn new(repository: &str) -> Self {
-        Self { repository: repository.to_owned(), ..Self::default() }
+    pub(super) fn new(repository: &str, live: &Live) -> Self {
+        Self { repository: repository.to_owned(), live: Arc::clone(live), ..Self::default() }
     }
 
     /// Keeps what an event says that is worth it.
     pub(super) fn hear(&mut self, event: &Event) {
+        report(&self.live, event);
         if let Event::Trouble { path, what, vanished } = event {
             *(if *vanished { &mut self.vanished } else { &mut self.unreadable }) += 1;
             if self.troubles.len() < NAMED {
@@ -138,13 +142,21 @@ impl Made {
     }
 }
 
+/// Says how far a worker is, where an event tells.
+pub(super) fn report(live: &Live, event: &Event) {
+    if let Event::Progress { what, done, all } = event {
+        let progress = Progress { what: what.clone(), done: *done, all: *all };
+        *live.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::backup::protocol::Snapshot;
 
     fn made() -> Made {
-        let mut made = Made::new("/srv/backup");
+        let mut made = Made::new("/srv/backup", &Live::default());
         let snapshot = Some(Snapshot { id: "ab".repeat(32), ..Snapshot::default() });
         let summary =
             Summary { snapshot, files: 2, bytes: 2048, stored: 100, ..Summary::default() };

@@ -25,7 +25,8 @@ pub use self::drill::{Verified, verified};
 pub use self::keep::tags_to_prune;
 pub(super) use self::keep::{check, prune};
 pub(super) use self::made::Made;
-pub use self::restore::{Chosen, Place, Users, choose, places, restore, snapshots, users_of};
+pub(super) use self::restore::in_place;
+pub use self::restore::{Chosen, Place, choose, places, restore, snapshots, tags_of};
 pub use self::session::{Desk, End, Seen, Target};
 use self::session::{Session, WORKER, seen_at};
 use super::put_back;
@@ -167,7 +168,7 @@ pub(super) async fn backup(context: Context<'_>, work: &Backup) -> Answer {
     let mut tags = vec![tag(&context.job.name)];
     tags.extend(work.tags.iter().cloned());
     let label = Label { host, tags };
-    let mut made = Made::new(&work.repository.location.name());
+    let mut made = Made::new(&work.repository.location.name(), context.execution.progress);
     made.troubles_of_plan(&reading.problems);
     let ending = store(context, work, (&reading, &label), &mut made).await;
     let results = made.value();

@@ -2,15 +2,25 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use serde_json::json;
 
-use super::ask;
-use super::session::{Desk, End, PATHS, Seen, TARGET, Target, VOLUMES};
-use crate::backup::protocol::{Event, Operation, Snapshot};
+use super::made::report;
+use super::session::{Desk, End, PATHS, Seen, Session, TARGET, Target, VOLUMES};
+use super::{ask, desk, ending_of, quiesce, sweep, tag};
+use crate::backup::protocol::{Event, Operation, Snapshot, Summary};
+use crate::docker::is_unreachable;
+use crate::execute::put_back::put_back;
+use crate::execute::sink::ERR;
+use crate::execute::{Answer, Context, failed, stopped};
+use crate::job::Work;
 use crate::job::work::{Backup, Quiesce, QuiesceHow, Repository, Selection, Target as Of};
 use crate::plan::backup::{self as plan, Still};
+use crate::plan::housekeeping::bytes_text;
 use crate::plan::observed::{Container, State};
 use crate::reconcile::World;
+use crate::run::{Ending, Outcome, Reason, Restore};
+use crate::source::counted;
 
 /// A snapshot, and what of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,13 +136,13 @@ pub fn places(chosen: &Chosen) -> Vec<Place> {
 
 /// Who has volumes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Users {
+struct Users {
     /// Those that can be stopped, in that order.
-    pub running: Vec<Still>,
+    running: Vec<Still>,
     /// Names of those that cannot: they are paused.
-    pub paused: Vec<String>,
+    paused: Vec<String>,
     /// We are one of them.
-    pub ourselves: bool,
+    ourselves: bool,
 }
 
 /// The containers that live and have one of these volumes.
@@ -140,7 +150,7 @@ pub struct Users {
 /// # Errors
 ///
 /// When the Engine does not answer.
-pub async fn users_of(world: &World, repository: &Repository, volumes: &[String]) -> Result<Users> {
+async fn users_of(world: &World, repository: &Repository, volumes: &[String]) -> Result<Users> {
     let all = world.engine.all_containers().await?;
     let has = |it: &&Container| it.volumes.iter().any(|name| volumes.contains(name));
     let users = || all.iter().filter(|it| it.state.lives()).filter(has);
@@ -172,9 +182,14 @@ pub async fn restore(
     desk: &Desk<'_>,
     repository: &Repository,
     chosen: &Chosen,
-    (target, delete): (Target, bool),
+    target: (Target, bool),
     heard: &mut (dyn FnMut(&Event) + Send),
 ) -> End {
+    let (seen, operation) = restoring(chosen, target);
+    ask(desk, repository, (&seen, operation), heard).await
+}
+
+fn restoring(chosen: &Chosen, (target, delete): (Target, bool)) -> (Seen, Operation) {
     let seen = Seen { target: Some(target), ..Seen::default() };
     let operation = Operation::Restore {
         snapshot: chosen.snapshot.id.clone(),
@@ -184,7 +199,187 @@ pub async fn restore(
         delete,
         dry_run: false,
     };
-    ask(desk, repository, (&seen, operation), heard).await
+    (seen, operation)
+}
+
+/// The tags of the snapshots that are a job's; of one that has none of its own, all.
+pub fn tags_of(job: &str, work: &Work) -> Vec<String> {
+    match work {
+        Work::Backup(_) => vec![tag(job)],
+        Work::RestoreDrill(drill) => vec![tag(&drill.of)],
+        _ => Vec::new(),
+    }
+}
+
+/// A volume that is restored in place, and from what.
+type Wanted = (Chosen, String);
+
+/// Restores volumes in place. Who has them is stopped meanwhile, and that is written down before.
+pub(in crate::execute) async fn in_place(context: Context<'_>, restore: &Restore) -> Answer {
+    let (job, work) = (&context.job.name, &context.job.work);
+    let refused = |message: String| {
+        Ok(failed(Reason::NotStarted, format!("job `{job}`: {message}; nothing was touched")))
+    };
+    let Some(repository) = work.repository() else {
+        return refused("it has no repository".to_owned());
+    };
+    sweep(context).await?;
+    let said = |bytes: &[u8]| context.sink.write(ERR, bytes);
+    let list = desk(context, "list", &said);
+    let all = match snapshots(&list, repository, tags_of(job, work)).await {
+        Ok(all) => all,
+        Err(end) => return Ok(ending_of(&end, repository, job, "list snapshots")),
+    };
+    let chosen = match choose(&all, restore.snapshot.as_deref(), restore.path.as_deref()) {
+        Ok(chosen) => chosen,
+        Err(why) => return refused(why),
+    };
+    let wanted = match wanted(context, &chosen).await {
+        Ok(wanted) => wanted,
+        Err(error) if is_unreachable(&error) => return Err(error),
+        Err(error) => return refused(format!("{error:#}")),
+    };
+    let still = match still(context, repository, (&wanted, restore.stop)).await {
+        Ok(still) => still,
+        Err(error) if is_unreachable(&error) => return Err(error),
+        Err(error) => return refused(format!("{error:#}")),
+    };
+    let kept = quiesce::keep_still(context, &still).await;
+    let ending = match kept {
+        Ok(()) => all_of(context, repository, (&chosen, &wanted)).await,
+        Err(ending) => ending,
+    };
+    Ok(put_back(context, ending).await)
+}
+
+/// The volumes, all of which are looked at before the first is touched.
+async fn wanted(context: Context<'_>, chosen: &Chosen) -> Result<Vec<Wanted>> {
+    let places = places(chosen);
+    let holds = chosen.path.clone().unwrap_or_else(|| chosen.snapshot.paths.join(", "));
+    ensure!(!places.is_empty(), "{holds} is of no volume: restore it by --to into a directory");
+    if let Some(part) = places.iter().find(|it| it.is_part) {
+        let Place { path, volume, .. } = part;
+        anyhow::bail!(
+            "`{path}` is only a part of volume `{volume}`, and only whole volumes are restored in \
+             place: restore it into a directory by --to"
+        );
+    }
+    let there = context.world.engine.all_volumes().await?;
+    for Place { volume, .. } in &places {
+        ensure!(
+            there.iter().any(|it| it.name == *volume),
+            "there is no volume `{volume}` to restore in place: leave out --in-place"
+        );
+    }
+    let one =
+        |Place { path, volume, .. }: Place| (Chosen { path: Some(path), ..chosen.clone() }, volume);
+    Ok(places.into_iter().map(one).collect())
+}
+
+/// Who is to be stopped, in that order.
+async fn still(
+    context: Context<'_>,
+    repository: &Repository,
+    (wanted, may_stop): (&[Wanted], bool),
+) -> Result<Vec<Still>> {
+    let names: Vec<String> = wanted.iter().map(|it| it.1.clone()).collect();
+    let users = users_of(context.world, repository, &names).await?;
+    let all = users.running.iter().map(|it| &it.name).chain(&users.paused);
+    let list = all.map(String::as_str).collect::<Vec<_>>().join(", ");
+    let names = names.join(", ");
+    ensure!(!users.ourselves, "roadstead itself has one of {names} mounted: restore it elsewhere");
+    ensure!(
+        list.is_empty() || may_stop,
+        "{names} in use by {list}: stop that, or have it done by --stop"
+    );
+    let paused = users.paused.join(", ");
+    ensure!(paused.is_empty(), "{paused} is paused: unpause or stop it first");
+    quiesce::refuse(context, &users.running).await?;
+    Ok(users.running)
+}
+
+/// Restores each; the first that fails ends it.
+async fn all_of(
+    context: Context<'_>,
+    repository: &Repository,
+    (chosen, wanted): (&Chosen, &[Wanted]),
+) -> Ending {
+    let (mut restored, mut troubles, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut failure = None;
+    for (number, (what, volume)) in wanted.iter().enumerate() {
+        if context.cancel.is_cancelled() {
+            failure = Some(stopped(format!("stopped before volume `{volume}` was restored")));
+            break;
+        }
+        let step = format!("restore volume {volume}");
+        let one = async {
+            let ended =
+                into(context, repository, (number, what, volume.as_str()), &mut troubles).await;
+            ended.map_err(|ending| {
+                let error = anyhow::anyhow!(ending.message.clone());
+                failure = Some(ending);
+                error
+            })
+        };
+        let Ok(summary) = context.journal.step(step, Box::pin(one)).await else { break };
+        texts.push(format!("volume {volume} ({})", bytes_text(summary.bytes)));
+        restored.push(json!({
+            "path": what.path, "to": format!("volume {volume}"), "files": summary.files_changed,
+            "bytes": summary.bytes,
+        }));
+    }
+    let results =
+        json!({ "snapshot": chosen.snapshot.id, "restored": restored, "troubles": troubles });
+    context.made_of(|it| it.results = Some(results)).await;
+    let id = &chosen.snapshot.id;
+    let short = id.get(..8).unwrap_or(id);
+    if let Some(failure) = failure {
+        return failure;
+    }
+    if let Some(first) = troubles.first() {
+        let count = counted(troubles.len(), "trouble");
+        let message = format!("{} as in snapshot {short}, but {count}: {first}", texts.join(", "));
+        return failed(Reason::Incomplete, message);
+    }
+    let message = format!("restored as in snapshot {short}: {}", texts.join(", "));
+    Ending::new(Outcome::Succeeded, Reason::Done, message)
+}
+
+/// Restores one volume.
+async fn into(
+    context: Context<'_>,
+    repository: &Repository,
+    (number, chosen, volume): (usize, &Chosen, &str),
+    troubles: &mut Vec<String>,
+) -> std::result::Result<Summary, Ending> {
+    let said = |bytes: &[u8]| context.sink.write(ERR, bytes);
+    let desk = desk(context, &format!("restore-{}", number + 1), &said);
+    let (seen, operation) = restoring(chosen, (Target::Volume(volume.to_owned()), true));
+    let begun = Session::begin(&desk, repository, &seen, operation).await;
+    let mut session = begun
+        .map_err(|error| failed(Reason::NotStarted, format!("volume `{volume}`: {error:#}")))?;
+    // It is ended before anybody who has the volume is started again.
+    let id = session.id.clone();
+    context.made_of(|it| it.container = Some(id)).await;
+    let mut heard = |event: &Event| {
+        report(context.execution.progress, event);
+        if let Event::Trouble { path, what, .. } = event {
+            troubles.push(format!("{path}: {what}"));
+        }
+    };
+    let end = session.hear_out(context.cancel, &mut heard).await;
+    session.close().await;
+    match end {
+        End::Done(summary) => Ok(*summary),
+        end => {
+            let ending = ending_of(&end, repository, &context.job.name, "restore");
+            let message = format!(
+                "{}: volume `{volume}` may be restored in part, restore it once more",
+                ending.message
+            );
+            Err(Ending { message, ..ending })
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(super) const KINDS: &str = r#"
     keep: { last: 3, hourly: 24, daily: 7, weekly: 5, monthly: 12, yearly: 2, within: 2w, tags: release }
     dry_run: true
 - { name: bp1, backup_prune: { repository: "s3:https://s3.example/bucket/a/b", password_file: /p } }
-- { name: bp2, backup_prune: { repository: /backup, password_file: /p, keep: "--keep-daily 7 --keep-within=1m2d", dry_run: true } }
+- { name: bp2, backup_prune: { repository: /backup, password_file: /p, keep: "--keep-daily 7 --keep-within=1m2d", of: [ba1, gone], dry_run: true } }
 - { name: bc1, backup_check: { repository: /backup, password_file: /p } }
 - { name: bc2, backup_check: { repository: /backup, password_file: /p, read_in: 0, dry_run: true } }
 - name: rd1
@@ -76,6 +76,7 @@ fn reads_every_key_of_backups() {
     let Work::BackupPrune(prune) = work("bp2") else { panic!("a prune") };
     let keep = prune.keep.clone().expect("rules");
     assert_eq!((keep.daily, keep.within), (7, Some(Duration::from_hours(32 * 24))));
+    assert_eq!(prune.of, ["ba1", "gone"], "one that is gone may have snapshots");
     let (Work::BackupCheck(usual), Work::BackupCheck(none)) = (work("bc1"), work("bc2")) else {
         panic!("checks")
     };

@@ -12,7 +12,7 @@ set -eu
 needs='
 gcc=gcc make=make cmake=cmake pkg-config=pkg-config git=git curl=curl jq=jq
 openssl=openssl ip=iproute2 setpriv=util-linux pgrep=procps ssh=openssh-client musl-gcc=musl-tools
-dockerd=docker.io restic=restic /usr/sbin/sshd=openssh-server /usr/sbin/lighttpd=lighttpd
+dockerd=docker.io restic=restic age=age zstd=zstd /usr/sbin/sshd=openssh-server /usr/sbin/lighttpd=lighttpd
 /usr/lib/postgresql=postgresql mariadbd=mariadb-server-core mariadb-dump=mariadb-client
 redis-check-rdb=redis-tools sqlite3=sqlite3 /usr/bin/docker-registry=docker-registry /usr/lib/git-core/git-http-backend=git
 /etc/ssl/certs/ca-certificates.crt=ca-certificates

@@ -61,11 +61,7 @@ impl ReadSource for Source {
 ///
 /// When nothing was saved; there is no snapshot then.
 pub(super) fn dump(site: &Site, name: &str, label: &Label, frames: Told) -> Outcome<Summary> {
-    if !is_file_name(name) {
-        let what =
-            format!("`{name}` is no name of a file: expected one without slashes, e.g. `a.sql`");
-        return Err(Failed::new(Failure::Other, what));
-    }
+    is_file_name(name)?;
     let opened = site.open(Hold::Shared)?;
     let snapshot = begin(site, label)?;
     let key = opened.repository.key();
@@ -107,8 +103,17 @@ pub(super) fn dump(site: &Site, name: &str, label: &Label, frames: Told) -> Outc
     })
 }
 
-fn is_file_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
+/// Looks at the name of a dump.
+///
+/// # Errors
+///
+/// For one that is none.
+pub(super) fn is_file_name(name: &str) -> Outcome<()> {
+    if !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']) {
+        return Ok(());
+    }
+    let what = format!("`{name}` is no name of a file: expected one without slashes, e.g. `a.sql`");
+    Err(Failed::new(Failure::Other, what))
 }
 
 /// The tree of a dump as it should be.

@@ -84,17 +84,22 @@ pub(super) fn node_at<S: IndexedTree>(
 }
 
 fn entry(path: &Path, node: &Node) -> Event {
-    let go = node.meta.mode.unwrap_or_default();
-    let special = SPECIAL_BITS.iter().filter(|(bit, _)| go & bit != 0).map(|(_, bit)| bit);
     Event::Entry {
         path: path.display().to_string(),
         kind: kind(&node.node_type).to_owned(),
         size: node.meta.size,
-        mode: special.fold(go & 0o777, |mode, bit| mode | bit),
+        mode: mode(node),
         uid: node.meta.uid.unwrap_or_default(),
         gid: node.meta.gid.unwrap_or_default(),
         modified: node.meta.mtime.map(|time| time.to_string()),
     }
+}
+
+/// Bits of its mode, as the system has them.
+pub(super) fn mode(node: &Node) -> u32 {
+    let go = node.meta.mode.unwrap_or_default();
+    let special = SPECIAL_BITS.iter().filter(|(bit, _)| go & bit != 0).map(|(_, bit)| bit);
+    special.fold(go & 0o777, |mode, bit| mode | bit)
 }
 
 fn kind(node: &NodeType) -> &'static str {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use rustic_core::jiff::{SignedDuration, Span, Zoned};
-use rustic_core::repofile::{SnapshotFile, StringList};
-use rustic_core::{ForgetSnapshot, KeepOptions};
+use rustic_core::repofile::{SnapshotFile, SnapshotId, StringList};
+use rustic_core::{ForgetSnapshot, KeepOptions, RusticResult};
 
 use super::protocol::{Failure, Summary};
 use super::repository::{Hold, Site, all};
@@ -18,20 +18,48 @@ use crate::job::work::Keep;
 ///
 /// Without a rule, and when snapshots cannot be read or removed.
 pub(super) fn forget(site: &Site, tags: &[String], keep: &Keep, dry_run: bool) -> Outcome<Summary> {
-    if !keep.has_rule() {
-        let what = "no rule says what to keep, and all would go: name one, e.g. `last: 7`";
-        return Err(Failed::new(Failure::Other, what));
-    }
+    has_rule(keep)?;
     let hold = if dry_run { Hold::Shared } else { Hold::Exclusive };
     let opened = site.open(hold)?;
+    let snapshots = all(site, &opened.repository, tags)?;
+    let (kept, gone) = decide(snapshots, keep).map_err(|error| site.failed(&error))?;
+    if !dry_run && !gone.is_empty() {
+        opened.repository.delete_snapshots(&gone).map_err(|error| site.failed(&error))?;
+    }
+    let forgotten = gone.iter().map(|id| id.to_hex().as_str().to_owned()).collect();
+    Ok(Summary { kept, forgotten, made: opened.made, ..Summary::default() })
+}
+
+/// Refuses to forget everything.
+///
+/// # Errors
+///
+/// Without a rule.
+pub(super) fn has_rule(keep: &Keep) -> Outcome<()> {
+    if keep.has_rule() {
+        return Ok(());
+    }
+    let what = "no rule says what to keep, and all would go: name one, e.g. `last: 7`";
+    Err(Failed::new(Failure::Other, what))
+}
+
+/// How many stay, and which go; each series is counted by itself.
+///
+/// # Errors
+///
+/// For rules that cannot be applied.
+pub(super) fn decide(
+    snapshots: Vec<SnapshotFile>,
+    keep: &Keep,
+) -> RusticResult<(u64, Vec<SnapshotId>)> {
     let mut series: BTreeMap<Series, Vec<SnapshotFile>> = BTreeMap::new();
-    for snapshot in all(site, &opened.repository, tags)? {
+    for snapshot in snapshots {
         series.entry(Series::of(&snapshot)).or_default().push(snapshot);
     }
     let (mut kept, mut gone) = (0, Vec::new());
     for snapshots in series.into_values() {
         let now = Zoned::now();
-        let decided = options(keep).apply(snapshots, &now).map_err(|error| site.failed(&error))?;
+        let decided = options(keep).apply(snapshots, &now)?;
         let (stay, mut go): (Vec<_>, Vec<ForgetSnapshot>) =
             decided.into_iter().partition(|snapshot| snapshot.keep);
         kept += stay.len() as u64;
@@ -42,11 +70,7 @@ pub(super) fn forget(site: &Site, tags: &[String], keep: &Keep, dry_run: bool) -
         }
         gone.extend(go.into_iter().map(|it| it.snapshot.id));
     }
-    if !dry_run && !gone.is_empty() {
-        opened.repository.delete_snapshots(&gone).map_err(|error| site.failed(&error))?;
-    }
-    let forgotten = gone.iter().map(|id| id.to_hex().as_str().to_owned()).collect();
-    Ok(Summary { kept, forgotten, made: opened.made, ..Summary::default() })
+    Ok((kept, gone))
 }
 
 fn options(keep: &Keep) -> KeepOptions {

@@ -15,7 +15,7 @@ use super::pause;
 use super::protocol::{Failure, Holder};
 use super::seal::{Seal, name_of};
 use super::store::{Backend, Fault, Kind};
-use super::talk::{Failed, Outcome, Talk, locked};
+use super::talk::{Failed, Leave, Outcome, Talk, locked};
 
 /// How often a lock is written anew.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -135,7 +135,7 @@ pub(super) fn take(locker: Locker, exclusive: bool, talk: &Arc<Talk>) -> Outcome
     let file = Mutex::new(LockFile::NotYet);
     let held = Arc::new(Held { locker, exclusive, file, _fresh: sender });
     // Before there is one: the process may be ended at any time.
-    talk.hold(Arc::clone(&held));
+    talk.hold(Arc::clone(&held) as _);
     held.win(Instant::now() + PATIENCE)?;
     let (weak, again) = (Arc::downgrade(&held), Arc::clone(talk));
     std::thread::spawn(move || keep_fresh(&weak, &ended, &again));
@@ -153,6 +153,12 @@ fn keep_fresh(held: &Weak<Held>, ended: &Receiver<()>, talk: &Talk) {
             let backend = &held.locker.backend;
             talk.end(Err(backend.failed(Fault::Unreachable(what.to_owned()), "locks")));
         }
+    }
+}
+
+impl Leave for Held {
+    fn leave(&self) {
+        self.release();
     }
 }
 

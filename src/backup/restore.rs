@@ -86,7 +86,7 @@ fn sparse<T: serde::de::DeserializeOwned>() -> Option<T> {
 }
 
 /// Where to, as text with a slash behind, and whether nothing is there.
-fn target(what: &What) -> Outcome<(String, bool)> {
+pub(super) fn target(what: &What) -> Outcome<(String, bool)> {
     let shown = what.to.display();
     let bad = |why: String| {
         Failed::new(Failure::Other, format!("`{shown}` cannot be restored into: {why}"))
@@ -212,7 +212,7 @@ fn is_fit(metadata: &Metadata, node: &NodeType) -> bool {
 }
 
 /// Whether a name is one, and no way out.
-fn is_inside(name: &[u8]) -> bool {
+pub(super) fn is_inside(name: &[u8]) -> bool {
     !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| matches!(byte, b'/' | 0))
 }
 

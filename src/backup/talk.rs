@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use rustic_core::{Progress, ProgressBars, ProgressType, RusticProgress};
 
-use super::locks::Held;
 use super::protocol::{Event, Failure, Summary};
 
 /// Time between two reports of progress.
@@ -29,10 +28,16 @@ impl Failed {
 /// What an operation ends in.
 pub(super) type Outcome<T> = Result<T, Failed>;
 
+/// What the end of the process gives back or takes away.
+pub(super) trait Leave: std::fmt::Debug + Send + Sync {
+    /// Does it; called once.
+    fn leave(&self);
+}
+
 /// The way out: events, and the end of the process.
 #[derive(Debug, Default)]
 pub(super) struct Talk {
-    held: Mutex<Option<Arc<Held>>>,
+    held: Mutex<Option<Arc<dyn Leave>>>,
     ending: AtomicBool,
     troubles: AtomicU64,
     reading_said: AtomicBool,
@@ -82,9 +87,18 @@ impl Talk {
         self.ending.load(Ordering::SeqCst)
     }
 
-    /// Remembers the lock that the end of the process gives back.
-    pub(super) fn hold(&self, lock: Arc<Held>) {
-        *locked(&self.held) = Some(lock);
+    /// Remembers what the end of the process gives back, e.g. a lock.
+    pub(super) fn hold(&self, held: Arc<dyn Leave>) {
+        *locked(&self.held) = Some(held);
+    }
+
+    /// Forgets it. When the process is ending already it waits for that.
+    pub(super) fn let_go(&self) {
+        if locked(&self.held).take().is_none() {
+            loop {
+                std::thread::park();
+            }
+        }
     }
 
     /// Gives the lock back, says how it went, and ends the process: threads of the library cannot be
@@ -97,7 +111,7 @@ impl Talk {
         }
         let held = locked(&self.held).take();
         if let Some(held) = held {
-            held.release();
+            held.leave();
         }
         let code = i32::from(outcome.is_err());
         write(&match outcome {
@@ -107,7 +121,8 @@ impl Talk {
         std::process::exit(code)
     }
 
-    fn progress(&self, what: &str, more: u64) {
+    /// Reports, now and then, how far it is.
+    pub(super) fn progress(&self, what: &str, more: u64) {
         let done = self.done.fetch_add(more, Ordering::Relaxed) + more;
         let mut reported = locked(&self.reported);
         if reported.is_some_and(|at| at.elapsed() < BETWEEN_REPORTS) {

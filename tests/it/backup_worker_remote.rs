@@ -7,7 +7,6 @@
 )]
 
 use std::fs;
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -151,15 +150,7 @@ fn a_bucket_keeps_what_restic_reads() {
     assert_eq!(bucket.restic(&["list", "locks"]), "");
     // More than fit into one page of a list: 1000.
     for number in 0..1005 {
-        let mut stream = TcpStream::connect(("127.0.0.1", bucket.port)).unwrap();
-        let request = format!(
-            "PUT /bucket/some/where/snapshots/{number:064x} HTTP/1.1\r\nHost: 127.0.0.1\r\n\
-             Connection: close\r\nContent-Length: 0\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        bucket.ask("PUT", &format!("/bucket/some/where/snapshots/{number:064x}"));
     }
     let last =
         Operation::Files { snapshot: format!("{:064x}", 1004), tags: Vec::new(), path: None };

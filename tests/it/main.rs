@@ -14,6 +14,7 @@ mod backup_postgres;
 mod backup_remote;
 mod backup_restore;
 mod backup_worker;
+mod backup_worker_archive;
 mod backup_worker_remote;
 mod backup_worker_upkeep;
 mod bad_days;

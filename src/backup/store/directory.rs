@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{Fault, Kind, Part, Store, WITH_DIRECTORY, is_name};
 
 /// Between the name of a file and a number while it is written.
-const UNFINISHED: &str = "-tmp-";
+pub(super) const UNFINISHED: &str = "-tmp-";
 
 /// A directory.
 pub(super) struct Directory {
@@ -79,7 +79,7 @@ impl Store for Directory {
             match part {
                 None => file.read_to_end(&mut content)?,
                 Some((from, length)) => {
-                    file.seek(SeekFrom::Start(from.into()))?;
+                    file.seek(SeekFrom::Start(from))?;
                     content.reserve_exact(length as usize);
                     file.take(length.into()).read_to_end(&mut content)?
                 }
@@ -157,7 +157,9 @@ impl Store for Directory {
 }
 
 /// What is in a directory; one that is not there is empty.
-fn entries(path: &Path) -> Result<impl Iterator<Item = io::Result<std::fs::DirEntry>>, Fault> {
+pub(super) fn entries(
+    path: &Path,
+) -> Result<impl Iterator<Item = io::Result<std::fs::DirEntry>>, Fault> {
     match std::fs::read_dir(path) {
         Ok(entries) => Ok(Some(entries).into_iter().flatten()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None.into_iter().flatten()),
@@ -166,7 +168,7 @@ fn entries(path: &Path) -> Result<impl Iterator<Item = io::Result<std::fs::DirEn
 }
 
 /// Writes beside, and has it put in place when it is safe.
-fn written(
+pub(super) fn written(
     path: &Path,
     content: &[Bytes],
     put: impl FnOnce(&Path) -> io::Result<()>,
@@ -203,14 +205,24 @@ fn write(
     file.sync_all()?;
     drop(file);
     put(unfinished)?;
-    match File::open(directory)?.sync_all() {
+    sync_directory_of(path)
+}
+
+/// Gives a file that is safe on the disk its name, so that it has that after a crash, too.
+pub(super) fn put_in_place(unfinished: &Path, path: &Path) -> io::Result<()> {
+    std::fs::rename(unfinished, path)?;
+    sync_directory_of(path)
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    match File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all() {
         // Some network file systems cannot do this for a directory.
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
         other => other,
     }
 }
 
-fn fault(error: &io::Error, path: &Path) -> Fault {
+pub(super) fn fault(error: &io::Error, path: &Path) -> Fault {
     match error.kind() {
         ErrorKind::NotFound => Fault::Missing,
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {

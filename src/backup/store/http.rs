@@ -71,7 +71,7 @@ pub(super) fn send(request: impl Fn() -> RequestBuilder) -> Result<Option<Respon
 pub(super) fn ranged(request: RequestBuilder, part: Option<Part>) -> RequestBuilder {
     match part {
         Some((from, length)) if length > 0 => {
-            let last = u64::from(from) + u64::from(length) - 1;
+            let last = from + u64::from(length) - 1;
             request.header(RANGE, format!("bytes={from}-{last}"))
         }
         _ => request,
@@ -84,11 +84,12 @@ pub(super) fn body(response: Response, part: Option<Part>) -> Result<Bytes, Faul
     let body = response.bytes().map_err(|error| unreachable(&error))?;
     match part {
         Some((from, length)) if !is_part => {
-            let (from, to) = (from as usize, from as usize + length as usize);
-            if body.len() < to {
-                return Err(Fault::Other("the server sent too little".to_owned()));
+            let from = usize::try_from(from).ok();
+            let to = from.and_then(|from| from.checked_add(length as usize));
+            match from.zip(to) {
+                Some((from, to)) if to <= body.len() => Ok(body.slice(from..to)),
+                _ => Err(Fault::Other("the server sent too little".to_owned())),
             }
-            Ok(body.slice(from..to))
         }
         _ => Ok(body),
     }

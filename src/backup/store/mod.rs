@@ -4,6 +4,8 @@ mod directory;
 mod http;
 mod rest;
 mod s3;
+mod shelf;
+mod upload;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -17,6 +19,7 @@ use rustic_core::{
 use self::directory::Directory;
 use self::rest::Rest;
 use self::s3::S3;
+pub(super) use self::shelf::{Shelf, Writing, fault_in};
 use super::protocol::{Access, Failure};
 use super::talk::{Failed, Outcome, Talk, locked};
 use crate::job::work::Location;
@@ -75,8 +78,32 @@ pub(super) enum Fault {
     Other(String),
 }
 
+impl Fault {
+    /// What it means to a person, of `file` in the place called `name`.
+    pub(super) fn told(self, name: &str, file: &str) -> Failed {
+        match self {
+            Self::Missing => Failed::new(
+                Failure::Damaged,
+                format!("`{file}` is missing in {name}: check the repository"),
+            ),
+            Self::Full(what) => Failed::new(
+                Failure::Full,
+                format!(
+                    "there is no room left in {name} ({what}): make room, or forget snapshots and \
+                     prune; all that was there before is whole"
+                ),
+            ),
+            Self::Unreachable(what) => Failed::new(
+                Failure::Unreachable,
+                format!("{name} cannot be reached: {what}; it is tried again with the next run"),
+            ),
+            Self::Other(what) => Failed::new(Failure::Other, format!("{name}: {what}")),
+        }
+    }
+}
+
 /// A part of a file: from where, and how much.
-pub(super) type Part = (u32, u32);
+pub(super) type Part = (u64, u32);
 
 /// A place with the files of a repository. The name of a config is empty.
 pub(super) trait Store: Send + Sync {
@@ -175,25 +202,7 @@ impl Backend {
 
     /// What a fault means to a person.
     pub(super) fn failed(&self, fault: Fault, file: &str) -> Failed {
-        let name = &self.name;
-        match fault {
-            Fault::Missing => Failed::new(
-                Failure::Damaged,
-                format!("`{file}` is missing in {name}: check the repository"),
-            ),
-            Fault::Full(what) => Failed::new(
-                Failure::Full,
-                format!(
-                    "there is no room left in {name} ({what}): make room, or forget snapshots and \
-                     prune; all that was there before is whole"
-                ),
-            ),
-            Fault::Unreachable(what) => Failed::new(
-                Failure::Unreachable,
-                format!("{name} cannot be reached: {what}; it is tried again with the next run"),
-            ),
-            Fault::Other(what) => Failed::new(Failure::Other, format!("{name}: {what}")),
-        }
+        fault.told(&self.name, file)
     }
 
     /// What really failed when the library or its panic says `what`.
@@ -298,7 +307,7 @@ impl ReadBackend for Backend {
         length: u32,
     ) -> RusticResult<Bytes> {
         let name = name_of(kind, id);
-        let read = self.store.read(kind.into(), &name, Some((offset, length)));
+        let read = self.store.read(kind.into(), &name, Some((offset.into(), length)));
         let whole = read.and_then(|bytes| {
             if bytes.len() == length as usize {
                 return Ok(bytes);

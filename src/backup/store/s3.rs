@@ -5,29 +5,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::blocking::Client;
-use reqwest::header::{CONTENT_LENGTH, IF_NONE_MATCH};
+use reqwest::header::IF_NONE_MATCH;
 use rusty_s3::actions::ListObjectsV2;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 
 use super::http::{body, client, credential, joined, ranged, send};
+use super::upload::no_bucket;
 use super::{Fault, Kind, Part, Store, is_name};
 use crate::backup::pause;
 use crate::backup::protocol::{Access, Failure};
 use crate::backup::talk::{Failed, Outcome};
 
 /// How long the signature of a request holds.
-const SIGNED_FOR: Duration = Duration::from_mins(10);
+pub(super) const SIGNED_FOR: Duration = Duration::from_mins(10);
 /// How long whoever writes a config at the same time may take.
 const SETTLES: Duration = Duration::from_secs(1);
 /// Where there is no other word for it.
 const REGION: &str = "us-east-1";
 
 /// A bucket, and a place in it.
-pub(super) struct S3 {
-    client: Client,
-    bucket: Bucket,
+pub(in crate::backup) struct S3 {
+    pub(super) client: Client,
+    pub(super) bucket: Bucket,
     credentials: Option<Credentials>,
-    prefix: String,
+    pub(super) prefix: String,
 }
 
 impl S3 {
@@ -67,7 +68,7 @@ impl S3 {
         }
     }
 
-    fn credentials(&self) -> Option<&Credentials> {
+    pub(super) fn credentials(&self) -> Option<&Credentials> {
         self.credentials.as_ref()
     }
 }
@@ -85,8 +86,7 @@ impl Store for S3 {
                 }
                 self.client.get(list.sign(SIGNED_FOR))
             })?;
-            let answer =
-                answer.ok_or_else(|| Fault::Other("there is no such bucket".to_owned()))?;
+            let answer = answer.ok_or_else(no_bucket)?;
             let listed = ListObjectsV2::parse_response(body(answer, None)?)
                 .map_err(|error| Fault::Other(format!("its list cannot be read: {error}")))?;
             files.extend(listed.contents.into_iter().filter_map(|object| {
@@ -110,12 +110,7 @@ impl Store for S3 {
     }
 
     fn write(&self, kind: Kind, name: &str, content: &[Bytes]) -> Result<(), Fault> {
-        let (key, content) = (self.key(kind, name), joined(content));
-        let sent = send(|| {
-            let put = self.bucket.put_object(self.credentials(), &key);
-            self.client.put(put.sign(SIGNED_FOR)).body(content.clone())
-        })?;
-        sent.map(|_| ()).ok_or_else(|| Fault::Other("there is no such bucket".to_owned()))
+        self.put_at(&self.key(kind, name), &joined(content))
     }
 
     fn write_config(&self, content: &[Bytes]) -> Result<(), Fault> {
@@ -158,15 +153,6 @@ impl Store for S3 {
     }
 
     fn config(&self) -> Result<Option<u64>, Fault> {
-        let key = self.key(Kind::Config, "");
-        let answer = send(|| {
-            let head = self.bucket.head_object(self.credentials(), &key);
-            self.client.head(head.sign(SIGNED_FOR))
-        })?;
-        Ok(answer.map(|answer| {
-            let length = answer.headers().get(CONTENT_LENGTH);
-            let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-            length.unwrap_or_default()
-        }))
+        self.size_at(&self.key(Kind::Config, ""))
     }
 }

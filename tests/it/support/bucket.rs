@@ -61,6 +61,12 @@ impl Bucket {
         self.asked.lock().unwrap().clone()
     }
 
+    /// Asks the server itself, and gives its answer.
+    #[track_caller]
+    pub(crate) fn ask(&self, method: &str, path: &str) -> String {
+        ask(self.port, method, path)
+    }
+
     pub(crate) fn access(port: u16) -> Access {
         let mut access = at(Location::S3 {
             endpoint: format!("http://127.0.0.1:{port}"),
@@ -99,17 +105,25 @@ fn serve(port: u16) -> Child {
         .spawn()
         .unwrap();
     wait_for("moto", Duration::from_mins(1), || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    ask(port, "PUT", "/bucket");
+    server
+}
+
+#[track_caller]
+fn ask(port: u16, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let request = "PUT /bucket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
-                   Content-Length: 0\r\n\r\n";
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    server
+    answer
 }
 
-/// A proxy that hangs up in the middle of so many uploads of packs.
+/// A proxy that hangs up in the middle of so many uploads of packs, or of parts of archives.
 fn proxy(to: u16, trouble: Trouble) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -148,9 +162,14 @@ fn pass(mut client: &TcpStream, mut server: &TcpStream, trouble: &Trouble) -> st
             trouble.asked.lock().unwrap().push(line);
             drop(trouble.gate.lock());
         }
+        let is_part = buffer.starts_with(b"PUT ")
+            && buffer[..count]
+                .split(|byte| *byte == b'\r')
+                .next()
+                .is_some_and(|line| String::from_utf8_lossy(line).contains("partNumber="));
         let less = |left: u64| left.checked_sub(1);
         let take = |cuts: &AtomicU64| cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
-        if is_pack && take(&trouble.cuts).is_ok() {
+        if (is_pack || is_part) && take(&trouble.cuts).is_ok() {
             server.write_all(&buffer[..count])?;
             let _ = client.read(&mut buffer)?;
             return Ok(());

@@ -1,6 +1,10 @@
 //! The worker of backups on archives, beside the programs that read them without us: age, zstd and tar.
 
-#![expect(clippy::unwrap_used, reason = "a test drives programs, waits for them, and fails loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test drives programs, waits for them, and fails loudly"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -8,6 +8,7 @@ mod accounting_crash;
 mod accounting_transitions;
 mod adoption;
 mod backup;
+mod backup_archive;
 mod backup_databases;
 mod backup_more;
 mod backup_postgres;

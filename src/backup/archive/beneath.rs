@@ -109,14 +109,14 @@ pub(super) enum Unwritten {
 pub(super) fn make(above: BorrowedFd<'_>, name: &OsStr, item: &Item) -> io::Result<Unset> {
     let mode = Mode::from_raw_mode(item.mode & 0o7777);
     let node = |kind: FileType, device: u64| mknodat(above, name, kind, mode, device);
-    let made = match &item.kind {
+    let result = match &item.kind {
         Kind::Link(target) => symlinkat(target, above, name),
         Kind::Character(major, minor) => node(FileType::CharacterDevice, makedev(*major, *minor)),
         Kind::Block(major, minor) => node(FileType::BlockDevice, makedev(*major, *minor)),
         Kind::Pipe => node(FileType::Fifo, 0),
         Kind::File | Kind::Again(_) | Kind::Directory => return Err(ErrorKind::InvalidInput.into()),
     };
-    match made {
+    match result {
         // Not everybody may make devices; the rest is of use without.
         Err(rustix::io::Errno::PERM) => return Ok(vec![("it", rustix::io::Errno::PERM.into())]),
         other => other?,

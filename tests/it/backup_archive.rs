@@ -2,7 +2,6 @@
 //! and all that is done with backups is done with it.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a test drives programs, waits for them, and fails loudly"
 )]

@@ -88,16 +88,15 @@ fn entry(path: &Path, node: &Node) -> Event {
         path: path.display().to_string(),
         kind: kind(&node.node_type).to_owned(),
         size: node.meta.size,
-        mode: mode(node),
+        mode: plain_mode(node.meta.mode.unwrap_or_default()),
         uid: node.meta.uid.unwrap_or_default(),
         gid: node.meta.gid.unwrap_or_default(),
         modified: node.meta.mtime.map(|time| time.to_string()),
     }
 }
 
-/// Bits of its mode, as the system has them.
-pub(super) fn mode(node: &Node) -> u32 {
-    let go = node.meta.mode.unwrap_or_default();
+/// The system's bits of a mode in a repository.
+pub(super) fn plain_mode(go: u32) -> u32 {
     let special = SPECIAL_BITS.iter().filter(|(bit, _)| go & bit != 0).map(|(_, bit)| bit);
     special.fold(go & 0o777, |mode, bit| mode | bit)
 }

@@ -204,8 +204,8 @@ impl Held {
         Ok(new)
     }
 
-    /// Gives it back.
-    pub(super) fn release(&self) {
+    /// Gives it back; nobody takes it again.
+    fn release(&self) {
         let mut file = locked(&self.file);
         if let LockFile::Named(name) = &*file {
             // One that stays is stale in half an hour.

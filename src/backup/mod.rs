@@ -7,7 +7,8 @@
 //!
 //! Three things that the library does not do are done here: it only warns of what it cannot read or
 //! write, so both are counted on the way (`source`, `store`); it writes no locks (`locks`); and it
-//! does not know the size of a dump before its end (`dump`).
+//! does not know the size of a dump before its end (`dump`). Where a job asks for it, the program restic
+//! does the work as a child of the worker (`restic`).
 
 mod archive;
 mod check;

@@ -98,7 +98,7 @@ impl Tree {
 }
 
 /// Sorted, and each once: also none that lies in another.
-fn roots(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
+pub(super) fn roots(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
     let mut sorted = paths.to_vec();
     sorted.sort();
     let mut roots: Vec<PathBuf> = Vec::new();

@@ -121,6 +121,13 @@ impl Talk {
         std::process::exit(code)
     }
 
+    /// Says how far it is, when that was not said just now.
+    pub(super) fn reached(&self, what: &str, done: u64, all: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.all.store(all, Ordering::Relaxed);
+        self.progress(what, 0);
+    }
+
     /// Reports, now and then, how far it is.
     pub(super) fn progress(&self, what: &str, more: u64) {
         let done = self.done.fetch_add(more, Ordering::Relaxed) + more;

@@ -13,6 +13,9 @@ use super::containers::short;
 /// Longest wait for the Engine to take a whole archive: what a person copies may be large.
 const UPLOAD_DEADLINE: Duration = Duration::from_hours(1);
 
+/// An archive is made of blocks.
+const BLOCK: usize = 512;
+
 /// Who owns the files of an uploaded archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
@@ -23,6 +26,24 @@ pub enum Ownership {
 }
 
 impl Engine {
+    /// Writes a program into a container that is not started yet, at a path in its root.
+    ///
+    /// # Errors
+    ///
+    /// When the container's root cannot be written to.
+    pub async fn upload_program(&self, id: &str, path: &str, program: Vec<u8>) -> Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(path.trim_start_matches('/')).context("name a program")?;
+        header.set_size(program.len() as u64);
+        header.set_mode(0o755);
+        header.set_cksum();
+        // To the end of its block, and the two empty ones at the end of an archive.
+        let end = vec![0; (BLOCK - program.len() % BLOCK) % BLOCK + 2 * BLOCK];
+        let parts = [header.as_bytes().to_vec(), program, end];
+        let parts = futures_util::stream::iter(parts.map(Ok));
+        self.upload_archive(id, "/", Ownership::Archive, parts).await
+    }
+
     /// Unpacks a tar archive into a directory of a container, running or not.
     ///
     /// # Errors

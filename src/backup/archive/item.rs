@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustic_core::repofile::{Node, NodeType};
 use tar::{EntryType, Header};
 
-use super::super::files::mode;
+use super::super::files::plain_mode;
 
 /// The unit of an archive.
 const BLOCK: usize = 512;
@@ -87,7 +87,7 @@ impl Item {
             path: path.strip_prefix("/").unwrap_or(path).to_path_buf(),
             size: if kind == Kind::File { meta.size } else { 0 },
             kind,
-            mode: mode(node),
+            mode: plain_mode(node.meta.mode.unwrap_or_default()),
             uid: meta.uid.unwrap_or_default(),
             gid: meta.gid.unwrap_or_default(),
             modified: meta.mtime.map(|time| Time::of(time.as_nanosecond())).unwrap_or_default(),

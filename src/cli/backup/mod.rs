@@ -310,6 +310,10 @@ impl Office<'_> {
             }
             match (is_good, verify.all) {
                 (false, _) => writeln!(to, "{place} is damaged"),
+                // restic does not say how much.
+                (true, true) if summary.bytes == 0 => {
+                    writeln!(to, "{place} is whole: all was read")
+                }
                 (true, true) => {
                     writeln!(to, "{place} is whole: {} read", bytes_text(summary.bytes))
                 }

@@ -96,7 +96,10 @@ pub(in crate::execute) async fn check(context: Context<'_>, work: &BackupCheck) 
         "troubles": troubles.iter().take(20).collect::<Vec<_>>(),
     });
     if let super::End::Done(summary) = &end {
-        results["bytes"] = json!(summary.bytes);
+        // restic does not say it.
+        if summary.bytes > 0 || work.read_in == 0 {
+            results["bytes"] = json!(summary.bytes);
+        }
         // Only a part that was read counts as one.
         if work.read_in > 0 {
             results["part"] = json!({ "number": number, "of": work.read_in });
@@ -105,7 +108,11 @@ pub(in crate::execute) async fn check(context: Context<'_>, work: &BackupCheck) 
     context.made_of(|it| it.results = Some(results)).await;
     Ok(match end {
         super::End::Done(summary) if is_good => {
-            let message = format!("it is whole: {what}, {} read", bytes_text(summary.bytes));
+            let read = match summary.bytes {
+                0 if work.read_in > 0 => String::new(),
+                bytes => format!(", {} read", bytes_text(bytes)),
+            };
+            let message = format!("it is whole: {what}{read}");
             Ending::new(Outcome::Succeeded, Reason::Done, message)
         }
         super::End::Done(_) => {

@@ -17,12 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::holder;
+use crate::apply;
 use crate::backup::protocol::{self, Access, Event, Failure, Frame, Operation, Request, Summary};
 use crate::compose::model::{Logging, Mount, MountKind, Service};
 use crate::docker::{Attached, Chunk, Engine, NewContainer, OneOff, Stream, Surroundings};
 use crate::execute::put_back::{keep_last, words};
 use crate::job::RunContainer;
 use crate::job::work::{Location, Password, Repository, Tool};
+use crate::plan::observed::familiar;
 use crate::reconcile::World;
 use crate::registry::ClientConfig;
 
@@ -42,6 +44,11 @@ pub(super) const VOLUMES: &str = "/volumes";
 pub(super) const PATHS: &str = "/paths";
 /// Where a worker writes what it restores.
 pub(super) const TARGET: &str = "/target";
+/// Where restic's container has keys for `sftp:`, and its home.
+const SSH: &str = "/root/.ssh";
+const HOME: &str = "/root";
+/// Letters of a host name.
+const LONGEST_HOST_NAME: usize = 60;
 /// What it needs to read all, and to give back owners, modes and devices.
 const CAPABILITIES: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"];
 /// How long a worker may take to stop.
@@ -197,8 +204,13 @@ impl<'a> Session<'a> {
         let request: SecretSlice<u8> =
             serde_json::to_vec(&request).context("write a request")?.into();
         let (engine, name) = (&desk.world.engine, desk.name.clone());
-        let id = create(desk, repository, seen).await?;
+        let (id, has_program) = create(desk, repository, seen).await?;
         let begun = async {
+            if !has_program {
+                let program =
+                    tokio::fs::read(own_program()?).await.context("read our own program")?;
+                engine.upload_program(&id, PROGRAM, program).await?;
+            }
             // Before the start: nothing that it says is missed.
             let attached = engine.attach(&id, true, None).await?;
             engine.start(&id).await.context(
@@ -374,22 +386,59 @@ fn events(text: &mut Vec<u8>) -> Result<Vec<Event>> {
     Ok(found)
 }
 
-/// Makes the container of a worker.
-async fn create(desk: &Desk<'_>, repository: &Repository, seen: &Seen) -> Result<String> {
+fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().context("find our own program")
+}
+
+/// Has the image of another engine be there.
+async fn have_image(desk: &Desk<'_>, image: &str) -> Result<()> {
+    let engine = &desk.world.engine;
+    if engine.images().await?.contains_key(&familiar(image)) {
+        return Ok(());
+    }
+    let client = ClientConfig::load(&desk.world.variables)?;
+    tokio::select! {
+        pulled = apply::pull(engine, &client, image, None) => pulled,
+        () = desk.cancel.cancelled() => bail!("stopped while pulling image `{image}`"),
+    }
+}
+
+/// Of a worker's container alone: restic takes a lock of its own host for left behind where it does not see
+/// the process.
+fn host_name(container: &str) -> String {
+    let name: Vec<char> =
+        container.chars().filter(|it| it.is_ascii_alphanumeric() || *it == '-').collect();
+    let name: String = name[name.len().saturating_sub(LONGEST_HOST_NAME)..].iter().collect();
+    name.trim_matches('-').to_owned()
+}
+
+/// Makes the container of a worker, and says whether our program is in it.
+async fn create(desk: &Desk<'_>, repository: &Repository, seen: &Seen) -> Result<(String, bool)> {
     let (world, engine) = (desk.world, &desk.world.engine);
     let mut mounts = mounts(repository, seen);
     let own = engine.ourselves().await?;
-    let image = if let Some(own) = &own {
-        own.image_id.clone()
-    } else {
-        engine.have_empty_image(EMPTY_IMAGE).await?;
-        let program = std::env::current_exe().context("find our own program")?;
-        let program = program.display().to_string();
+    let foreign = match &repository.tool {
+        Tool::Restic { image, .. } => Some(image),
+        Tool::Rustic | Tool::Tar { .. } => None,
+    };
+    if own.is_none() {
+        let program = own_program()?.display().to_string();
         mounts.push(bind(program, PROGRAM.to_owned(), true, Some(false)));
-        if Path::new(CERTIFICATES).is_dir() {
+        // Another image has its own.
+        if foreign.is_none() && Path::new(CERTIFICATES).is_dir() {
             mounts.push(bind(CERTIFICATES.to_owned(), CERTIFICATES.to_owned(), true, Some(false)));
         }
-        EMPTY_IMAGE.to_owned()
+    }
+    let image = match (foreign, &own) {
+        (Some(image), _) => {
+            Box::pin(have_image(desk, image)).await?;
+            image.clone()
+        }
+        (None, Some(own)) => own.image_id.clone(),
+        (None, None) => {
+            engine.have_empty_image(EMPTY_IMAGE).await?;
+            EMPTY_IMAGE.to_owned()
+        }
     };
     have_repository(repository, own.is_none())?;
     let texts = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
@@ -407,6 +456,11 @@ async fn create(desk: &Desk<'_>, repository: &Repository, seen: &Seen) -> Result
         // Files of other containers may have labels of their own.
         security_opt: texts(&["no-new-privileges:true", "label:disable"]),
         volumes: mounts,
+        hostname: foreign.map(|_| host_name(&desk.name)),
+        environment: foreign
+            .map(|_| ("HOME".to_owned(), Some(HOME.to_owned())))
+            .into_iter()
+            .collect(),
         ..Service::default()
     };
     let key = "backup-worker";
@@ -428,7 +482,8 @@ async fn create(desk: &Desk<'_>, repository: &Repository, seen: &Seen) -> Result
         surroundings: &surroundings,
     };
     let one_off = OneOff { stdin: true, auto_remove: desk.auto_remove, aliases: false };
-    engine.create_one_off(&new, one_off).await
+    let id = engine.create_one_off(&new, one_off).await?;
+    Ok((id, foreign.is_none() || own.is_none()))
 }
 
 /// Makes the directory of a repository that is to be made; says where one is missing that is not.
@@ -453,6 +508,9 @@ fn mounts(repository: &Repository, seen: &Seen) -> Vec<Mount> {
     if let Location::Directory(path) = &repository.location {
         let make = repository.init.then_some(true).or(Some(false));
         mounts.push(bind(path.display().to_string(), REPOSITORY.to_owned(), false, make));
+    }
+    if let Tool::Restic { ssh_dir: Some(path), .. } = &repository.tool {
+        mounts.push(bind(path.display().to_string(), SSH.to_owned(), true, Some(false)));
     }
     for name in &seen.volumes {
         mounts.push(volume(name, format!("{VOLUMES}/{name}"), true));
@@ -522,6 +580,35 @@ mod tests {
         assert!(text.is_empty());
         let error = events(&mut b"panicked at\n".to_vec()).unwrap_err().to_string();
         assert!(error.contains("panicked at"), "{error}");
+    }
+
+    #[test]
+    fn a_host_name_is_short_and_of_one_container() {
+        for (container, expected) in [
+            ("roadstead-a.b-7-backup-files", "roadstead-ab-7-backup-files".to_owned()),
+            (&*format!("roadstead-{}-7-backup-files", "x".repeat(80)), {
+                format!("{}-7-backup-files", "x".repeat(45))
+            }),
+        ] {
+            assert_eq!(host_name(container), expected);
+        }
+    }
+
+    #[test]
+    fn restic_sees_its_keys_and_cannot_change_them() {
+        let tool = Tool::Restic {
+            image: "restic/restic".to_owned(),
+            ssh_dir: Some("/etc/roadstead/ssh".into()),
+        };
+        let location = Location::Other("sftp:a@h:/b".to_owned());
+        let repository = Repository { tool, ..repository(location.clone(), false) };
+        let found = mounts(&repository, &Seen::default());
+        assert_eq!(
+            found,
+            [bind("/etc/roadstead/ssh".into(), "/root/.ssh".into(), true, Some(false))]
+        );
+        let told = access(&repository).unwrap();
+        assert_eq!((told.tool, told.location), (protocol::Tool::Restic, location));
     }
 
     #[test]

@@ -97,14 +97,9 @@ impl Site<'_> {
     ///
     /// When it is not there, not ours, locked or cannot be reached.
     fn open(&self, writes: bool) -> Outcome<bool> {
-        let probe: &[&str] = match writes {
-            true => &["key", "list", "--json"],
-            false => &["cat", "config", "--no-lock"],
-        };
-        let failed = match self.program.probe(probe)?.good() {
-            Ok(_) => return Ok(false),
-            Err(failed) => failed,
-        };
+        let probe: &[&str] =
+            if writes { &["key", "list", "--json"] } else { &["cat", "config", "--no-lock"] };
+        let Err(failed) = self.program.probe(probe)?.good() else { return Ok(false) };
         if failed.class != Failure::NoRepository || !self.access.init {
             return Err(failed);
         }
@@ -131,14 +126,11 @@ impl Site<'_> {
     /// When they cannot be read.
     fn all(&self, tags: &[String]) -> Outcome<Vec<SnapshotFile>> {
         let listed = self.program.call(&["snapshots", "--json", "--no-lock"])?.good()?;
-        // Before its list it may say more.
-        let text = listed.out.trim();
-        let text =
-            text.lines().rfind(|line| line.starts_with('[') || *line == "null").unwrap_or(text);
-        let found: Option<Vec<SnapshotFile>> = serde_json::from_str(text).map_err(|error| {
-            let what = format!("restic lists snapshots in a form that we do not know: {error}");
-            Failed::new(Failure::Other, what)
-        })?;
+        let found: Option<Vec<SnapshotFile>> =
+            serde_json::from_str(&listed.out).map_err(|error| {
+                let what = format!("restic lists snapshots in a form that we do not know: {error}");
+                Failed::new(Failure::Other, what)
+            })?;
         let mut found = found.unwrap_or_default();
         found.retain(|snapshot| tags.iter().all(|tag| snapshot.tags.contains(tag)));
         found.sort_by_key(|snapshot| snapshot.time.timestamp());

@@ -141,9 +141,11 @@ impl Program {
     /// When it cannot be started.
     pub(super) fn call(&self, arguments: &[&str]) -> Outcome<Called> {
         let mut out = String::new();
-        let called = self.follow(arguments, None, &mut |line| {
-            out.push_str(line);
-            out.push('\n');
+        let called = self.run(arguments, None, &mut |line| {
+            if let Line::Out(line) = line {
+                out.push_str(line);
+                out.push('\n');
+            }
         })?;
         Ok(Called { out, ..called })
     }
@@ -158,6 +160,17 @@ impl Program {
         arguments: &[&str],
         input: Option<Input>,
         heard: &mut dyn FnMut(&str),
+    ) -> Outcome<Called> {
+        self.run(arguments, input, &mut |line| match line {
+            Line::Out(line) | Line::Error(line) => heard(line),
+        })
+    }
+
+    fn run(
+        &self,
+        arguments: &[&str],
+        input: Option<Input>,
+        heard: &mut dyn FnMut(&Line),
     ) -> Outcome<Called> {
         let mut command = self.running.command();
         if let Some(path) = &self.certificates {
@@ -176,20 +189,16 @@ impl Program {
         read_lines(error, sender, Line::Error);
         let mut errors: Vec<String> = Vec::new();
         for line in lines {
-            match line {
-                Line::Out(line) => heard(&line),
-                Line::Error(line) => {
-                    heard(&line);
-                    match said::hear(&line) {
-                        Some(Said::Over(text)) => errors.extend(text.lines().map(str::to_owned)),
-                        Some(_) => {}
-                        None if line.trim().is_empty() => {}
-                        None => errors.push(line),
-                    }
-                    if errors.len() > LINES_KEPT {
-                        errors.remove(0);
-                    }
-                }
+            heard(&line);
+            let Line::Error(line) = line else { continue };
+            match said::hear(&line) {
+                Some(Said::Over(text)) => errors.extend(text.lines().map(str::to_owned)),
+                Some(_) => {}
+                None if line.trim().is_empty() => {}
+                None => errors.push(line),
+            }
+            if errors.len() > LINES_KEPT {
+                errors.remove(0);
             }
         }
         let status = self.running.ended()?;
@@ -244,6 +253,7 @@ impl Input {
 }
 
 impl Running {
+    #[expect(clippy::disallowed_methods, reason = "it runs in a container of its own image")]
     fn command(&self) -> Command {
         let mut command = Command::new(NAME);
         command.arg("--no-cache").envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -114,13 +114,22 @@ fn save(site: &Site<'_>, arguments: &[String], input: Option<Input>) -> Outcome<
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut totals = Totals::default();
     let mut heard = |line: &str| match hear(line) {
-        Some(Said::Trouble { path, what, vanished }) => site.talk.trouble(path, what, vanished),
+        Some(Said::Trouble { path, what, vanished }) => {
+            // Of some errors 0.14 says nothing but where.
+            let vanished = vanished || is_gone(&path);
+            site.talk.trouble(path, what, vanished);
+        }
         Some(Said::Summary(said)) => totals = said,
         Some(said) => site.program.status(site.what, &said),
         None => {}
     };
     let called = site.program.follow(&arguments, input, &mut heard)?;
     Ok((called, totals))
+}
+
+fn is_gone(path: &str) -> bool {
+    let found = std::fs::symlink_metadata(path);
+    !path.is_empty() && found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The snapshot that was made, as far as it is known.

@@ -16,6 +16,7 @@ demo: ## from nothing to a deployed push, on a private Docker Engine
 test: ## every test, with a real Docker Engine; installs what is missing
 	@$(RUN)/setup.sh --tests
 	@PROFILE=ci $(RUN)/image.sh context
+	@. $(RUN)/target.sh; cargo test --locked --profile ci --package rustic_cdc
 	@. $(RUN)/target.sh; cargo test --locked --profile ci
 
 bench: ## the figures, beside docker compose 2.40 on the same machine

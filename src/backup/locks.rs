@@ -303,7 +303,6 @@ mod tests {
 
     use super::*;
     use crate::backup::protocol::{Access, Tool};
-    use crate::backup::talk::Held as _;
     use crate::job::work::Location;
 
     /// A place for locks, and a key.

@@ -5,10 +5,11 @@
 //! that goes. So the memory of an index and the threads of `rustic_core` end with the work, and a worker
 //! whose daemon dies loses its input and ends, too.
 //!
-//! Three things that the library does not do are done here: it only warns of what it cannot read or
-//! write, so both are counted on the way (`source`, `store`); it writes no locks (`locks`); and it
-//! does not know the size of a dump before its end (`dump`). Where a job asks for it, the program restic
-//! does the work as a child of the worker (`restic`).
+//! What the library does not do, or not well, is done here: it writes no locks (`locks`); it only warns of
+//! what it cannot read, leaves that out and goes on, does not know the size of a stream before its end,
+//! and is slow with small files, so snapshots are written without it (`tree`, `dump`, `write`). Where a job
+//! asks for it, the program restic does the work as a child of the worker (`restic`), or each snapshot is
+//! one archive (`archive`).
 
 mod archive;
 mod check;
@@ -29,6 +30,7 @@ mod source;
 mod store;
 mod talk;
 mod tree;
+mod write;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -145,14 +145,9 @@ impl Site {
         Ok(())
     }
 
-    /// Opens it once more: what was added since is not known to the one that added it.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read any more.
-    pub(super) fn again(&self, first: &Repository<OpenStatus>) -> Outcome<Repository<OpenStatus>> {
-        let credentials = Credentials::Masterkey(first.key());
-        self.unopened()?.open(&credentials).map_err(|error| self.failed(&error))
+    /// The word of what is done, in reports of progress.
+    pub(super) fn word(&self) -> &'static str {
+        self.what
     }
 
     fn unopened(&self) -> Outcome<Repository<()>> {

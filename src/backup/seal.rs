@@ -1,5 +1,4 @@
-//! The encryption of a repository, for the files that the library does not write: locks, and the tree of
-//! a dump.
+//! The encryption of a repository, for what the library does not write: locks, packs and their index.
 
 use aes256ctr_poly1305aes::aead::AeadInPlace;
 use aes256ctr_poly1305aes::{Aes256CtrPoly1305Aes, Key, Nonce, Tag};
@@ -40,13 +39,26 @@ impl Seal {
         Some(sealed)
     }
 
-    /// Decrypts a file, and unpacks it; `None` when it is not of this repository.
-    pub(super) fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+    /// Packs a file, and encrypts it.
+    pub(super) fn close_packed(&self, plain: &[u8], level: i32) -> Option<Vec<u8>> {
+        let mut packed = vec![PACKED];
+        zstd::stream::copy_encode(plain, &mut packed, level).ok()?;
+        self.close(&packed)
+    }
+
+    /// Decrypts; `None` when it is not of this repository.
+    pub(super) fn decrypt(&self, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, rest) = sealed.split_at_checked(AROUND)?;
         let (body, tag) = rest.split_at_checked(rest.len().checked_sub(AROUND)?)?;
         let mut plain = body.to_vec();
         let (nonce, tag) = (Nonce::from_slice(nonce), Tag::from_slice(tag));
         self.cipher.decrypt_in_place_detached(nonce, &[], &mut plain, tag).ok()?;
+        Some(plain)
+    }
+
+    /// Decrypts a file, and unpacks it; `None` when it is not of this repository.
+    pub(super) fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        let plain = self.decrypt(sealed)?;
         match plain.split_first() {
             Some((&PACKED, packed)) => zstd::decode_all(packed).ok(),
             _ => Some(plain),

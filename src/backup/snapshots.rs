@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rustic_core::SnapshotOptions;
 use rustic_core::repofile::{SnapshotFile, StringList};
+use rustic_core::{OpenStatus, Repository, SnapshotOptions};
 
 use super::protocol::{Event, Label, Snapshot, Summary};
 use super::repository::{Hold, Site, all};
@@ -53,6 +53,24 @@ pub(super) fn begin(site: &Site, label: &Label) -> Outcome<SnapshotFile> {
     Ok(snapshot)
 }
 
+/// Writes a snapshot: from now on it is there.
+///
+/// # Errors
+///
+/// When it could not be written.
+pub(super) fn save(
+    site: &Site,
+    repository: &Repository<OpenStatus>,
+    mut snapshot: SnapshotFile,
+) -> Outcome<Snapshot> {
+    let written = repository.save_snapshots(vec![snapshot.clone()]);
+    written.map_err(|error| site.failed(&error))?;
+    if let Some(id) = site.backend.last_snapshot() {
+        snapshot.id = id.into();
+    }
+    Ok(told(&snapshot))
+}
+
 /// What snapshots of the same thing have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Series {
@@ -69,10 +87,5 @@ impl Series {
             paths: snapshot.paths.into_iter().cloned().collect(),
             jobs: snapshot.tags.into_iter().filter(|tag| tag.starts_with(JOB)).cloned().collect(),
         }
-    }
-
-    /// The series of a snapshot that is to be made.
-    pub(super) fn planned(snapshot: &SnapshotFile, paths: BTreeSet<String>) -> Self {
-        Self { paths, ..Self::of(snapshot) }
     }
 }

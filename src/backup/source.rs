@@ -1,19 +1,15 @@
-//! What a backup reads: directories and files with their metadata, and how much of them could not be
-//! read. The library leaves out what fails and says nothing; this says everything.
+//! What a backup reads: directories and files with their metadata. What cannot be looked at is said.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind as Io, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{DirEntry, Walk, WalkBuilder};
-use rustic_core::{
-    ErrorKind, LocalSourceSaveOptions, ReadSource, ReadSourceEntry, ReadSourceOpen, RusticError,
-    RusticResult,
-};
+use rustic_core::LocalSourceSaveOptions;
+use rustic_core::repofile::Node;
 use rustix::fs::OFlags;
 
 use super::protocol::Failure;
@@ -22,53 +18,13 @@ use super::talk::{Failed, Outcome, Talk};
 /// How the file `CACHEDIR.TAG` begins.
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
-/// Directories and files.
+/// Goes through directories and files in the order of names, each directory before what is in it.
 pub(super) struct Tree {
-    roots: Vec<PathBuf>,
+    roots: std::vec::IntoIter<PathBuf>,
+    walk: Option<Walk>,
     excluded: Override,
     exclude_caches: bool,
-    track: Arc<Track>,
-}
-
-/// How far reading is.
-#[derive(Debug)]
-pub(super) struct Track {
     talk: Arc<Talk>,
-    /// What was found and is not closed yet.
-    pending: AtomicU64,
-    /// What was found and is no directory, without what could not be read.
-    found: AtomicU64,
-}
-
-impl Track {
-    /// How many entries that are no directories should be in the snapshot.
-    pub(super) fn found(&self) -> u64 {
-        self.found.load(Ordering::Relaxed)
-    }
-
-    fn trouble(&self, path: &Path, error: &(dyn std::error::Error + 'static)) {
-        let vanished = is_not_found(error);
-        self.talk.trouble(path.display().to_string(), plain(error), vanished);
-    }
-}
-
-/// Something that is not read yet; with the last one gone all is read.
-#[derive(Debug)]
-struct Pending(Arc<Track>);
-
-impl Pending {
-    fn new(track: &Arc<Track>) -> Self {
-        track.pending.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(track))
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if self.0.pending.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.talk.all_read();
-        }
-    }
 }
 
 impl Tree {
@@ -83,17 +39,26 @@ impl Tree {
         exclude_caches: bool,
         talk: &Arc<Talk>,
     ) -> Outcome<Self> {
-        let track = Arc::new(Track {
-            talk: Arc::clone(talk),
-            pending: AtomicU64::new(0),
-            found: AtomicU64::new(0),
-        });
-        let excluded = excluded(exclude)?;
-        Ok(Self { roots: roots(paths)?, excluded, exclude_caches, track })
+        let (excluded, talk) = (excluded(exclude)?, Arc::clone(talk));
+        Ok(Self { roots: roots(paths)?.into_iter(), walk: None, excluded, exclude_caches, talk })
     }
 
-    pub(super) fn track(&self) -> Arc<Track> {
-        Arc::clone(&self.track)
+    fn walk(&self, root: &Path) -> Walk {
+        let mut builder = WalkBuilder::new(root);
+        builder
+            .standard_filters(false)
+            .follow_links(false)
+            .overrides(self.excluded.clone())
+            .sort_by_file_name(std::ffi::OsStr::cmp);
+        if self.exclude_caches {
+            builder.filter_entry(|entry| !is_cache(entry));
+        }
+        builder.build()
+    }
+
+    fn trouble(&self, path: &Path, error: &(dyn std::error::Error + 'static)) {
+        let vanished = is_not_found(error);
+        self.talk.trouble(path.display().to_string(), plain(error), vanished);
     }
 }
 
@@ -151,98 +116,32 @@ fn excluded(globs: &[String]) -> Outcome<Override> {
     })
 }
 
-impl ReadSource for Tree {
-    type Open = Unread;
-    type Iter = Entries;
-
-    fn size(&self) -> RusticResult<Option<u64>> {
-        Ok(None)
-    }
-
-    fn entries(&self) -> Entries {
-        Entries {
-            roots: self.roots.clone().into_iter(),
-            walk: None,
-            excluded: self.excluded.clone(),
-            exclude_caches: self.exclude_caches,
-            track: Arc::clone(&self.track),
-            pending: Some(Pending::new(&self.track)),
-        }
-    }
-}
-
-/// Goes through all of them in the order of names.
-pub(super) struct Entries {
-    roots: std::vec::IntoIter<PathBuf>,
-    walk: Option<Walk>,
-    excluded: Override,
-    exclude_caches: bool,
-    track: Arc<Track>,
-    pending: Option<Pending>,
-}
-
-impl Entries {
-    fn walk(&self, root: &Path) -> Walk {
-        let mut builder = WalkBuilder::new(root);
-        builder
-            .standard_filters(false)
-            .follow_links(false)
-            .overrides(self.excluded.clone())
-            .sort_by_file_name(std::ffi::OsStr::cmp);
-        if self.exclude_caches {
-            builder.filter_entry(|entry| !is_cache(entry));
-        }
-        builder.build()
-    }
-
-    fn found(&self, entry: DirEntry) -> Option<ReadSourceEntry<Unread>> {
-        let path = entry.path().to_path_buf();
-        // The root of all has no name.
-        path.file_name()?;
-        match LocalSourceSaveOptions::default().map_entry(entry) {
-            Ok(mapped) => {
-                let node = mapped.node;
-                if !node.is_dir() {
-                    self.track.found.fetch_add(1, Ordering::Relaxed);
-                }
-                let open = node.is_file().then(|| Unread {
-                    path: path.clone(),
-                    size: node.meta.size,
-                    pending: Pending::new(&self.track),
-                });
-                Some(ReadSourceEntry { path, node, open })
-            }
-            Err(error) => {
-                self.track.trouble(&path, &error);
-                None
-            }
-        }
-    }
-}
-
-impl Iterator for Entries {
-    type Item = RusticResult<ReadSourceEntry<Unread>>;
+impl Iterator for Tree {
+    type Item = (PathBuf, Node);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let Some(walk) = &mut self.walk else {
-                let Some(root) = self.roots.next() else {
-                    self.pending = None;
-                    return None;
-                };
+                let root = self.roots.next()?;
                 self.walk = Some(self.walk(&root));
                 continue;
             };
             match walk.next() {
                 None => self.walk = None,
                 Some(Ok(entry)) => {
-                    if let Some(found) = self.found(entry) {
-                        return Some(Ok(found));
+                    let path = entry.path().to_path_buf();
+                    // The root of all has no name.
+                    if path.file_name().is_none() {
+                        continue;
+                    }
+                    match LocalSourceSaveOptions::default().map_entry(entry) {
+                        Ok(mapped) => return Some((path, mapped.node)),
+                        Err(error) => self.trouble(&path, &error),
                     }
                 }
                 Some(Err(error)) => {
                     let path = path_in(&error).map(Path::to_path_buf).unwrap_or_default();
-                    self.track.trouble(&path, &error);
+                    self.trouble(&path, &error);
                 }
             }
         }
@@ -295,70 +194,50 @@ fn io_in<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Err
     error.source().and_then(io_in)
 }
 
-/// A file that is not open yet.
-#[derive(Debug)]
-pub(super) struct Unread {
-    path: PathBuf,
-    size: u64,
-    pending: Pending,
-}
-
-impl ReadSourceOpen for Unread {
-    type Reader = Content;
-
-    fn open(self) -> RusticResult<Content> {
-        // Neither a link that took its place nor a pipe that nobody writes to is followed.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let flags = i32::try_from(flags.bits()).unwrap_or_default();
-        match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
-            Ok(file) => Ok(Content {
-                file,
-                path: self.path,
-                left: self.size,
-                has_ended: false,
-                pending: self.pending,
-            }),
-            Err(error) => {
-                let Pending(track) = &self.pending;
-                track.found.fetch_sub(1, Ordering::Relaxed);
-                track.trouble(&self.path, &error);
-                Err(RusticError::new(ErrorKind::InputOutput, "said already"))
-            }
-        }
-    }
+/// Says that a file cannot be read.
+pub(super) fn unreadable(talk: &Talk, path: &Path, error: &io::Error) {
+    talk.trouble(path.display().to_string(), error.to_string(), error.kind() == Io::NotFound);
 }
 
 /// The content of a file, exactly as long as the file was when it was found: its size is in the snapshot,
 /// and restic believes it.
-#[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct Exactly {
     file: File,
     path: PathBuf,
     left: u64,
     has_ended: bool,
-    pending: Pending,
+    talk: Arc<Talk>,
 }
 
-impl Read for Content {
+impl Exactly {
+    /// Opens it: neither a link that took its place nor a pipe that nobody writes to is followed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub(super) fn open(path: &Path, size: u64, talk: &Arc<Talk>) -> io::Result<Self> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).unwrap_or_default();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let (path, talk) = (path.to_path_buf(), Arc::clone(talk));
+        Ok(Self { file, path, left: size, has_ended: false, talk })
+    }
+}
+
+impl Read for Exactly {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let buffer = &mut buffer[..most];
         if buffer.is_empty() {
             return Ok(0);
         }
-        let Pending(track) = &self.pending;
         let mut count = 0;
         if !self.has_ended {
-            count = self.file.read(buffer).inspect_err(|error| {
-                if error.kind() != Io::Interrupted {
-                    track.found.fetch_sub(1, Ordering::Relaxed);
-                    track.trouble(&self.path, error);
-                }
-            })?;
+            count = self.file.read(buffer)?;
             if count == 0 {
                 self.has_ended = true;
                 let what = format!("shrank while it was read: its last {} B are zeros", self.left);
-                track.talk.trouble(self.path.display().to_string(), what, false);
+                self.talk.trouble(self.path.display().to_string(), what, false);
             }
         }
         if self.has_ended {

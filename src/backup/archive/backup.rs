@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use rustic_core::{ReadSource, ReadSourceEntry, ReadSourceOpen};
+use rustic_core::repofile::Node;
 
 use super::super::dump::is_file_name;
 use super::super::frames::Told;
 use super::super::protocol::{Event, Label, Summary};
-use super::super::source::{Content, Tree, Unread};
+use super::super::source::{Exactly, Tree, unreadable};
 use super::super::store::{Fault, Writing};
-use super::super::talk::Outcome;
+use super::super::talk::{Outcome, Talk};
 use super::item::{Item, Kind, end, pad};
 use super::record::{Form, Planned, RECORD, Record, VERSION};
 use super::stream::{Sink, Written, encryption};
@@ -49,9 +50,8 @@ pub(super) fn backup(place: &Place, what: &What, told: &Told) -> Outcome<Summary
         files: 0,
         bytes: 0,
     };
-    // What cannot be found is said where that shows.
-    for entry in source.entries().flatten() {
-        packing.add(entry).map_err(|error| packing.begun.failed(place, &error))?;
+    for (path, node) in source {
+        packing.add(path, &node).map_err(|error| packing.begun.failed(place, &error))?;
     }
     place.talk.all_read();
     let Packing { mut begun, files, bytes, .. } = packing;
@@ -178,19 +178,21 @@ struct Packing<'a> {
 }
 
 impl Packing<'_> {
-    fn add(&mut self, entry: ReadSourceEntry<Unread>) -> io::Result<()> {
-        let ReadSourceEntry { path, node, open } = entry;
-        let Some(mut item) = Item::found(&path, &node) else { return Ok(()) };
+    fn add(&mut self, path: PathBuf, node: &Node) -> io::Result<()> {
+        let Some(mut item) = Item::found(&path, node) else { return Ok(()) };
         let file = (node.meta.device_id, node.meta.inode);
         let has_names = node.meta.links > 1 && item.kind == Kind::File;
         if let Some(first) = self.first_names.get(&file).filter(|_| has_names) {
             item = Item { kind: Kind::Again(first.clone()), size: 0, ..item };
         }
         let is_directory = item.kind == Kind::Directory;
-        match open {
-            Some(open) if item.kind == Kind::File => {
-                let Ok(content) = open.open() else { return Ok(()) };
-                let mut content = Filled { content, has_failed: false };
+        match item.kind {
+            Kind::File => {
+                let talk = Arc::clone(&self.place.talk);
+                let content = Exactly::open(&path, item.size, &talk);
+                let content = content.inspect_err(|error| unreadable(&talk, &path, error));
+                let Ok(content) = content else { return Ok(()) };
+                let mut content = Filled { content, path, talk, has_failed: false };
                 let mut left = item.size;
                 // What cannot be read at all is left out, so it is tried first.
                 let mut count = content.read_up_to(&mut self.buffer, left);
@@ -220,7 +222,9 @@ impl Packing<'_> {
 /// The content of a file, as long as its header says: with zeros for what cannot be read. That is said
 /// where it arises.
 struct Filled {
-    content: Content,
+    content: Exactly,
+    path: PathBuf,
+    talk: Arc<Talk>,
     has_failed: bool,
 }
 
@@ -230,7 +234,10 @@ impl Filled {
         while !self.has_failed {
             match self.content.read(&mut buffer[..most]) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.has_failed = true,
+                Err(error) => {
+                    unreadable(&self.talk, &self.path, &error);
+                    self.has_failed = true;
+                }
                 Ok(count) => return count,
             }
         }

@@ -9,7 +9,6 @@ mod upload;
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rustic_core::{
@@ -138,8 +137,6 @@ pub(super) struct Backend {
     talk: Arc<Talk>,
     failed_write: Mutex<Option<Fault>>,
     failed_read: Mutex<Option<(String, Fault)>>,
-    /// Snapshots are not written, although the library believes so.
-    keeps_snapshots_back: AtomicBool,
     last_snapshot: Mutex<Option<Id>>,
     begun: Mutex<Begun>,
 }
@@ -177,15 +174,14 @@ impl Backend {
             talk: Arc::clone(talk),
             failed_write: Mutex::default(),
             failed_read: Mutex::default(),
-            keeps_snapshots_back: AtomicBool::new(false),
             last_snapshot: Mutex::default(),
             begun: Mutex::default(),
         }))
     }
 
-    /// Whether snapshots are kept back from now on.
-    pub(super) fn keep_snapshots_back(&self, yes: bool) {
-        self.keeps_snapshots_back.store(yes, Ordering::SeqCst);
+    /// Whether the process is about to end: nothing is to be written any more.
+    pub(super) fn is_ending(&self) -> bool {
+        self.talk.is_ending()
     }
 
     /// The last snapshot that was written.
@@ -335,9 +331,6 @@ impl WriteBackend for Backend {
         content: BytesList,
     ) -> RusticResult<()> {
         let is_snapshot = matches!(kind, FileType::Snapshot);
-        if is_snapshot && self.keeps_snapshots_back.load(Ordering::SeqCst) {
-            return Ok(());
-        }
         self.write(kind.into(), &name_of(kind, id), content.slice())?;
         if is_snapshot {
             *locked(&self.last_snapshot) = Some(*id);

@@ -99,6 +99,11 @@ fn dispatch(operation: Operation, site: &Site, told: Told) -> Outcome<Summary> {
 }
 
 impl Operation {
+    /// Whether it reads what a snapshot holds, so that it needs the keys for that.
+    pub fn opens_snapshots(&self) -> bool {
+        matches!(self, Self::Files { .. } | Self::Diff { .. } | Self::Restore { .. })
+    }
+
     /// Its word in reports of progress.
     fn word(&self) -> &'static str {
         match self {

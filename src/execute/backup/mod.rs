@@ -151,7 +151,7 @@ pub(super) async fn backup(context: Context<'_>, work: &Backup) -> Answer {
         return Ok(failed(Reason::NotStarted, message));
     }
     // All that can fail safely comes first.
-    if let Err(error) = session::access(&work.repository) {
+    if let Err(error) = session::access(&work.repository, false) {
         return Ok(failed(Reason::NotStarted, format!("{error:#}; nothing was touched")));
     }
     if let Err(error) = quiesce::refuse(context, &reading.still).await {

@@ -125,12 +125,13 @@ pub(super) struct Ear<'a> {
     said: &'a (dyn Fn(&[u8]) + Send + Sync),
 }
 
-/// Reads what opens a repository, as a worker of it is told.
+/// Reads what opens a repository, as a worker of it is told; the keys that only a restore needs where it
+/// `opens` what is stored.
 ///
 /// # Errors
 ///
 /// When a file cannot be read.
-pub(super) fn access(repository: &Repository) -> Result<Access> {
+pub(super) fn access(repository: &Repository, opens: bool) -> Result<Access> {
     let password = match &repository.password {
         Password::Value(password) => password.expose().to_owned(),
         Password::File(path) => {
@@ -151,7 +152,7 @@ pub(super) fn access(repository: &Repository) -> Result<Access> {
         Tool::Rustic => protocol::Tool::Rustic,
         Tool::Restic { .. } => protocol::Tool::Restic,
         Tool::Tar { recipients, identity_file } => {
-            let identities = identity_file.as_ref().map(|path| {
+            let identities = identity_file.as_ref().filter(|_| opens).map(|path| {
                 std::fs::read_to_string(path)
                     .with_context(|| format!("read the secret keys of `{}`", path.display()))
             });
@@ -200,7 +201,8 @@ impl<'a> Session<'a> {
         operation: Operation,
     ) -> Result<Self> {
         let holder = holder::of(desk).await?;
-        let request = Request { repository: access(repository)?, operation, holder };
+        let access = access(repository, operation.opens_snapshots())?;
+        let request = Request { repository: access, operation, holder };
         let request: SecretSlice<u8> =
             serde_json::to_vec(&request).context("write a request")?.into();
         let (engine, name) = (&desk.world.engine, desk.name.clone());
@@ -607,8 +609,26 @@ mod tests {
             found,
             [bind("/etc/roadstead/ssh".into(), "/root/.ssh".into(), true, Some(false))]
         );
-        let told = access(&repository).unwrap();
+        let told = access(&repository, true).unwrap();
         assert_eq!((told.tool, told.location), (protocol::Tool::Restic, location));
+    }
+
+    #[test]
+    fn secret_keys_are_read_only_where_a_snapshot_is_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("age.key");
+        let tool = Tool::Tar { recipients: vec![], identity_file: Some(file.clone()) };
+        let location = Location::Directory("/srv/archives".into());
+        let repository = Repository { tool, ..repository(location, false) };
+        let identities = |opens| match access(&repository, opens).map(|it| it.tool) {
+            Ok(protocol::Tool::Tar { identities, .. }) => Ok(identities),
+            other => Err(other.err().unwrap().to_string()),
+        };
+        assert_eq!(identities(false), Ok(None));
+        assert!(identities(true).unwrap_err().contains("age.key"));
+        std::fs::write(file, "AGE-SECRET-KEY-1").unwrap();
+        assert_eq!(identities(false), Ok(None));
+        assert_eq!(identities(true), Ok(Some("AGE-SECRET-KEY-1".to_owned())));
     }
 
     #[test]
@@ -635,19 +655,20 @@ mod tests {
 
     #[test]
     fn a_worker_is_told_where_it_sees_the_repository() {
-        let here = access(&repository(Location::Directory("/srv/backup".into()), true)).unwrap();
+        let here =
+            access(&repository(Location::Directory("/srv/backup".into()), true), false).unwrap();
         assert_eq!(here.location, Location::Directory("/repository".into()));
         assert_eq!((here.password.as_str(), here.init), ("pw", true));
         let location = Location::Rest("http://h/".to_owned());
-        let there = access(&repository(location.clone(), false)).unwrap();
+        let there = access(&repository(location.clone(), false), false).unwrap();
         assert_eq!(there.location, location);
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_owned();
         let in_file =
             Repository { password: Password::File(path.clone()), ..repository(location, false) };
-        let error = access(&in_file).err().unwrap().to_string();
+        let error = access(&in_file, false).err().unwrap().to_string();
         assert!(error.contains("first line is empty"), "{error}");
         std::fs::write(&path, "secret\nmore\n").unwrap();
-        assert_eq!(access(&in_file).unwrap().password, "secret");
+        assert_eq!(access(&in_file, false).unwrap().password, "secret");
     }
 }

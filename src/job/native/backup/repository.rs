@@ -57,12 +57,15 @@ fn read(node: &Node, fields: &Fields<'_>, reader: &mut Reader<'_>) -> Option<Rep
     let written = fields.text("repository", problems);
     let place = written.as_ref().map_or_else(|| fields.node("env_file"), |(_, place)| Some(place));
     let text = written.as_ref().map(|(text, _)| text.clone()).or_else(|| of_file(MEANT[0]));
-    let tool = tool(text.as_deref(), fields, problems);
+    let tool = tool(text.as_deref(), fields, problems)?;
     tell_unknown(&variables, fields, (&tool, problems));
     let location = text.map(|text| {
         let found = location(&text, &tool);
         let message = found.as_ref().err().map(|reason| {
-            if text.contains('@') {
+            if scheme(&text).is_some_and(|it| OF_RESTIC.contains(&it)) {
+                "`repository` is of a kind that only restic opens: write `engine: restic`"
+                    .to_owned()
+            } else if text.contains('@') {
                 "`repository` has a form that we do not know: expected an absolute path, \
                  `rest:http://HOST:8000/NAME` or `s3:https://HOST/BUCKET/PREFIX`"
                     .to_owned()
@@ -104,13 +107,17 @@ fn read(node: &Node, fields: &Fields<'_>, reader: &mut Reader<'_>) -> Option<Rep
 }
 
 /// Who reads and writes what is at `location`. Keys of restic may stand there for when it is needed; who
-/// wants encryption must get it.
-fn tool(location: Option<&str>, fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Tool {
+/// wants encryption must get it. `None` for an engine that is none: what else is wrong depends on it.
+fn tool(location: Option<&str>, fields: &Fields<'_>, problems: &mut Vec<Problem>) -> Option<Tool> {
     let usual = match location.and_then(scheme) {
         Some(scheme) if OF_RESTIC.contains(&scheme) => "restic",
         _ => "rustic",
     };
+    let before = problems.len();
     let word = fields.word("engine", Tool::WORDS, problems).unwrap_or(usual);
+    if problems.len() > before {
+        return None;
+    }
     let path = |name: &str, problems: &mut Vec<Problem>| {
         let (text, place) = fields.text(name, problems)?;
         let path = PathBuf::from(text.trim());
@@ -136,13 +143,13 @@ fn tool(location: Option<&str>, fields: &Fields<'_>, problems: &mut Vec<Problem>
         let problem = fields.node(name).map(|it| it.problem(message));
         problems.extend(problem.map(|it| it.with_hint(format!("write `engine: {of}`"))));
     }
-    match word {
+    Some(match word {
         "restic" => {
             Tool::Restic { image: image.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()), ssh_dir }
         }
         "tar" => Tool::Tar { recipients, identity_file },
         _ => Tool::Rustic,
-    }
+    })
 }
 
 fn scheme(location: &str) -> Option<&str> {
@@ -162,9 +169,6 @@ fn location(text: &str, tool: &Tool) -> Result<Location, String> {
             "`{text}`: a server of restic's protocol keeps no archives: expected an absolute path \
              or `s3:https://HOST/BUCKET/PREFIX`"
         )),
-        (_, Err(reason)) if scheme(text).is_some_and(|it| OF_RESTIC.contains(&it)) => {
-            Err(format!("{reason}; `engine: restic` opens it"))
-        }
         (_, found) => found,
     }
 }

@@ -190,7 +190,8 @@ fn a_repository_has_a_tool() {
         assert_eq!(jobs[0].work.repository().unwrap().tool, expected);
     }
     for (keys, expected) in [
-        ("repository: 'b2:bucket:x', password: p, engine: rustic", "`engine: restic` opens it"),
+        ("repository: 'b2:bucket:x', password: p, engine: rustic", "write `engine: restic`"),
+        ("repository: 'sftp:me@h:/b', password: p, engine: rustic", "only restic opens"),
         ("repository: /b, password: p, engine: rustik", "did you mean `rustic`?"),
         ("repository: 'rest:http://h/b', engine: tar", "keeps no archives"),
         ("repository: /b, password: p, recipients: age1x", "write `engine: tar`"),
@@ -200,6 +201,9 @@ fn a_repository_has_a_tool() {
         let (_, problems) = with_files(&check(keys));
         assert!(problems.to_string().contains(expected), "{keys}: {problems}");
     }
+    // What follows from a word that is mistyped is not said on top.
+    let (_, problems) = with_files(&check("repository: /b, engine: tarr, recipients: age1x"));
+    assert_eq!(problems.0.len(), 1, "{problems}");
 }
 
 #[test]

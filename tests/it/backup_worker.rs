@@ -10,8 +10,8 @@ use roadstead::backup::protocol::{Event, Failure, Frame, Operation};
 use tempfile::TempDir;
 
 use crate::support::worker::{
-    Worker, backup_of, directory, done, dump, failed, label, look, make_tree, noise, restic_checks,
-    restic_does, restore_to, snapshots,
+    Worker, backup_of, directory, done, dump, failed, label, look, noise, restic_checks,
+    restic_does, restore_to, snapshots, tree_in,
 };
 
 struct Place {
@@ -29,10 +29,7 @@ impl Place {
 
     /// A tree with one of everything.
     fn tree(&self) -> PathBuf {
-        let tree = self.path("tree");
-        fs::create_dir(&tree).unwrap();
-        make_tree(&tree);
-        tree
+        tree_in(self.directory.path())
     }
 
     fn repository(&self) -> String {

@@ -20,8 +20,8 @@ use serde_json::Value;
 
 use crate::support::bucket::Bucket;
 use crate::support::worker::{
-    Worker, at, backup_of, directory, done, dump, failed, label, look, make_tree, noise,
-    restore_to, set_modified, snapshots,
+    Worker, at, backup_of, directory, done, dump, failed, label, look, noise, restore_in_place,
+    restore_to, set_modified, snapshots, tree_in,
 };
 use crate::support::{process, run, wait_for, write_files};
 
@@ -40,10 +40,7 @@ impl Place {
     }
 
     fn tree(&self) -> PathBuf {
-        let tree = self.path("tree");
-        fs::create_dir(&tree).unwrap();
-        make_tree(&tree);
-        tree
+        tree_in(self.directory.path())
     }
 
     /// Archives without encryption.
@@ -550,14 +547,7 @@ fn restoring_in_place_repairs_and_removes_and_stays_inside() {
     let flags = rustix::fs::XattrFlags::empty();
     rustix::fs::lsetxattr(tree.join("empty"), "user.color", b"red", flags).unwrap();
 
-    let in_place = |delete, dry_run| Operation::Restore {
-        snapshot: "latest".to_owned(),
-        tags: Vec::new(),
-        path: Some(tree.display().to_string()),
-        to: tree.clone(),
-        delete,
-        dry_run,
-    };
+    let in_place = |delete, dry_run| restore_in_place(&tree, delete, dry_run);
     let spoiled = look(&tree);
     let (dry, _) = done(&access, &in_place(true, true));
     assert!(dry.files_changed > 10, "{dry:?}");

@@ -19,8 +19,8 @@ use roadstead::job::work::{Keep, Location};
 use crate::support::bucket::Bucket;
 use crate::support::rest_server::{RestServer, Trouble};
 use crate::support::worker::{
-    Worker, at, backup_of, done, dump, failed, label, look, make_tree, noise, restic_checks,
-    restic_does, restore_to, snapshots,
+    Worker, at, backup_of, done, dump, failed, label, look, noise, restic_checks, restic_does,
+    restore_to, snapshots, tree_in,
 };
 use crate::support::{free_port, process, repository, wait_for};
 
@@ -33,9 +33,7 @@ fn rest(server: &RestServer) -> Access {
 /// All that is done to a repository, somewhere.
 fn is_worked_on(access: &Access, check: impl Fn()) {
     let place = tempfile::tempdir().unwrap();
-    let tree = place.path().join("tree");
-    fs::create_dir(&tree).unwrap();
-    make_tree(&tree);
+    let tree = tree_in(place.path());
     assert!(done(access, &backup_of(&[&tree])).0.made);
     let (second, _) = done(access, &backup_of(&[&tree]));
     assert!(second.files_changed == 0 && second.stored < 10_000, "{second:?}");

@@ -11,8 +11,8 @@ use roadstead::backup::protocol::{Access, Event, Failure, Frame, Operation, Snap
 use roadstead::job::work::{Keep, Location};
 
 use crate::support::worker::{
-    Worker, at, backup_of, directory, done, dump, failed, label, look, make_tree, noise, restic,
-    restic_checks, restic_does, restore_to, snapshots,
+    Worker, at, backup_of, directory, done, dump, failed, label, look, noise, restic,
+    restic_checks, restic_does, restore_in_place, restore_to, snapshots, tree_in,
 };
 use crate::support::{run, wait_for, write_files};
 
@@ -37,10 +37,7 @@ impl Place {
 
     /// A tree with one of everything.
     fn tree(&self) -> PathBuf {
-        let tree = self.path("tree");
-        fs::create_dir(&tree).unwrap();
-        make_tree(&tree);
-        tree
+        tree_in(self.directory.path())
     }
 
     fn repository(&self) -> String {
@@ -281,14 +278,7 @@ fn restoring_in_place_repairs_and_removes_and_stays_inside() {
     // Of a restore that was killed.
     write_files(&tree, &[(".roadstead-restore/left", "x")]);
 
-    let in_place = |delete, dry_run| Operation::Restore {
-        snapshot: "latest".to_owned(),
-        tags: Vec::new(),
-        path: Some(tree.display().to_string()),
-        to: tree.clone(),
-        delete,
-        dry_run,
-    };
+    let in_place = |delete, dry_run| restore_in_place(&tree, delete, dry_run);
     let spoiled = look(&tree);
     let (summary, _) = done(&place.restic, &in_place(true, true));
     assert!(summary.files_changed > summary.files, "{summary:?}");

@@ -11,8 +11,8 @@ use roadstead::backup::protocol::{Event, Failure, Frame, Operation};
 use roadstead::job::work::Keep;
 
 use crate::support::worker::{
-    Worker, backup_of, directory, done, dump, failed, label, look, make_tree, noise, restic,
-    restic_checks, restic_does, restore_to, snapshots,
+    Worker, backup_of, directory, done, dump, failed, label, look, noise, restic, restic_checks,
+    restic_does, restore_in_place, restore_to, snapshots, tree_in,
 };
 use crate::support::{process, run, wait_for};
 
@@ -205,9 +205,7 @@ fn largest(path: &Path) -> PathBuf {
 #[test]
 fn restoring_in_place_repairs_and_removes_and_stays_inside() {
     let place = tempfile::tempdir().unwrap();
-    let (tree, outside) = (place.path().join("tree"), place.path().join("outside"));
-    fs::create_dir(&tree).unwrap();
-    make_tree(&tree);
+    let (tree, outside) = (tree_in(place.path()), place.path().join("outside"));
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("er"), "safe").unwrap();
     fs::write(outside.join("big.bin"), "safe").unwrap();
@@ -229,14 +227,7 @@ fn restoring_in_place_repairs_and_removes_and_stays_inside() {
     fs::write(tree.join("more"), "x").unwrap();
     fs::create_dir_all(tree.join("empty/and/more")).unwrap();
 
-    let in_place = |delete, dry_run| Operation::Restore {
-        snapshot: "latest".to_owned(),
-        tags: Vec::new(),
-        path: Some(tree.display().to_string()),
-        to: tree.clone(),
-        delete,
-        dry_run,
-    };
+    let in_place = |delete, dry_run| restore_in_place(&tree, delete, dry_run);
     let spoiled = look(&tree);
     let (summary, _) = done(&access, &in_place(true, true));
     assert!(summary.files_changed > 0, "{summary:?}");

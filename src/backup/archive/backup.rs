@@ -13,6 +13,7 @@ use super::super::protocol::{Event, Label, Summary};
 use super::super::source::{Exactly, Tree, unreadable};
 use super::super::store::{Fault, Writing};
 use super::super::talk::{Outcome, Talk};
+use super::super::tree::What;
 use super::item::{Item, Kind, end, pad};
 use super::record::{Form, Planned, RECORD, Record, VERSION};
 use super::stream::{Sink, Written, encryption};
@@ -20,15 +21,6 @@ use super::{Place, writing_failed};
 
 /// What is read at once.
 const BUFFER: usize = 256 << 10;
-
-/// What is backed up.
-pub(super) struct What {
-    pub(super) paths: Vec<PathBuf>,
-    pub(super) exclude: Vec<String>,
-    pub(super) exclude_caches: bool,
-    pub(super) label: Label,
-    pub(super) dry_run: bool,
-}
 
 /// Makes a snapshot.
 ///

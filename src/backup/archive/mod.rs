@@ -28,6 +28,7 @@ use super::restore as target;
 use super::store::{Fault, Shelf, fault_in};
 use super::talk::{Failed, Outcome, Talk};
 use super::text_of;
+use super::tree::What;
 
 /// The file that marks a place as ours.
 const MARK: &str = "roadstead-archives.json";
@@ -78,7 +79,7 @@ impl Place {
         let made = self.open()?;
         let summary = match operation {
             Operation::Backup { paths, exclude, exclude_caches, label, dry_run } => {
-                let what = backup::What { paths, exclude, exclude_caches, label, dry_run };
+                let what = What { paths, exclude, exclude_caches, label, dry_run };
                 backup::backup(self, &what, &told)
             }
             Operation::Dump { name, label } => backup::dump(self, &name, &label, told),

@@ -66,6 +66,18 @@ pub(crate) fn restore_to(to: &Path, path: Option<&Path>) -> Operation {
     }
 }
 
+/// A restore of the newest snapshot of a tree, into that.
+pub(crate) fn restore_in_place(tree: &Path, delete: bool, dry_run: bool) -> Operation {
+    Operation::Restore {
+        snapshot: "latest".to_owned(),
+        tags: Vec::new(),
+        path: Some(tree.display().to_string()),
+        to: tree.to_path_buf(),
+        delete,
+        dry_run,
+    }
+}
+
 /// A running worker.
 pub(crate) struct Worker {
     pub(crate) child: Child,
@@ -255,8 +267,15 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// Makes a tree with one of everything, `tree`, in a directory.
+pub(crate) fn tree_in(directory: &Path) -> PathBuf {
+    let tree = directory.join("tree");
+    make_tree(&tree);
+    tree
+}
+
 /// A tree with one of everything.
-pub(crate) fn make_tree(root: &Path) {
+fn make_tree(root: &Path) {
     let file = |name: &[u8], content: &[u8]| {
         let path = root.join(PathBuf::from(OsString::from_vec(name.to_vec())));
         fs::create_dir_all(path.parent().unwrap()).unwrap();

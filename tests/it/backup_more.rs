@@ -142,12 +142,16 @@ fn a_worker_that_is_killed_does_not_lock_out_the_next_run() {
     site.run().ok();
     let slow = site.container("slow", &[]);
     let what = format!(
-        "{}  quiesce: {{how: exec, targets: [{slow}], before: [sleep, '1000']}}\n",
+        "{}  quiesce: {{how: exec, targets: [{slow}], before: [sh, -c, 'touch /still; sleep 1000']}}\n",
         site.of_volume()
     );
     site.write_job(&what, "");
     let daemon = site.serve_and_run();
-    wait_for("the lock", PATIENCE, || locks(&site) == 1);
+    // A worker that dies before it has said that it is ready ends the run by itself.
+    wait_for("the window", PATIENCE, || {
+        site.engine.try_docker(&["exec", &slow, "test", "-e", "/still"]).code == Some(0)
+    });
+    assert_eq!(locks(&site), 1);
     let worker = site.workers().split(' ').next().unwrap().to_owned();
     site.engine.docker(&["kill", "--signal", "KILL", &worker]);
     // The command before is ended with the run.

@@ -145,7 +145,7 @@ impl Daemon {
             run,
             job: job.name.clone(),
             kind: job.work.kind(),
-            locks: locks(job, &self.configuration.jobs),
+            locks: locks(job, &self.configuration.jobs, wish.trigger),
             sources: sources(job, &self.configuration.jobs),
             trigger: wish.trigger,
             overlap: job.policy.overlap,

@@ -16,10 +16,10 @@ use super::{
 };
 use crate::apply::seconds;
 use crate::docker::Container;
-use crate::job::work::{Group, QuiesceHow, Target};
+use crate::job::work::{Group, Target};
 use crate::job::{Job, Work};
 use crate::logs;
-use crate::run::{Details, Ending, Outcome, Reason};
+use crate::run::{Details, Ending, Outcome, Reason, Trigger};
 use crate::source::{Origin, Source};
 
 /// The jobs that a job's work is about: what [`super::Execution::jobs`] takes. For one that looks at what
@@ -93,19 +93,35 @@ pub fn members<'a>(job: &'a Job, jobs: &'a [Job]) -> Vec<&'a Job> {
     members
 }
 
-/// What a job must have to itself while it runs: its own, and for a group that of all its jobs.
-pub fn locks(job: &Job, jobs: &[Job]) -> BTreeSet<String> {
+/// What a run of a job must have to itself: the job's own, and for a group that of all its jobs.
+pub fn locks(job: &Job, jobs: &[Job], trigger: Trigger) -> BTreeSet<String> {
     let mut locks = job.locks();
+    // Its writers are stopped, and are of projects that show only on the Engine.
+    let is_restore = trigger == Trigger::Restore;
     if matches!(job.work, Work::Group(_)) {
         locks.extend(related(job, jobs).iter().flat_map(Job::locks));
     }
     // A deploy needs what it has just pulled, and starts what it finds stopped.
-    if contains(job, jobs, concerns_every_project) {
+    if is_restore || contains(job, jobs, concerns_every_project) {
         let deploys = jobs.iter().filter(|it| matches!(it.work, Work::Deploy(_)));
         let of_projects = deploys.flat_map(Job::locks).filter(|it| it.starts_with("project:"));
         locks.extend(of_projects);
     }
+    // Whom one has stopped, another takes for stopped by a person, and does not look after.
+    if is_restore || contains(job, jobs, stops_others) {
+        locks.insert("stopped containers".to_owned());
+    }
     locks
+}
+
+/// Whether it stops or pauses what runs, to let it go on later.
+fn stops_others(work: &Work) -> bool {
+    match work {
+        Work::Certificate(work) => work.stop.is_some(),
+        // Labels may ask for it.
+        Work::Backup(work) => work.what.labels || work.quiesce.how.halts(),
+        _ => false,
+    }
 }
 
 /// Whether no deploy may go on beside it.
@@ -117,9 +133,7 @@ fn concerns_every_project(work: &Work) -> bool {
             matches!(work.stop, Some(Target::Name(_) | Target::Labels(_)))
         }
         // Who is stopped, or in the middle of being read, is not replaced.
-        Work::Backup(work) => {
-            matches!(work.quiesce.how, QuiesceHow::Stop | QuiesceHow::Pause)
-        }
+        Work::Backup(work) => work.quiesce.how.halts(),
         _ => false,
     }
 }
@@ -418,7 +432,9 @@ mod tests {
         assert_eq!(names, ["outer", "inner", "x", "y"]);
         let names: Vec<String> = related(&jobs[0], &jobs).into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["inner", "x", "y"]);
-        let locks = |index: usize| locks(&jobs[index], &jobs).into_iter().collect::<Vec<_>>();
+        let locks = |index: usize| {
+            locks(&jobs[index], &jobs, Trigger::Manual).into_iter().collect::<Vec<_>>()
+        };
         assert_eq!(locks(0), ["name:a", "name:b", "name:c", "name:e"]);
         assert_eq!(locks(2), ["name:b"]);
     }
@@ -434,11 +450,16 @@ mod tests {
   certificate: {bundle: /b.pem, domains: a, certbot: {image: c}, stop: {container: proxy}}
 - name: tls-of-shop
   certificate: {bundle: /c.pem, domains: a, certbot: {image: c}, stop: {project: shop, service: p}}
+- {name: cold, backup: {repository: /r1, password: x, volumes: a, quiesce: stop}}
+- {name: asked, backup: {repository: /r2, password: x, labels: true}}
+- {name: hot, backup: {repository: /r3, password: x, volumes: a}}
+- {name: back, backup: {repository: /r4, password: x, volumes: a}}
 ";
         let jobs = native::parse(text, "f.yml", &native::tests::settings()).unwrap();
         let of = |name: &str| {
             let job = jobs.iter().find(|it| it.name == name).unwrap();
-            locks(job, &jobs)
+            let trigger = if name == "back" { Trigger::Restore } else { Trigger::Schedule };
+            locks(job, &jobs, trigger)
         };
         for (one, other, excluded) in [
             ("prune", "web", true),
@@ -449,6 +470,15 @@ mod tests {
             ("tls-of-shop", "shop", true),
             ("tls-of-shop", "web", false),
             ("web", "shop", false),
+            ("cold", "web", true),
+            ("cold", "asked", true),
+            ("cold", "tls", true),
+            ("cold", "hot", false),
+            ("asked", "web", false),
+            ("hot", "web", false),
+            ("back", "web", true),
+            ("back", "asked", true),
+            ("back", "hot", false),
         ] {
             let is_excluded = !of(one).is_disjoint(&of(other));
             assert_eq!(is_excluded, excluded, "{one} and {other}");

@@ -188,6 +188,13 @@ pub enum QuiesceHow {
     Stop,
 }
 
+impl QuiesceHow {
+    /// Whether nothing of them runs meanwhile.
+    pub fn halts(self) -> bool {
+        matches!(self, Self::Pause | Self::Stop)
+    }
+}
+
 /// Which snapshots stay; one that any rule wants stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {

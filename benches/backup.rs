@@ -3,6 +3,7 @@
 //! ```text
 //! BENCH=backup scripts/bench.sh                  a million files and 5 GB: a quarter of an hour
 //! BENCH_FILES=10000 BENCH_BIG_MB=500 BENCH=...   less of it
+//! BENCH_COLD=1 BENCH=...                         nothing is in memory when either begins; as root
 //! ```
 //!
 //! Both read the same directory and write repositories beside it, in turns; who begins changes. The first
@@ -199,8 +200,18 @@ fn restic_command(repository: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Has the kernel forget what it keeps in memory of files: else who comes first finds the tree there, and on a
+/// machine that frees idle memory the other does not.
+fn begin_cold() {
+    if std::env::var_os("BENCH_COLD").is_some() {
+        assert!(Command::new("sync").status().unwrap().success());
+        fs::write("/proc/sys/vm/drop_caches", "3").expect("BENCH_COLD is for root");
+    }
+}
+
 /// Runs a program to its end, and looks at its memory meanwhile.
 fn measured(command: &mut Command, talk: impl FnOnce(&mut Child)) -> Cost {
+    begin_cold();
     let begun = Instant::now();
     let mut child = command.spawn().unwrap();
     let (status, has_ended, peak) =

@@ -6,6 +6,7 @@
 #   BENCH_PART=cold ...              only that part of it: config, unchanged, changed, cold, idle,
 #                                    output (a GiB thrice: minutes), many (100,000 jobs: minutes)
 #   BENCH=backup BENCH_FILES=10000 BENCH_BIG_MB=500 ...   a smaller tree than a million files and 5 GB
+#   BENCH=backup BENCH_COLD=1 ...    with nothing in memory when either begins; as root
 #   BENCH_ROUNDS=30 ...              more rounds than 15; what takes seconds has a third of them
 set -eu
 cd "$(dirname "$0")/.."

@@ -279,6 +279,24 @@ fn writes(container: &Container, what: &What, host: &HostPaths) -> bool {
     }
 }
 
+/// Who writes to what is read though those who did were made still: begun or let go on by somebody else.
+pub fn disturbers(reading: &Reading, world: &World<'_>) -> BTreeSet<String> {
+    let halted = reading.still.iter().filter(|it| it.how.halts());
+    let halted: BTreeSet<&String> = halted.map(|it| &it.name).collect();
+    let runs = |it: &&Container| matches!(it.state, State::Running | State::Restarting);
+    let mut found = BTreeSet::new();
+    for Source { what, writers } in &reading.sources {
+        if !writers.iter().any(|name| halted.contains(name)) {
+            continue;
+        }
+        let now = world.containers.iter().filter(runs).filter(|it| writes(it, what, world.host));
+        // Whom nobody halted wrote before, too.
+        let is_new = |name: &&String| halted.contains(name) || !writers.contains(name);
+        found.extend(now.map(|it| &it.name).filter(is_new).cloned());
+    }
+    found
+}
+
 /// Who is kept still, and how: a label on a container before the words of the job.
 fn still(
     backup: &Backup,

@@ -347,6 +347,33 @@ fn a_run_that_takes_too_long_lets_writers_go_on() {
 }
 
 #[test]
+fn who_is_started_by_somebody_else_meanwhile_is_told() {
+    let mut site = Site::new();
+    let first = site.container("a", &[]);
+    let second = site.container("b", &[]);
+    site.engine.docker(&["exec", &second, "touch", "/slow"]);
+    let what = format!(
+        "{}  quiesce: {{how: stop, before: [sh, -c, 'while test -e /slow; do sleep 1; done']}}\n  keep: {{last: 1}}\n",
+        site.of_volume()
+    );
+    site.write_job(&what, "");
+    let daemon = site.serve_and_run();
+    wait_for("the window", PATIENCE, || site.state(&first) == "exited");
+    site.engine.docker(&["start", &first]);
+    site.engine.docker(&["exec", &second, "rm", "/slow"]);
+    wait_for("the end of the run", PATIENCE, || site.has_ended());
+    let run = site.last_run();
+    assert_eq!((&run["outcome"], &run["reason"]), (&"degraded".into(), &"incomplete".into()));
+    let named = format!("container {first} was started");
+    assert!(run["message"].as_str().unwrap().contains(&named), "{run}");
+    assert_eq!(run["details"]["results"]["disturbed_by"], serde_json::json!([first]));
+    assert_eq!((site.state(&first), site.state(&second)), ("running".into(), "running".into()));
+    assert_eq!(daemon.stop(PATIENCE), Some(0));
+    // Undisturbed it is as any other.
+    site.run().ok();
+}
+
+#[test]
 fn killed_in_the_window_the_next_roadstead_lets_writers_go_on() {
     for (how, meanwhile) in [("stop", "exited"), ("pause", "paused")] {
         let mut site = Site::new();

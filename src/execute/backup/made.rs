@@ -26,6 +26,8 @@ pub(in crate::execute) struct Made {
     unreadable: u64,
     /// What was asked for and is not there.
     missing: Vec<String>,
+    /// Who wrote while all were to be still.
+    disturbers: Vec<String>,
     window: Option<Duration>,
     forgotten: Option<(u64, usize)>,
     /// Where it is said how far it is.
@@ -61,6 +63,10 @@ impl Made {
         self.window = Some(window);
     }
 
+    pub(super) fn disturbed(&mut self, by: impl IntoIterator<Item = String>) {
+        self.disturbers.extend(by);
+    }
+
     pub(super) fn forgot(&mut self, summary: &Summary) {
         self.forgotten = Some((summary.kept, summary.forgotten.len()));
     }
@@ -85,7 +91,7 @@ impl Made {
             "window_ms": self.window.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
             "vanished": self.vanished, "unreadable": self.unreadable,
             "troubles": troubles.collect::<Vec<_>>(),
-            "missing": self.missing,
+            "missing": self.missing, "disturbed_by": self.disturbers,
             "kept": self.forgotten.map(|it| it.0), "forgotten": self.forgotten.map(|it| it.1),
         })
     }
@@ -122,17 +128,26 @@ impl Made {
             let message = self.missing.join("; ");
             return Some(self.after(super::failed(Reason::Incomplete, message)));
         }
-        if self.vanished + self.unreadable == 0 {
+        let mut parts = Vec::new();
+        if self.vanished + self.unreadable > 0 {
+            let first = self.troubles.iter().take(3);
+            let named: Vec<String> =
+                first.map(|(path, what, _)| format!("{path}: {what}")).collect();
+            let (vanished, unreadable) = (self.vanished, self.unreadable);
+            let named = named.join("; ");
+            parts.push(format!("{vanished} vanished, {unreadable} unreadable ({named})"));
+        }
+        if !self.disturbers.is_empty() {
+            parts.push(format!(
+                "container {} was started by somebody else while its data was read, so that what is \
+                 stored of it may be torn",
+                self.disturbers.join(", ")
+            ));
+        }
+        if parts.is_empty() {
             return None;
         }
-        let named: Vec<String> =
-            self.troubles.iter().take(3).map(|(path, what, _)| format!("{path}: {what}")).collect();
-        let message = format!(
-            "{} vanished, {} unreadable ({}); nothing is forgotten",
-            self.vanished,
-            self.unreadable,
-            named.join("; ")
-        );
+        let message = format!("{}; nothing is forgotten", parts.join("; "));
         Some(self.after(Ending::new(Outcome::Degraded, Reason::Incomplete, message)))
     }
 
@@ -183,6 +198,22 @@ mod tests {
         let value = made.value();
         assert_eq!((&value["unreadable"], &value["vanished"]), (&29.into(), &1.into()));
         assert_eq!(value["troubles"].as_array().unwrap().len(), NAMED);
+    }
+
+    #[test]
+    fn who_wrote_meanwhile_is_told() {
+        let mut made = made();
+        made.disturbed([]);
+        assert!(made.incomplete().is_none());
+        made.disturbed(["shop-web-1".to_owned()]);
+        let ending = made.incomplete().unwrap();
+        assert_eq!((ending.outcome, ending.reason), (Outcome::Degraded, Reason::Incomplete));
+        assert!(
+            ending.message.starts_with("container shop-web-1 was started"),
+            "{}",
+            ending.message
+        );
+        assert_eq!(made.value()["disturbed_by"][0], "shop-web-1");
     }
 
     #[test]

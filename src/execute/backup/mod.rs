@@ -13,7 +13,7 @@ mod quiesce;
 mod restore;
 mod session;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 use tokio::time::Instant;
@@ -363,6 +363,9 @@ async fn read(
         }
         Err(_) => None,
     };
+    if still.is_ok() && end.is_none() && !cancel.is_cancelled() {
+        made.disturbed(disturbers(context, reading).await);
+    }
     // Whatever it was: they go on at once.
     let down = if reading.still.is_empty() { Vec::new() } else { put_back::all(context).await };
     if !reading.still.is_empty() {
@@ -388,6 +391,23 @@ async fn read(
     }
     let before = ended.err().map(|it| format!("{}; ", it.message)).unwrap_or_default();
     Err(failed(Reason::RollbackIncomplete, format!("{before}{}", down.join("; "))))
+}
+
+/// Who wrote while all were to be still.
+async fn disturbers(context: Context<'_>, reading: &Reading) -> BTreeSet<String> {
+    if !reading.still.iter().any(|it| it.how.halts()) {
+        return BTreeSet::new();
+    }
+    let looked = async {
+        let containers = context.world.engine.all_containers().await?;
+        let host = context.world.host_paths().await?;
+        let there = plan::World { containers: &containers, volumes: &[], host };
+        anyhow::Ok(plan::disturbers(reading, &there))
+    };
+    looked.await.unwrap_or_else(|error| {
+        warn!("nobody knows whether somebody wrote meanwhile: {error:#}");
+        BTreeSet::new()
+    })
 }
 
 /// A glob of a job, for where a worker sees what it is about.

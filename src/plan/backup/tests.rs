@@ -356,6 +356,40 @@ fn who_is_kept_still_is_who_writes_or_who_is_named() {
 }
 
 #[test]
+fn whoever_writes_among_the_still_is_named() {
+    let other = |mut container: Container, state: State| {
+        container.state = state;
+        container
+    };
+    let before = [container("web", &["data"], &[]), container("log", &["notes"], &[])];
+    let all = |how: QuiesceHow, targets: &[&str]| {
+        let what = Selection { volumes: texts(&["data", "notes"]), ..Selection::default() };
+        let targets = targets.iter().map(|it| Target::Name((*it).to_owned())).collect();
+        let quiesce = Quiesce { how, targets, ..Quiesce::default() };
+        Backup { quiesce, ..backup(what) }
+    };
+    let web = || before[0].clone();
+    for (name, how, targets, after, expected) in [
+        ("all are still", QuiesceHow::Stop, &[][..], vec![other(web(), State::Exited)], &[][..]),
+        ("frozen", QuiesceHow::Pause, &[], vec![other(web(), State::Paused)], &[]),
+        ("started again", QuiesceHow::Stop, &[], vec![web()], &["web"]),
+        ("tries to", QuiesceHow::Stop, &[], vec![other(web(), State::Restarting)], &["web"]),
+        ("another one", QuiesceHow::Pause, &[], vec![container("new", &["data"], &[])], &["new"]),
+        ("it only reads", QuiesceHow::Stop, &[], vec![container("new", &[], &[])], &[]),
+        ("nobody was asked to be still", QuiesceHow::None, &[], vec![web()], &[]),
+        ("it only had a command", QuiesceHow::Exec, &[], vec![web()], &[]),
+        ("it wrote all the time", QuiesceHow::Stop, &["web"], vec![before[1].clone()], &[]),
+    ] {
+        let backup = all(how, targets);
+        let reading = read(&backup, &before);
+        let host = HostPaths::default();
+        let there = World { containers: &after, volumes: &[], host: &host };
+        let found: Vec<String> = disturbers(&reading, &there).into_iter().collect();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
 fn dependents_are_stopped_first() {
     // Services with what they need, and the order.
     type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);

@@ -35,6 +35,10 @@ const TRIES: u32 = 4;
 /// How many of them are said of one failure.
 const LINES_SAID: usize = 3;
 
+/// What lines of ssh begin with, and how many of its last ones are said.
+const OF_SSH: &str = "subprocess ssh: ";
+const LINES_OF_SSH: usize = 2;
+
 /// The program, and how it is called for one repository.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -447,8 +451,12 @@ impl Called {
             |line: &String| line.starts_with("Fatal:") || line.contains("already locked");
         let fatal = self.errors.iter().position(says_why);
         let first = fatal.unwrap_or_else(|| self.errors.len().saturating_sub(LINES_SAID));
-        let said: Vec<String> =
-            self.errors.iter().skip(first).take(LINES_SAID).map(|line| self.plain(line)).collect();
+        // Why there is no way to a host is known to ssh alone.
+        let of_ssh = self.errors[..first].iter().filter_map(|line| line.strip_prefix(OF_SSH));
+        let of_ssh: Vec<&str> = of_ssh.collect();
+        let of_ssh = of_ssh.iter().skip(of_ssh.len().saturating_sub(LINES_OF_SSH)).copied();
+        let last = self.errors[first..].iter().map(String::as_str).take(LINES_SAID);
+        let said: Vec<String> = of_ssh.chain(last).map(|line| self.plain(line)).collect();
         let mut what = said.join("; ");
         if what.is_empty() {
             let code =
@@ -536,6 +544,14 @@ mod tests {
         };
         let failed = called(1, &["a", "Fatal: no hush here", "more"]).failed();
         assert_eq!(failed.message, "/srv: restic: no *** here; more");
+        let ssh = "subprocess ssh: ";
+        let lines =
+            ["@@@", "No key is known.", "Verification failed."].map(|it| format!("{ssh}{it}"));
+        let lines = [&lines[0], &lines[1], &lines[2], "Fatal: unable to open x: EOF"];
+        let failed = called(1, &lines).failed();
+        let expected = "/srv cannot be reached: No key is known.; Verification failed.; unable to open x: EOF; \
+                        it is tried again with the next run";
+        assert_eq!(failed.message, expected);
         let failed = called(1, &[]).failed();
         assert_eq!(failed.message, "/srv: restic: it ended with 1 and said nothing");
         assert!(called(3, &[]).good_in_part().unwrap());

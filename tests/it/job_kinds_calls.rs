@@ -14,9 +14,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::job_kinds::{details, installed};
+use crate::support::authority::Authority;
 use crate::support::process::output;
 use crate::support::scene::PATIENCE;
 use crate::support::{Engine, Roadstead, free_port, repository, run, unique, wait_for};
@@ -196,39 +196,6 @@ fn a_thousand_calls_go_fifty_at_once() {
     let (code, ..) = outcome(&format!("http:\n  steps:\n{steps}"));
     assert_eq!(code, Some(1));
     assert_eq!(server.seen()["total"], 1003);
-}
-
-/// A private authority, and certificates that it signed for a server on loopback and for a client.
-struct Authority(TempDir);
-
-impl Authority {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let openssl = |arguments: &str| {
-            let words: Vec<&str> = arguments.split_whitespace().collect();
-            run(directory.path(), "openssl", &words);
-        };
-        openssl(
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ours -keyout ca.key -out ca.pem",
-        );
-        std::fs::write(directory.path().join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
-        for name in ["server", "client"] {
-            openssl(&format!(
-                "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
-            ));
-            openssl(&format!(
-                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out {name}.pem"
-            ));
-        }
-        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
-        std::fs::write(directory.path().join("both.pem"), read("client.pem") + &read("client.key"))
-            .unwrap();
-        Self(directory)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod backup_more;
 mod backup_postgres;
 mod backup_remote;
 mod backup_restic;
+mod backup_restic_remote;
 mod backup_restore;
 mod backup_worker;
 mod backup_worker_archive;

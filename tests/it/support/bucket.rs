@@ -11,6 +11,7 @@ use std::time::Duration;
 use roadstead::backup::protocol::Access;
 use roadstead::job::work::Location;
 
+use super::authority::Authority;
 use super::worker::{at, restic};
 use super::{free_port, process, repository, wait_for};
 
@@ -94,18 +95,46 @@ impl Drop for Bucket {
     }
 }
 
+/// One without a bucket that speaks TLS only, with the certificate of an authority. Dropped, it ends.
+pub(crate) struct SafeServer {
+    server: Child,
+    pub(crate) port: u16,
+}
+
+impl SafeServer {
+    pub(crate) fn start(authority: &Authority) -> Self {
+        let port = free_port();
+        let path = |name| authority.path(name).display().to_string();
+        let (certificate, key) = (path("server.pem"), path("server.key"));
+        Self { server: moto(port, &["-s", "-c", &certificate, "-k", &key]), port }
+    }
+}
+
+impl Drop for SafeServer {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
 /// Starts a server, and makes the bucket.
 fn serve(port: u16) -> Child {
+    let server = moto(port, &[]);
+    ask(port, "PUT", "/bucket");
+    server
+}
+
+fn moto(port: u16, options: &[&str]) -> Child {
     let script = repository().join("scripts/moto.sh");
     let venv = PathBuf::from(process::output(&mut Command::new(script)).ok());
     let server = Command::new(venv.join("bin/moto_server"))
         .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        .args(options)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     wait_for("moto", Duration::from_mins(1), || TcpStream::connect(("127.0.0.1", port)).is_ok());
-    ask(port, "PUT", "/bucket");
     server
 }
 

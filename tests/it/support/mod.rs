@@ -13,6 +13,7 @@
     reason = "each part serves some test modules, and the rig comes before them"
 )]
 
+pub(crate) mod authority;
 pub(crate) mod bucket;
 pub(crate) mod databases;
 pub(crate) mod engine;

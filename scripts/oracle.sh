@@ -23,58 +23,9 @@ fail() {
     exit 1
 }
 
-# The Debian mirrors among the machine's own sources, whichever of the two forms they have.
-mirrors() {
-    {
-        cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | grep '^deb ' || true
-        cat /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -i '^uris:' || true
-    } | tr ' \t' '\n\n' | grep -E '^[a-z+]+:.*/debian/?$' | sort -u
-}
-
-sources_for() { # SUITE
-    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    option=
-    if [ -e $keyring ]; then option="[signed-by=$keyring] "; fi
-    for mirror in $(mirrors); do
-        echo "deb $option$mirror $1 main"
-    done
-}
-
-# apt with directories of its own: the system's lists and state stay as they are.
-apt_in() { # SUITE COMMAND...
-    suite=$1
-    shift
-    home=$oracle/apt-$suite
-    apt-get -q \
-        -o Dir::Etc::SourceList="$home/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-        -o Dir::State="$home/state" -o Dir::State::Lists="$home/lists" \
-        -o Dir::State::Status="$home/status" -o Dir::Cache="$home/cache" \
-        -o APT::Sandbox::User=root -o Acquire::Languages=none \
-        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
-        -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false "$@"
-}
-
-prepare() { # SUITE: lists its packages, once a run
-    home=$oracle/apt-$1
-    if [ "$(cat "$home/prepared" 2>/dev/null)" = $$ ]; then return; fi
-    mkdir -p "$home/lists/partial" "$home/state" "$home/cache/archives/partial"
-    : >"$home/status"
-    sources_for "$1" >"$home/sources.list"
-    [ -s "$home/sources.list" ] || fail "no Debian mirror in the apt sources of this machine"
-    apt_in "$1" update >"$home/log" 2>&1 || fail "apt-get update for $1: $(tail -n 3 "$home/log")"
-    echo $$ >"$home/prepared"
-}
-
-fetch() { # SUITE PACKAGE...: unpacks packages below $oracle/SUITE
-    suite=$1
-    shift
-    (cd "$oracle/apt-$suite/cache/archives" && apt_in "$suite" download "$@" >>"$oracle/apt-$suite/log" 2>&1) ||
-        return 1
-    for package in "$oracle/apt-$suite"/cache/archives/*.deb; do
-        dpkg-deb --extract "$package" "$oracle/$suite"
-        rm -f "$package"
-    done
-}
+place=$oracle
+# shellcheck source=scripts/debian.sh
+. scripts/debian.sh
 
 # Links are relative, so that the directory may be moved or shared.
 link() { # SUITE PROGRAM PATTERN
@@ -87,15 +38,12 @@ compose_is_there() {
         "$oracle/docker-compose" version --short 2>/dev/null | grep -q "^v\{0,1\}$wanted"
 }
 
-# One at a time: several tests may ask for it at once.
-mkdir -p "$oracle"
-exec 9>"$oracle/lock"
-flock 9
+lock
 
 if ! compose_is_there; then
     command -v apt-get >/dev/null || fail "needs apt; or put docker-compose $wanted at $oracle/docker-compose"
     for suite in $suites; do
-        (prepare "$suite" && fetch "$suite" docker-compose) || continue
+        (prepare "$suite" && fetch "$suite" "$suite" docker-compose) || continue
         link "$suite" docker-compose '*'
         if compose_is_there; then break; fi
     done
@@ -112,7 +60,7 @@ engine_is_there() {
 if [ "${1:-}" = engine ] && ! engine_is_there; then
     command -v apt-get >/dev/null || fail "needs apt; or put dockerd $wanted_engine and its programs into $oracle"
     for suite in $suites; do
-        (prepare "$suite" && fetch "$suite" docker.io docker-cli containerd) || continue
+        (prepare "$suite" && fetch "$suite" "$suite" docker.io docker-cli containerd) || continue
         for program in dockerd docker containerd containerd-shim-runc-v2 docker-proxy; do
             link "$suite" "$program" '*bin/*'
         done
@@ -120,5 +68,5 @@ if [ "${1:-}" = engine ] && ! engine_is_there; then
     done
     engine_is_there || fail "found no docker.io $wanted_engine in $suites"
 fi
-rm -rf "$oracle"/apt-*/lists "$oracle"/apt-*/cache
+clear_lists
 echo "$oracle/docker-compose"

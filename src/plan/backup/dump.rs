@@ -17,14 +17,33 @@ user=${given:-$(of POSTGRES_USER)}
 exec pg_dump -Fc -Z0 -w -U "${user:-postgres}" "$@" -d "$database"
 "#;
 
-/// `$tool` and `$other` are its names.
+/// `$tool` and `$other` are its names. Only `MySQL`'s own tool has the two options that are looked for. A
+/// dump with GTIDs does not go into the server that it came from, and whoever is not root needs a privilege
+/// more for it. Tablespaces and masking policies are the whole server's, as users are.
+///
+/// Of all databases `MySQL`'s tool writes none, and ends with 0, where it is not shown `mysql`: hence the
+/// dump of nothing before that of all.
 const MYSQL: &str = r#"user=${given:-root} MYSQL_PWD=${ROADSTEAD_PASSWORD:-${MYSQL_PWD:-}}
 which=_; [ "$user" != root ] || which=_ROOT_
 [ -n "$MYSQL_PWD" ] || MYSQL_PWD=$(of "MARIADB${which}PASSWORD")
 [ -n "$MYSQL_PWD" ] || MYSQL_PWD=$(of "MYSQL${which}PASSWORD")
 export MYSQL_PWD
 command -v "$tool" >/dev/null || tool=$other
-exec "$tool" --user="$user" --single-transaction --quick --routines --events "$@" "${database:---all-databases}"
+help=$("$tool" --no-defaults --help 2>/dev/null)
+own() { case $help in *" $1"*) ;; *) false ;; esac; }
+if [ "$user" != root ]; then
+    [ -z "$database" ] || ! own --masking-policies || set -- --skip-masking-policies "$@"
+    set -- --no-tablespaces "$@"
+fi
+! own --set-gtid-purged || set -- --set-gtid-purged=OFF "$@"
+set -- --user="$user" --single-transaction --quick --routines --events "$@"
+if [ "$user" != root ] && [ -z "$database" ] && own --set-gtid-purged; then
+    "$tool" "$@" --no-data --no-create-info --databases mysql >/dev/null || {
+        echo "$user could not dump mysql, which is one of all databases: name the one that is meant" >&2
+        exit 1
+    }
+fi
+exec "$tool" "$@" "${database:---all-databases}"
 "#;
 
 /// It reads the password from its standard input.

@@ -17,6 +17,13 @@ fn dumps_have_a_name_that_says_what_they_are() {
     }
 }
 
+/// It knows the options of `HELP`; where `DENIED` is set, `mysql` cannot be dumped.
+const MYSQLDUMP: &str = r#"case "$*" in
+"--no-defaults --help") echo "$HELP"; exit ;;
+*"--databases mysql") [ -z "$DENIED" ] || { echo "mysql: $DENIED" >&2; exit 2; } ;;
+esac
+"#;
+
 /// Runs the command of a dump where each tool only says how it was called.
 fn called(dump: &Dump, variables: &[(&str, &str)]) -> (bool, String) {
     use std::os::unix::fs::PermissionsExt;
@@ -26,7 +33,7 @@ fn called(dump: &Dump, variables: &[(&str, &str)]) -> (bool, String) {
     let tools = [
         ("pg_dump", says.to_owned()),
         ("pg_dumpall", says.to_owned()),
-        ("mysqldump", says.to_owned()),
+        ("mysqldump", format!("{MYSQLDUMP}{says}")),
         ("mongodump", format!("{says}[ $# -lt 4 ] || cat\n")),
         ("valkey-cli", says.to_owned()),
         (
@@ -37,7 +44,8 @@ fn called(dump: &Dump, variables: &[(&str, &str)]) -> (bool, String) {
     ];
     for (name, text) in tools {
         let path = directory.path().join(name);
-        let said = text.replacen("#!/bin/sh\n", &format!("#!/bin/sh\nprintf {name}\n"), 1);
+        let said = text.replacen("#!/bin/sh\n", &format!("printf {name}\n"), 1);
+        let said = format!("#!/bin/sh\n{said}");
         let said = if name == "sqlite3" { text } else { said };
         std::fs::write(&path, said).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -66,6 +74,10 @@ fn called(dump: &Dump, variables: &[(&str, &str)]) -> (bool, String) {
     (output.status.success(), text.trim().replace(&here, "HERE"))
 }
 
+/// Of what `MySQL`'s `mysqldump` says of itself.
+const MYSQL_8: &str = "  -q, --quick\n  --set-gtid-purged[=name]";
+const MYSQL_9: &str = "  --set-gtid-purged[=name]\n  --masking-policies";
+
 #[test]
 fn a_dump_is_made_by_the_tools_of_the_image() {
     // How, what the image says, what is called.
@@ -77,6 +89,7 @@ fn a_dump_is_made_by_the_tools_of_the_image() {
     };
     let by_variable = |kind| Dump { password_env: Some("DB_PW".to_owned()), ..plain(kind, None) };
     let all = "[--single-transaction][--quick][--routines][--events]";
+    let off = "[--set-gtid-purged=OFF]";
     let (pg, my, mongo, redis) =
         (Database::Postgres, Database::Mysql, Database::Mongodb, Database::Redis);
     let rows: Vec<Row<'_>> = vec![
@@ -110,9 +123,39 @@ fn a_dump_is_made_by_the_tools_of_the_image() {
         (
             Dump { user: Some("ada".to_owned()), ..plain(my, Some("o")) },
             &[("MYSQL_ROOT_PASSWORD", "r"), ("MYSQL_PASSWORD", "p")],
-            format!("mysqldump[--user=ada]{all}[o] p"),
+            format!("mysqldump[--user=ada]{all}[--no-tablespaces][o] p"),
         ),
-        (of_user(my, None), &[], format!("mysqldump[--user=ada]{all}[--x][a b][--all-databases] s3cret x")),
+        (
+            of_user(my, None),
+            &[("DENIED", "no")],
+            format!("mysqldump[--user=ada]{all}[--no-tablespaces][--x][a b][--all-databases] s3cret x"),
+        ),
+        // MySQL's own tool, of old and new.
+        (
+            plain(my, None),
+            &[("HELP", MYSQL_8), ("DENIED", "no")],
+            format!("mysqldump[--user=root]{all}[--set-gtid-purged=OFF][--all-databases]"),
+        ),
+        (
+            plain(Database::Mariadb, Some("o")),
+            &[("HELP", MYSQL_9)],
+            format!("mysqldump[--user=root]{all}[--set-gtid-purged=OFF][o]"),
+        ),
+        (
+            of_user(my, None),
+            &[("HELP", MYSQL_9)],
+            format!("mysqldump[--user=ada]{all}{off}[--no-tablespaces][--x][a b][--all-databases] s3cret x"),
+        ),
+        (
+            of_user(my, Some("o")),
+            &[("HELP", MYSQL_8), ("DENIED", "no")],
+            format!("mysqldump[--user=ada]{all}{off}[--no-tablespaces][--x][a b][o] s3cret x"),
+        ),
+        (
+            of_user(my, Some("o")),
+            &[("HELP", MYSQL_9)],
+            format!("mysqldump[--user=ada]{all}{off}[--no-tablespaces][--skip-masking-policies][--x][a b][o] s3cret x"),
+        ),
         (plain(mongo, None), &[], "mongodump[--archive]".to_owned()),
         (plain(mongo, Some("o")), &[], "mongodump[--archive][--db][o]".to_owned()),
         (
@@ -145,4 +188,15 @@ fn a_database_that_is_missing_or_damaged_is_no_dump() {
         let found = called(&dump(Database::Sqlite, Some(file)), &[]);
         assert_eq!(found, (false, expected.to_owned()));
     }
+}
+
+/// `MySQL`'s own tool would end with 0, and the dump of them all would hold none.
+#[test]
+fn all_databases_without_those_that_are_not_shown_are_no_dump() {
+    let of_user = Dump { user: Some("ada".to_owned()), ..dump(Database::Mysql, None) };
+    let (is_whole, said) = called(&of_user, &[("HELP", MYSQL_8), ("DENIED", "no")]);
+    assert!(!is_whole);
+    let said = said.split_once('\n').unwrap();
+    assert_eq!(said.0, "mysql: no");
+    assert!(said.1.starts_with("ada could not dump mysql, which is one of all"), "{}", said.1);
 }

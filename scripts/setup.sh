@@ -2,7 +2,7 @@
 # Installs what building, testing and the demo need on Debian. Safe to run again and again.
 #
 #   scripts/setup.sh           install what is missing (root, or sudo without a password)
-#   scripts/setup.sh --tests   fetch what the tests compare with, too, into target/oracle
+#   scripts/setup.sh --tests   fetch what the tests compare with, too, into target
 #   scripts/setup.sh --list    only print the packages that are missing
 #
 # SETUP_NEEDS names more, in the form below.
@@ -117,4 +117,8 @@ fi
 # other tests are worth running, and those that need them say what is missing.
 if [ "${1:-}" = --tests ] && ! "$(dirname "$0")/oracle.sh" engine >/dev/null; then
     echo "setup: the tests beside docker compose 2.40 and on Docker Engine 28 will fail: see above" >&2
+fi
+# A MySQL of a later suite, too.
+if [ "${1:-}" = --tests ] && ! "$(dirname "$0")/mysql.sh" >/dev/null; then
+    echo "setup: the tests of backups of MySQL will fail: see above" >&2
 fi

@@ -1,12 +1,10 @@
 //! Real `MariaDB`, Redis and `SQLite`, written to all the time: what is dumped meanwhile comes back
 //! elsewhere, and what is cut is never stored.
 
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
-
 use std::path::Path;
 use std::process::Child;
 
-use crate::support::databases::{AS_REDIS, Keeper, Server, image};
+use crate::support::databases::{AS_REDIS, Keeper, LOOK, Server, end, image};
 use crate::support::scene::PATIENCE;
 use crate::support::{Engine, unique, wait_for};
 
@@ -26,35 +24,8 @@ CREATE PROCEDURE fill() BEGIN
     START TRANSACTION; INSERT INTO debit VALUES (i); INSERT INTO credit VALUES (i); COMMIT; DO SLEEP(0.0005); SET i = i + 1;
   END WHILE;
 END // GRANT ALL ON shop.* TO app@localhost // GRANT SELECT ON mysql.proc TO app@localhost //";
-const WRITE: &str =
-    "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb --user=root shop -e 'CALL fill()'";
-const LOCK: &str = "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb --user=root shop \
-                    -e 'LOCK TABLES zz WRITE; SELECT SLEEP(1000)'";
-/// Whether the books are equal, and what the rest is.
-const LOOK: &str = "SELECT (SELECT COUNT(*) FROM shop.debit) = (SELECT COUNT(*) FROM shop.credit), \
-    (SELECT COUNT(*) FROM shop.debit) > 0, \
-    (SELECT COUNT(*) FROM shop.v), \
-    (SELECT CONCAT(SUM(CRC32(CONCAT(id, text))), ' ', SUM(CRC32(raw))) FROM shop.t), \
-    (SELECT CONCAT(COUNT(*), GROUP_CONCAT(routine_name)) FROM information_schema.routines \
-        WHERE routine_schema = 'shop'), \
-    (SELECT GROUP_CONCAT(trigger_name) FROM information_schema.triggers \
-        WHERE trigger_schema = 'shop'), \
-    (SELECT GROUP_CONCAT(event_name) FROM information_schema.events WHERE event_schema = 'shop')";
-
-/// Ends a script that goes on; it has not ended by itself.
-#[track_caller]
-fn end(mut script: Child) {
-    let is_running = script.try_wait().unwrap().is_none();
-    script.kill().unwrap();
-    script.wait().unwrap();
-    assert!(is_running, "it went on all the time");
-}
-
-#[track_caller]
-fn load(file: &Path, into: &Server<'_>, options: &str) {
-    into.copy(file, "/dump.sql");
-    into.sh(&format!("mariadb --user=root {options} < /dump.sql"));
-}
+const WRITE: &str = "CALL fill()";
+const LOCK: &str = "LOCK TABLES zz WRITE; SELECT SLEEP(1000)";
 
 #[test]
 fn a_mariadb_that_is_written_to_comes_back_elsewhere() {
@@ -78,7 +49,7 @@ fn a_mariadb_that_is_written_to_comes_back_elsewhere() {
     );
     let wrong = format!("  dumps:\n{}", of("mariadb", "password: not his, name: no.sql"));
     let keeper = Keeper::serve(Engine::shared(), &[&first, &by_socket, &wrong]);
-    let writer = server.goes_on(WRITE);
+    let writer = server.sql_goes_on(WRITE);
     wait_for("the writer", PATIENCE, || {
         server.sql("SELECT COUNT(*) > 100 FROM shop.credit") == "1"
     });
@@ -91,18 +62,18 @@ fn a_mariadb_that_is_written_to_comes_back_elsewhere() {
 
     // One database into a server that knows root by his socket, and from there on.
     other.sql("CREATE DATABASE shop CHARACTER SET utf8mb4");
-    load(&keeper.restore(0, "one.sql"), &other, "shop");
+    other.load(&keeper.restore(0, "one.sql"), "shop");
     assert_eq!(other.sql(LOOK), looks);
     keeper.run(1).ok();
     other.sql("DROP DATABASE shop // CREATE DATABASE shop");
-    load(&keeper.restore(1, "socket.sql"), &other, "shop");
+    other.load(&keeper.restore(1, "socket.sql"), "shop");
     assert_eq!(other.sql(LOOK), looks);
     other.sql("DROP DATABASE shop // CREATE DATABASE shop // CREATE USER app@localhost");
-    load(&keeper.restore(0, "app.sql"), &other, "shop");
+    other.load(&keeper.restore(0, "app.sql"), "shop");
     assert_eq!(other.sql(LOOK), looks);
     // All of them, with who may use them.
     let third = Server::start("mariadb", &[]);
-    load(&keeper.restore(0, "all.sql"), &third, "");
+    third.load(&keeper.restore(0, "all.sql"), "");
     assert_eq!(third.sql(LOOK), looks);
     third.sql("FLUSH PRIVILEGES");
     third.sh("MYSQL_PWD='app s own' mariadb --user=app shop -e 'SELECT * FROM zz'");
@@ -122,7 +93,7 @@ fn a_mariadb_that_dies_in_the_middle_of_a_dump_leaves_no_snapshot() {
     let keeper = Keeper::serve(Engine::shared(), &[&dump]);
     for death in ["killall -9 mariadbd", "the whole container"] {
         // All but the last table is dumped by then.
-        let lock = server.goes_on(LOCK);
+        let lock = server.sql_goes_on(LOCK);
         let state = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE";
         wait_for("the lock", PATIENCE, || server.sql(&format!("{state} 'User sleep'")) == "1");
         let run = keeper.begin(0);
@@ -353,7 +324,7 @@ fn labels_say_how_a_database_is_kept() {
         let other = Server::make(engine, (&image, "mariadb"), &[]);
         other.run();
         other.sql("CREATE DATABASE shop");
-        load(&dump, &other, "shop");
+        other.load(&dump, "shop");
         // Only the first one asks for routines and events.
         let of_tables =
             |server: &Server<'_>| server.sql(&LOOK[..LOOK.find(", (SELECT CONCAT(COUNT").unwrap()]);

@@ -11,6 +11,7 @@ mod backup;
 mod backup_archive;
 mod backup_databases;
 mod backup_more;
+mod backup_mysql;
 mod backup_postgres;
 mod backup_remote;
 mod backup_restic;

@@ -38,6 +38,30 @@ exec sleep 100000
 pub(crate) const AS_REDIS: &str =
     "[ -z \"$REDIS_PASSWORD\" ] || export REDISCLI_AUTH=\"$REDIS_PASSWORD\"; ";
 
+/// Before a command that asks `MariaDB` or `MySQL`, as `$tool`, for root.
+const AS_ROOT: &str = r#"tool=mariadb; command -v mariadb >/dev/null || tool=mysql
+MYSQL_PWD=${MARIADB_ROOT_PASSWORD:-$(cat "${MYSQL_ROOT_PASSWORD_FILE:-/dev/null}")}; export MYSQL_PWD
+"#;
+/// Whether the books of a shop are equal, and what the rest of it is.
+pub(crate) const LOOK: &str = "SELECT (SELECT COUNT(*) FROM shop.debit) = (SELECT COUNT(*) FROM shop.credit), \
+    (SELECT COUNT(*) FROM shop.debit) > 0, \
+    (SELECT COUNT(*) FROM shop.v), \
+    (SELECT CONCAT(SUM(CRC32(CONCAT(id, text))), ' ', SUM(CRC32(raw))) FROM shop.t), \
+    (SELECT CONCAT(COUNT(*), GROUP_CONCAT(routine_name)) FROM information_schema.routines \
+        WHERE routine_schema = 'shop'), \
+    (SELECT GROUP_CONCAT(trigger_name) FROM information_schema.triggers \
+        WHERE trigger_schema = 'shop'), \
+    (SELECT GROUP_CONCAT(event_name) FROM information_schema.events WHERE event_schema = 'shop')";
+
+/// Ends a script that goes on; it has not ended by itself.
+#[track_caller]
+pub(crate) fn end(mut script: Child) {
+    let is_running = script.try_wait().unwrap().is_none();
+    script.kill().unwrap();
+    script.wait().unwrap();
+    assert!(is_running, "it went on all the time");
+}
+
 /// The image of all of them, on the Engine that tests share.
 pub(crate) fn shared_image() -> &'static str {
     static IMAGE: OnceLock<String> = OnceLock::new();
@@ -89,7 +113,7 @@ pub(crate) struct Server<'e> {
 }
 
 impl<'e> Server<'e> {
-    /// Makes one that does not run yet: `mariadb`, `redis` or `sqlite`.
+    /// Makes one that does not run yet: `mariadb`, `mysql`, `redis` or `sqlite`.
     pub(crate) fn make(engine: &'e Engine, (image, kind): (&str, &str), options: &[&str]) -> Self {
         let server = Self { engine, name: unique(kind) };
         let create = ["create", "--name", &server.name, "--stop-signal", "SIGKILL"];
@@ -109,11 +133,10 @@ impl<'e> Server<'e> {
     pub(crate) fn run(&self) {
         self.engine.docker(&["start", &self.name]);
         let redis = format!("{AS_REDIS}test \"$(redis-cli ping 2>/dev/null)\" = PONG");
+        let root = format!("{AS_ROOT}$tool --user=root -e 'SELECT 1' >/dev/null");
         let asks = match self.name.split('-').next() {
             // The init file is through before anybody is let in.
-            Some("mariadb") => {
-                "MYSQL_PWD=$MARIADB_ROOT_PASSWORD mariadb --user=root -e 'SELECT 1' >/dev/null"
-            }
+            Some("mariadb" | "mysql") => &root,
             Some("redis") => &redis,
             _ => "true",
         };
@@ -133,15 +156,29 @@ impl<'e> Server<'e> {
     /// Runs statements, each ended by `//`, as root.
     #[track_caller]
     pub(crate) fn sql(&self, text: &str) -> String {
-        let call = "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb --user=root --batch \
-                    --skip-column-names --delimiter=// --default-character-set=utf8mb4 -e \"$1\"";
-        self.engine.docker(&["exec", &self.name, "sh", "-c", call, "-", text])
+        let call = format!(
+            "{AS_ROOT}exec $tool --user=root --batch --skip-column-names --delimiter=// \
+             --default-character-set=utf8mb4 -e \"$1\""
+        );
+        self.engine.docker(&["exec", &self.name, "sh", "-c", &call, "-", text])
     }
 
     /// Asks Redis.
     #[track_caller]
     pub(crate) fn redis(&self, command: &str) -> String {
         self.sh(&format!("{AS_REDIS}redis-cli {command}"))
+    }
+
+    /// Has root's client read a file of the machine; `options` may name a database.
+    #[track_caller]
+    pub(crate) fn load(&self, file: &Path, options: &str) {
+        self.copy(file, "/dump.sql");
+        self.sh(&format!("{AS_ROOT}$tool --user=root {options} < /dump.sql"));
+    }
+
+    /// Statements that go on in it until they are killed.
+    pub(crate) fn sql_goes_on(&self, text: &str) -> Child {
+        self.goes_on(&format!("{AS_ROOT}exec $tool --user=root shop -e '{text}'"))
     }
 
     /// A script that goes on in it until it is killed.

@@ -51,6 +51,13 @@ impl Image {
         output(Command::new("cp").args(["-rL"]).arg(from).arg(&to)).ok();
     }
 
+    /// Parts of a tree of another system, at their own places in it.
+    pub(crate) fn put_tree(&self, root: &Path, parts: &[&str]) {
+        let copy = ["-a", "--parents", "--target-directory"];
+        output(Command::new("cp").args(copy).arg(self.root.path()).args(parts).current_dir(root))
+            .ok();
+    }
+
     /// Programs and plugins of the machine, with the libraries that they need.
     pub(crate) fn programs(&self, all: &[PathBuf]) {
         let mut files: BTreeSet<PathBuf> = all.iter().cloned().collect();

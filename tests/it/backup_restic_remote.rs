@@ -177,11 +177,12 @@ fn a_directory_elsewhere_is_reached_by_sftp() {
     // A host that is not who it was, and one that does not know us.
     sshd.is_known_by(&ssh, "other");
     let said = site.fails("remote_unreachable");
-    assert!(said.contains("Host key verification failed"), "{said}");
+    // The words of ssh itself are not always there: restic does not wait for them.
+    assert!(said.contains("`known_hosts`"), "{said}");
     sshd.is_known_by(&ssh, "host");
     fs::rename(ssh.join("other"), ssh.join("id_ed25519")).unwrap();
     let said = site.fails("remote_unreachable");
-    assert!(said.contains("Permission denied"), "{said}");
+    assert!(said.contains("a key that is let in"), "{said}");
     assert_eq!(fs::read_dir(place.join("snapshots")).unwrap().count(), 1);
     assert_eq!(fs::read_dir(place.join("locks")).unwrap().count(), 0);
 }

@@ -476,7 +476,16 @@ impl Called {
                  run `roadstead backup unlock`"
             ),
             Failure::Unreachable => {
-                format!("{place} cannot be reached: {what}; it is tried again with the next run")
+                // What ssh says of it restic may pass on or not: it depends on which ends first.
+                let advice = if what.contains("sftp session") {
+                    "; ssh does not get in: see whether `ssh_dir` has the host in its `known_hosts`, and a key \
+                     that is let in there"
+                } else {
+                    ""
+                };
+                format!(
+                    "{place} cannot be reached: {what}{advice}; it is tried again with the next run"
+                )
             }
             Failure::Full => format!(
                 "there is no room left ({place}: {what}): make room, or forget snapshots and prune; all \
@@ -552,6 +561,12 @@ mod tests {
         let expected = "/srv cannot be reached: No key is known.; Verification failed.; unable to open x: EOF; \
                         it is tried again with the next run";
         assert_eq!(failed.message, expected);
+        let failed = called(1, &["Fatal: unable to open x: unable to start the sftp session: EOF"]);
+        let said = failed.failed().message;
+        assert!(
+            said.contains("session: EOF; ssh does not get in") && said.contains("known_hosts"),
+            "{said}"
+        );
         let failed = called(1, &[]).failed();
         assert_eq!(failed.message, "/srv: restic: it ended with 1 and said nothing");
         assert!(called(3, &[]).good_in_part().unwrap());

@@ -24,8 +24,6 @@ CREATE PROCEDURE fill() BEGIN
     START TRANSACTION; INSERT INTO debit VALUES (i); INSERT INTO credit VALUES (i); COMMIT; DO SLEEP(0.0005); SET i = i + 1;
   END WHILE;
 END // GRANT ALL ON shop.* TO app@localhost // GRANT SELECT ON mysql.proc TO app@localhost //";
-const WRITE: &str = "CALL fill()";
-const LOCK: &str = "LOCK TABLES zz WRITE; SELECT SLEEP(1000)";
 
 #[test]
 fn a_mariadb_that_is_written_to_comes_back_elsewhere() {
@@ -49,7 +47,7 @@ fn a_mariadb_that_is_written_to_comes_back_elsewhere() {
     );
     let wrong = format!("  dumps:\n{}", of("mariadb", "password: not his, name: no.sql"));
     let keeper = Keeper::serve(Engine::shared(), &[&first, &by_socket, &wrong]);
-    let writer = server.sql_goes_on(WRITE);
+    let writer = server.sql_goes_on("CALL fill()");
     wait_for("the writer", PATIENCE, || {
         server.sql("SELECT COUNT(*) > 100 FROM shop.credit") == "1"
     });
@@ -91,30 +89,7 @@ fn a_mariadb_that_dies_in_the_middle_of_a_dump_leaves_no_snapshot() {
     let dump =
         format!("  dumps:\n    - {{kind: mariadb, container: {}, database: shop}}\n", server.name);
     let keeper = Keeper::serve(Engine::shared(), &[&dump]);
-    for death in ["killall -9 mariadbd", "the whole container"] {
-        // All but the last table is dumped by then.
-        let lock = server.sql_goes_on(LOCK);
-        let state = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE";
-        wait_for("the lock", PATIENCE, || server.sql(&format!("{state} 'User sleep'")) == "1");
-        let run = keeper.begin(0);
-        let waits = format!("{state} 'Waiting for table metadata lock%'");
-        wait_for("the middle", PATIENCE, || server.sql(&waits) == "1");
-        if death.starts_with("killall") {
-            server.sh(death);
-        } else {
-            Engine::shared().docker(&["kill", &server.name]);
-        }
-        let ended = run.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-        assert_eq!(ended.status.code(), Some(1), "{death}: {said}");
-        assert!(said.contains("nothing of it is kept"), "{death}: {said}");
-        assert_eq!(keeper.snapshots(0), 0, "{death}: {said}");
-        drop(lock.wait_with_output());
-        Engine::shared().docker(&["restart", &server.name]);
-        server.run();
-    }
-    keeper.run(0).ok();
-    assert_eq!(keeper.snapshots(0), 1);
+    keeper.stores_nothing_of_one_that_dies(&server, "mariadbd");
     keeper.is_clean(0);
 }
 

@@ -160,29 +160,7 @@ fn a_mysql_that_dies_in_the_middle_of_a_dump_leaves_no_snapshot() {
     let dump =
         format!("  dumps:\n    - {{kind: mysql, container: {}, database: shop}}\n", server.name);
     let keeper = Keeper::serve(Engine::shared(), &[&dump]);
-    for death in ["killall -9 mysqld", "the whole container"] {
-        // All but the last table is dumped by then.
-        let lock = server.sql_goes_on("LOCK TABLES zz WRITE; SELECT SLEEP(1000)");
-        let shows = |state: &str| server.sql("SHOW PROCESSLIST").contains(state);
-        wait_for("the lock", PATIENCE, || shows("User sleep"));
-        let run = keeper.begin(0);
-        wait_for("the middle", PATIENCE, || shows("Waiting for table metadata lock"));
-        if death.starts_with("killall") {
-            server.sh(death);
-        } else {
-            Engine::shared().docker(&["kill", &server.name]);
-        }
-        let ended = run.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-        assert_eq!(ended.status.code(), Some(1), "{death}: {said}");
-        assert!(said.contains("nothing of it is kept"), "{death}: {said}");
-        assert_eq!(keeper.snapshots(0), 0, "{death}: {said}");
-        drop(lock.wait_with_output());
-        Engine::shared().docker(&["restart", &server.name]);
-        server.run();
-    }
-    keeper.run(0).ok();
-    assert_eq!(keeper.snapshots(0), 1);
+    keeper.stores_nothing_of_one_that_dies(&server, "mysqld");
     let other = start(&[]);
     other.sql("CREATE DATABASE shop");
     other.load(&keeper.restore(0, &format!("{}.shop.mysql.sql", server.name)), "shop");

@@ -260,6 +260,35 @@ impl<'e> Keeper<'e> {
         if to.is_dir() { to.join(Path::new(path).file_name().unwrap()) } else { to }
     }
 
+    /// Kills a server of `MariaDB` or `MySQL` in the middle of the first job's dump of its `shop`, alone and with
+    /// its container: nothing is stored, and of the next dump all is.
+    #[track_caller]
+    pub(crate) fn stores_nothing_of_one_that_dies(&self, server: &Server<'_>, program: &str) {
+        let shows = |state: &str| server.sql("SHOW PROCESSLIST").contains(state);
+        for death in [&format!("killall -9 {program}"), "the whole container"] {
+            // All but the last table is dumped by then.
+            let lock = server.sql_goes_on("LOCK TABLES zz WRITE; SELECT SLEEP(1000)");
+            wait_for("the lock", PATIENCE, || shows("User sleep"));
+            let run = self.begin(0);
+            wait_for("the middle", PATIENCE, || shows("Waiting for table metadata lock"));
+            if death.starts_with("killall") {
+                server.sh(death);
+            } else {
+                server.engine.docker(&["kill", &server.name]);
+            }
+            let ended = run.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+            assert_eq!(ended.status.code(), Some(1), "{death}: {said}");
+            assert!(said.contains("nothing of it is kept"), "{death}: {said}");
+            assert_eq!(self.snapshots(0), 0, "{death}: {said}");
+            drop(lock.wait_with_output());
+            server.engine.docker(&["restart", &server.name]);
+            server.run();
+        }
+        self.run(0).ok();
+        assert_eq!(self.snapshots(0), 1);
+    }
+
     /// Nothing is left, and the repository is whole.
     #[track_caller]
     pub(crate) fn is_clean(&self, job: usize) {

@@ -58,7 +58,11 @@ impl OneOffContainer {
         let project = model.project.clone();
         let slug = slug()?;
         let short = slug.get(..SLUG_IN_NAME).unwrap_or(&slug);
-        let name = name.unwrap_or_else(|| format!("{}-{}-run-{short}", project.name, service.name));
+        let usual = || {
+            let between = project.separator();
+            [project.name.as_str(), &service.name, "run", short].join(&between.to_string())
+        };
+        let name = name.unwrap_or_else(usual);
         let Some(image) = model.images.get(&familiar(&service.image)) else {
             bail!("image `{}` is not there: pull or build it", service.image);
         };

@@ -64,6 +64,8 @@ pub struct Request {
     pub without_dependencies: bool,
     /// Networks, volumes, secrets and configs stay, whether a service uses them or not.
     pub all_resources: bool,
+    /// `--compatibility`: names with `_`; `COMPOSE_COMPATIBILITY` says the same.
+    pub underscores: bool,
     /// What happens to a resource that an included file has, too.
     pub conflicts: Conflicts,
     /// Steps to leave out.

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bollard::models::{ImageManifestSummaryKindEnum, ImageSummary};
+use bollard::models::{ContainerConfig, ImageManifestSummaryKindEnum, ImageSummary};
 use bollard::query_parameters::{
-    CreateImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions,
+    CommitContainerOptions, CreateImageOptions, ListImagesOptions, PushImageOptions,
+    RemoveImageOptions, TagImageOptions,
 };
 use futures_util::StreamExt;
 
 use super::auth::{self, REGISTRY_AUTH};
+use super::containers::short;
 use super::gates::IMAGE_MANIFESTS;
 use super::raw::{self, Change};
 use super::{Engine, is_not_found};
@@ -36,6 +38,21 @@ pub enum Progress {
         /// All its bytes.
         total: Option<i64>,
     },
+}
+
+/// An image to be made of a container.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// Its name, `REPOSITORY[:TAG]`; empty for none.
+    pub image: String,
+    /// Who made it.
+    pub author: String,
+    /// What was done.
+    pub message: String,
+    /// Instructions of a Dockerfile that it gets as well.
+    pub changes: Vec<String>,
+    /// Whether the container stands still meanwhile.
+    pub pause: bool,
 }
 
 /// How an image is pulled.
@@ -208,6 +225,27 @@ impl Engine {
             progress.with_context(context)?;
         }
         Ok(())
+    }
+
+    /// Makes an image of what a container has become; gives back its id.
+    ///
+    /// # Errors
+    ///
+    /// When the container is gone, or an instruction is none that can be added.
+    pub async fn commit(&self, container: &str, request: &Commit) -> Result<String> {
+        let (repository, tag) = name_and_tag(&request.image);
+        let some = |text: &str| Some(text.to_owned()).filter(|it| !it.is_empty());
+        let options = CommitContainerOptions {
+            container: Some(container.to_owned()),
+            repo: some(repository),
+            tag: tag.map(str::to_owned),
+            comment: some(&request.message),
+            author: some(&request.author),
+            pause: request.pause,
+            changes: some(&request.changes.join("\n")),
+        };
+        let made = self.docker()?.commit_container(options, ContainerConfig::default()).await;
+        Ok(made.with_context(|| format!("commit container `{}`", short(container)))?.id)
     }
 
     /// Gives an image another name.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result};
 use bollard::models::{ContainerSummary, EventMessage, PortSummary};
-use bollard::query_parameters::{EventsOptions, ListContainersOptions};
+use bollard::query_parameters::{EventsOptions, ListContainersOptions, ListVolumesOptions};
 use futures_util::{Stream, StreamExt};
 
 use super::Engine;
@@ -40,6 +40,21 @@ pub struct PublishedPort {
     pub published: u16,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
+}
+
+/// A volume with what only lists show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedVolume {
+    /// Its name on the Engine.
+    pub name: String,
+    /// What keeps it.
+    pub driver: String,
+    /// Where it lies on the host.
+    pub mountpoint: String,
+    /// `local`, or `global` where all nodes of a swarm have it.
+    pub scope: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What an image is.
@@ -89,6 +104,28 @@ impl Engine {
         let found = self.docker()?.list_containers(Some(options)).await;
         let mut all: Vec<_> = found.context("list containers")?.into_iter().map(listed).collect();
         all.sort_by(|a, b| a.container.name.cmp(&b.container.name));
+        Ok(all)
+    }
+
+    /// Volumes of one project, by name.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails.
+    pub async fn volumes_of(&self, project: &str) -> Result<Vec<ListedVolume>> {
+        let label = format!("{}={project}", labels::PROJECT);
+        let filters = Some(HashMap::from([("label".to_owned(), vec![label])]));
+        let found = self.docker()?.list_volumes(Some(ListVolumesOptions { filters })).await;
+        let volume = |it: bollard::models::Volume| ListedVolume {
+            name: it.name,
+            driver: it.driver,
+            mountpoint: it.mountpoint,
+            scope: it.scope.map(|it| it.to_string()).unwrap_or_default(),
+            labels: it.labels.into_iter().collect(),
+        };
+        let found = found.context("list volumes")?.volumes.unwrap_or_default();
+        let mut all: Vec<_> = found.into_iter().map(volume).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
 

@@ -55,4 +55,20 @@ impl Engine {
         let pieces = docker.download_from_container(container, Some(options));
         Ok(pieces.map(move |piece| Ok(piece.with_context(|| what.clone())?.to_vec())))
     }
+
+    /// Reads all of a container's file system as a tar archive, without its volumes.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine cannot be reached; what it refuses comes in the stream.
+    pub fn export(
+        &self,
+        container: &str,
+    ) -> Result<impl Stream<Item = Result<Vec<u8>>> + Send + use<>> {
+        // The stream borrows the name of the container while it asks.
+        let (docker, id) = (self.docker()?.clone(), container.to_owned());
+        let what = format!("read the file system of container `{}`", short(container));
+        let pieces = docker.export_container(&id).boxed();
+        Ok(pieces.map(move |piece| Ok(piece.with_context(|| what.clone())?.to_vec())))
+    }
 }

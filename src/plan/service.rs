@@ -241,7 +241,7 @@ impl<'a> Scope<'a> {
     }
 
     fn name(&self, number: u32) -> String {
-        self.service.container_name(&self.desired.project.name, number)
+        self.desired.project.container_name(self.service, number)
     }
 
     fn wanted(&self) -> usize {

@@ -75,7 +75,7 @@ pub fn teardown(name: &str, observed: &Observed, extent: &Extent<'_>) -> Teardow
 fn images(extent: &Extent<'_>) -> Vec<String> {
     let (Some(project), Some(which)) = (extent.project, extent.images) else { return Vec::new() };
     let is_local = |service: &&Service| {
-        service.build.is_some() && service.image == format!("{}-{}", project.name, service.name)
+        service.build.is_some() && service.image == project.implied_image(&service.name)
     };
     let services = project.services.values().filter(|it| which == Images::All || is_local(it));
     let images: BTreeSet<&String> = services.map(|it| &it.image).collect();

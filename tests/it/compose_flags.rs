@@ -9,10 +9,10 @@ use crate::support::process::output;
 use crate::support::{Roadstead, oracle};
 
 /// Verbs that we have; the empty one is `compose` itself.
-const VERBS: [&str; 29] = [
-    "", "attach", "build", "config", "cp", "create", "down", "events", "exec", "images", "kill",
-    "logs", "ls", "pause", "port", "ps", "pull", "restart", "rm", "run", "scale", "start", "stats",
-    "stop", "top", "unpause", "up", "version", "wait",
+const VERBS: [&str; 33] = [
+    "", "attach", "build", "commit", "config", "cp", "create", "down", "events", "exec", "export",
+    "images", "kill", "logs", "ls", "pause", "port", "ps", "pull", "push", "restart", "rm", "run",
+    "scale", "start", "stats", "stop", "top", "unpause", "up", "version", "volumes", "wait",
 ];
 
 /// The long and short flags that a help text lists.
@@ -56,8 +56,7 @@ fn every_flag_of_docker_compose_is_known() {
 fn what_is_refused_says_why() {
     let roadstead = Roadstead::new("unix:///nowhere", "");
     for (arguments, wanted) in [
-        (&["compose", "--compatibility", "ps"][..], "adopted by their labels"),
-        (&["compose", "up", "--watch"], "let a job follow the repository"),
+        (&["compose", "up", "--watch"][..], "let a job follow the repository"),
         (&["compose", "build", "--print"], "a matter of docker buildx"),
         (&["compose", "build", "--check"], "docker build --check"),
         (&["compose", "build", "--builder", "mine"], "the only one"),

@@ -6,133 +6,15 @@
     reason = "a test drives programs and fails loudly"
 )]
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::support::process::{Output, output};
+use crate::support::stack::{COMPOSE, Stack, feed};
 use crate::support::{Engine, oracle, unique, wait_for, write_files};
-
-const COMPOSE: &str = "\
-services:
-  web:
-    image: rs-test/app:1
-    ports: ['127.0.0.1::80', '127.0.0.1::53/udp']
-    depends_on: [db]
-    volumes: ['data:/data']
-  db:
-    image: rs-test/app:1
-    command: sh -c 'echo one; echo two >&2; exec sleep 100000'
-    scale: 2
-volumes: {data: {}}
-";
-
-/// A service that has ended, for those who want one.
-const ENDED: &str =
-    "services: {once: {image: 'rs-test/app:1', command: [sh, -c, 'echo done; exit 3']}}\n";
-
-/// A project that both tools work on.
-struct Stack {
-    directory: TempDir,
-    name: String,
-}
-
-impl Stack {
-    fn new(compose: &str) -> Self {
-        let stack = Self { directory: tempfile::tempdir().unwrap(), name: unique("verbs") };
-        write_files(&stack.path(), &[("compose.yml", compose), ("page.html", "a page\n")]);
-        stack
-    }
-
-    /// Both services run, and one has ended.
-    fn up() -> Self {
-        let stack = Self::new(COMPOSE);
-        stack.theirs(&["up", "-d"]).ok();
-        write_files(&stack.path(), &[("ended.yml", ENDED)]);
-        stack.theirs(&["-f", "compose.yml", "-f", "ended.yml", "up", "-d", "once"]).ok();
-        let once = format!("{}-once-1", stack.name);
-        wait_for("the end of `once`", Duration::from_secs(20), || {
-            Engine::shared().inspect(&once, "{{.State.Status}}").as_deref() == Some("exited")
-        });
-        stack
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join(&self.name)
-    }
-
-    fn prepared(&self, mut command: Command, directory: &Path) -> Command {
-        command
-            .current_dir(directory)
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", self.directory.path())
-            .env("OURS", "from here")
-            .env("DOCKER_HOST", Engine::shared().host());
-        command
-    }
-
-    /// Our program with these arguments.
-    fn program(&self, directory: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(crate::support::roadstead::program());
-        command.arg("compose").args(arguments);
-        self.prepared(command, directory)
-    }
-
-    #[track_caller]
-    fn ours(&self, arguments: &[&str]) -> Output {
-        output(&mut self.program(&self.path(), arguments))
-    }
-
-    #[track_caller]
-    fn theirs(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(oracle());
-        command.args(arguments);
-        output(&mut self.prepared(command, &self.path()))
-    }
-
-    /// Runs a command with text on stdin.
-    fn fed(&self, arguments: &[&str], text: &[u8]) -> Output {
-        feed(self.program(&self.path(), arguments), text)
-    }
-
-    /// `SERVICE NUMBER STATE` of each container, sorted; one-offs have no number.
-    fn states(&self) -> Vec<String> {
-        let label = format!("label=com.docker.compose.project={}", self.name);
-        let format = "{{.Label \"com.docker.compose.service\"}} \
-                      {{.Label \"com.docker.compose.container-number\"}} {{.State}}";
-        let list = Engine::shared().docker(&["ps", "-a", "--filter", &label, "--format", format]);
-        let mut states: Vec<_> = list.lines().map(str::to_owned).collect();
-        states.sort();
-        states
-    }
-
-    fn inspect(&self, container: &str, format: &str) -> String {
-        Engine::shared().inspect(&format!("{}-{container}", self.name), format).unwrap_or_default()
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        Engine::shared().remove_project(&self.name);
-    }
-}
-
-fn feed(mut command: Command, text: &[u8]) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text).unwrap();
-    let output = child.wait_with_output().unwrap();
-    Output {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
 
 fn sorted(text: &str) -> Vec<String> {
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -818,4 +700,55 @@ fn a_script_for_docker_compose_runs_unchanged() {
     });
     assert_eq!(ours, theirs);
     assert_eq!(ours.0, Some(0), "{ours:?}");
+}
+
+#[test]
+fn names_have_underscores_where_compatibility_is_asked_for() {
+    let text = "services:\n  web: {build: {context: img, dockerfile: Dockerfile}, command: sleep 100000, links: [db]}\n  \
+                db: {image: 'rs-test/app:1', network_mode: bridge}\n";
+    let text = text.replace("links: [db]", "links: [db], network_mode: bridge");
+    let flag = &["--compatibility"][..];
+    for (given, env) in [(flag, ""), (&[], "COMPOSE_COMPATIBILITY=true\n"), (&[], "")] {
+        let found = [true, false].map(|ours| {
+            let stack = Stack::new(&text);
+            write_files(&stack.path(), &[(".env", env)]);
+            write_files(&stack.path(), &[("img/Dockerfile", "FROM rs-test/app:1\n")]);
+            let say = |arguments: &[&str]| {
+                let all = [given, arguments].concat();
+                if ours { stack.ours(&all) } else { stack.theirs(&all) }
+            };
+            let here = stack.path().display().to_string();
+            let config = say(&["config"]).ok().replace(&here, "HERE").replace(&stack.name, "P");
+            let images = say(&["config", "--images"]).ok();
+            say(&["up", "-d"]).ok();
+            say(&["run", "-d", "--rm", "db", "sleep", "1000"]).ok();
+            let names = stack.engine().docker(&[
+                "ps",
+                "--filter",
+                &format!("label=com.docker.compose.project={}", stack.name),
+                "--format",
+                "{{.Names}} {{.Image}}",
+            ]);
+            // A number of chance ends the name of a one-off.
+            let shortened = |line: &str| {
+                let cut = line.find("run").map_or(line, |at| &line[..at + "run-".len()]);
+                cut.to_owned()
+            };
+            let mut names: Vec<_> = names.lines().map(shortened).collect();
+            names.sort_unstable();
+            let separator = if given.is_empty() && env.is_empty() { '-' } else { '_' };
+            let web = format!("{0}{1}web{1}1", stack.name, separator);
+            let links = stack.engine().inspect(&web, "{{json .HostConfig.Links}}").unwrap();
+            let mut links: Vec<String> = serde_json::from_str(&links).unwrap();
+            links.sort_unstable();
+            say(&["down", "--rmi", "local"]).ok();
+            assert_eq!(
+                stack.engine().inspect(&format!("{}{separator}web", stack.name), "{{.Id}}"),
+                None
+            );
+            let all = [names, links, sorted(&images)].concat().join("\n");
+            (config, all.replace(&stack.name, "P"))
+        });
+        assert_eq!(found[0], found[1], "{given:?} {env}");
+    }
 }

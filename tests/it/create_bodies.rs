@@ -278,7 +278,7 @@ async fn ours(engine: &Engine, directory: &Path, name: &str) -> Bodies {
             let text = std::fs::read_to_string(directory.join(path)).unwrap();
             surroundings.profiles.insert(path.to_owned(), text);
         }
-        let container = service.container_name(name, 1);
+        let container = project.container_name(service, 1);
         let new = NewContainer {
             project: &project,
             service,

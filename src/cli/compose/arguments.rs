@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    attach, build, cp, events, exec, images, lifecycle, logs, ls, port, ps, pull, rm, run, scale,
-    stats, top, version, wait,
+    attach, build, commit, cp, events, exec, export, images, lifecycle, logs, ls, port, ps, pull,
+    push, rm, run, scale, stats, top, version, volumes, wait,
 };
 
 /// Arguments of `compose`.
@@ -40,8 +40,8 @@ pub(in crate::cli) struct Compose {
     /// Shows what would be done
     #[arg(long, global = true)]
     pub(super) dry_run: bool,
-    /// Refused: names with underscores, as docker-compose 1 made them
-    #[arg(long, hide = true)]
+    /// Names of containers and images with underscores, as docker-compose 1 made them
+    #[arg(long)]
     pub(super) compatibility: bool,
     /// As `--project-directory`, for old scripts
     #[arg(long, hide = true, value_name = "DIR", conflicts_with = "project_directory")]
@@ -179,6 +179,23 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  roadstead compose pull\n  \
                             roadstead compose pull --policy missing --include-deps web")]
     Pull(pull::Pull),
+    /// Pushes the images that services build, under all their names
+    #[command(after_help = "Examples:\n  roadstead compose push\n  \
+                            roadstead compose push --include-deps web")]
+    Push(push::Push),
+    /// Lists the project's volumes
+    #[command(after_help = "Examples:\n  roadstead compose volumes\n  \
+                            roadstead compose volumes --format json db")]
+    Volumes(volumes::Volumes),
+    /// Writes the file system of a container as a tar archive
+    #[command(after_help = "Examples:\n  roadstead compose export -o web.tar web\n  \
+                            roadstead compose export web | tar -t")]
+    Export(export::Export),
+    /// Makes an image of what a container has become
+    #[command(
+        after_help = "Examples:\n  roadstead compose commit -m 'patched by hand' web web:patched"
+    )]
+    Commit(commit::Commit),
     /// Sets how many containers services have
     #[command(after_help = "Examples:\n  roadstead compose scale web=3 worker=0")]
     Scale(scale::Scale),

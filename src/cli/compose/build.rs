@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::progress::Standing;
+use super::push::push_all;
 use super::registries::client_config;
 use super::up::{Found, known_services};
 use super::{Session, default_platform, load_project};
@@ -16,7 +17,6 @@ use crate::compose::Request;
 use crate::compose::model::{PullPolicy, Service, SshKey};
 use crate::compose::units;
 use crate::docker::{self, BuildSurroundings};
-use crate::image::Reference;
 use crate::plan::order;
 use crate::plan::pull::builds_due;
 
@@ -133,7 +133,10 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     let wanted: Vec<&Service> = wanted.iter().collect();
     build_all(session, &surroundings, &wanted, how).await?;
     if how.push && !session.dry_run {
-        push_all(session, &wanted).await?;
+        if let Some(error) = push_all(session, session.progress, &wanted).await?.into_iter().next()
+        {
+            return Err(error);
+        }
     }
     Ok(0)
 }
@@ -162,25 +165,6 @@ pub(super) async fn build_missing(
 /// Builds the image of one service.
 pub(super) async fn build_one(session: &Session, found: &Found, service: &Service) -> Result<()> {
     build_all(session, &found.materials.builds, &[service], &Build::default()).await
-}
-
-/// Pushes the images of services, under all their names.
-async fn push_all(session: &Session, services: &[&Service]) -> Result<()> {
-    let config = client_config(session)?;
-    for service in services {
-        let tags = service.build.iter().flat_map(|build| &build.tags);
-        let names: BTreeSet<&String> = tags.chain([&service.image]).collect();
-        for name in names {
-            session.progress.tell(&service.name, Standing::Working, "Pushing", name);
-            let credentials = config.credentials(&Reference::parse(name)?).await?;
-            if let Err(error) = session.engine.push_image(name, credentials.as_ref()).await {
-                session.progress.tell(&service.name, Standing::Failed, "Error", "");
-                return Err(error);
-            }
-        }
-        session.progress.tell(&service.name, Standing::Done, "Pushed", "");
-    }
-    Ok(())
 }
 
 async fn build_all(

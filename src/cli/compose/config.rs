@@ -45,7 +45,8 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
     let mut request = session.request.clone();
     request.skip = Skip {
         interpolation: arguments.no_interpolate || arguments.variables,
-        normalisation: arguments.no_normalize,
+        // So docker compose has it, though only for the flag.
+        normalisation: arguments.no_normalize || request.underscores,
         path_resolution: arguments.no_path_resolution,
         consistency: arguments.no_consistency,
         environment: arguments.no_env_resolution,
@@ -225,7 +226,7 @@ fn profiles(tree: &Node) -> Vec<String> {
 /// The image of a service; one that is built has a name made of the project's.
 fn image(project: &Project, service: &Service) -> String {
     if service.image.is_empty() {
-        format!("{}-{}", project.name, service.name)
+        project.implied_image(&service.name)
     } else {
         service.image.clone()
     }

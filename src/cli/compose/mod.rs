@@ -5,11 +5,13 @@ mod ask;
 mod attach;
 mod build;
 mod columns;
+mod commit;
 mod config;
 mod cp;
 mod down;
 mod events;
 mod exec;
+mod export;
 mod human;
 mod images;
 mod lifecycle;
@@ -20,6 +22,7 @@ mod port;
 mod progress;
 mod ps;
 mod pull;
+mod push;
 mod registries;
 mod rm;
 mod run;
@@ -31,9 +34,11 @@ mod terminal;
 mod top;
 mod up;
 mod version;
+mod volumes;
 mod wait;
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -83,15 +88,6 @@ pub(super) async fn run(
     let is_quiet = arguments.progress == ProgressForm::Quiet;
     log_to_console(if is_quiet { tracing::Level::WARN } else { tracing::Level::INFO });
     let variables = variables();
-    let is_on = |name: &str| variables.get(name).and_then(|it| crate::compose::scalar::boolean(it));
-    if arguments.compatibility || is_on("COMPOSE_COMPATIBILITY") == Some(true) {
-        bail!(Usage(
-            "`--compatibility` is not there: containers are named `PROJECT-SERVICE-1`, and those that \
-             docker-compose 1 named `PROJECT_SERVICE_1` are adopted by their labels; where a script \
-             needs a name, give the service a `container_name`"
-                .to_owned()
-        ));
-    }
     let engine = Engine::new(variables.get("DOCKER_HOST").map(String::as_str))?;
     let output = colored(output, arguments.ansi);
     let session = Session {
@@ -129,6 +125,10 @@ async fn dispatch(session: &Session, command: &Command) -> Result<u8> {
         Command::Images(arguments) => images::images(session, arguments).await,
         Command::Build(arguments) => build::build(session, arguments).await,
         Command::Pull(arguments) => pull::pull(session, arguments).await,
+        Command::Push(arguments) => push::push(session, arguments).await,
+        Command::Volumes(arguments) => volumes::volumes(session, arguments).await,
+        Command::Export(arguments) => export::export(session, arguments).await,
+        Command::Commit(arguments) => commit::commit(session, arguments).await,
         Command::Scale(arguments) => scale::scale(session, arguments).await,
         Command::Wait(arguments) => wait::wait(session, arguments).await,
         Command::Events(arguments) => events::events(session, arguments).await,
@@ -204,6 +204,7 @@ fn request(
         conflicts: Conflicts::of(dialect(&variables)?),
         variables,
         all_resources: arguments.all_resources,
+        underscores: arguments.compatibility,
         ..Request::default()
     })
 }
@@ -222,6 +223,12 @@ fn clean(path: &Path) -> PathBuf {
 
 fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
+}
+
+/// Our stdout as a file, for bytes.
+fn own_stdout() -> Result<std::fs::File> {
+    let stdout = std::io::stdout();
+    Ok(stdout.as_fd().try_clone_to_owned().context("open stdout")?.into())
 }
 
 /// Files of this machine.

@@ -116,7 +116,8 @@ fn print_list(session: &Session, arguments: &Ps, listed: &[Listed]) -> Result<()
     if session.output.json {
         return Ok(print(|to| json(to, &rows.iter().map(visible).collect::<Vec<_>>()))?);
     }
-    print_rows(&arguments.format, TABLE, &empty_row(), &rows)
+    let look = Look { format: &arguments.format, table: TABLE, name: "NAME" };
+    print_rows(look, &empty_row(), &rows)
 }
 
 /// What says which fields there are, where there is no row.
@@ -124,13 +125,26 @@ fn empty_row() -> Value {
     row_of(&Listed::default(), false, DateTime::UNIX_EPOCH)
 }
 
-/// Prints rows as `--format` says: `json` is one object a line, `table` the `default` template.
-pub(super) fn print_rows(format: &str, default: &str, empty: &Value, rows: &[Value]) -> Result<()> {
+/// How rows are printed.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'a> {
+    /// What `--format` says.
+    pub(super) format: &'a str,
+    /// The template of `table`.
+    pub(super) table: &'a str,
+    /// Header of `.Name`.
+    pub(super) name: &'a str,
+}
+
+/// Prints rows as `--format` says: `json` is one object a line. A row that is `empty` says which fields
+/// there are.
+pub(super) fn print_rows(look: Look<'_>, empty: &Value, rows: &[Value]) -> Result<()> {
+    let Look { format, table, name } = look;
     match format.strip_prefix("table") {
         Some(template) => {
-            let template = if template.trim().is_empty() { default } else { template.trim() };
+            let template = if template.trim().is_empty() { table } else { template.trim() };
             let template = Template::parse(template)?;
-            let header = headers(empty);
+            let header = headers(empty, name);
             let mut lines = vec![template.fill(&header)?];
             for row in rows {
                 lines.push(template.fill(row)?);
@@ -166,8 +180,9 @@ fn visible(row: &Value) -> Value {
 }
 
 /// The row of headers, for templates.
-fn headers(row: &Value) -> Value {
+fn headers(row: &Value, name: &str) -> Value {
     let known = [
+        ("Name", name),
         ("CreatedAt", "CREATED AT"),
         ("RunningFor", "CREATED"),
         ("ID", "CONTAINER ID"),
@@ -316,7 +331,7 @@ mod tests {
 
     #[test]
     fn each_column_of_the_table_has_a_header() {
-        let header = Template::parse(TABLE).unwrap().fill(&headers(&empty_row())).unwrap();
+        let header = Template::parse(TABLE).unwrap().fill(&headers(&empty_row(), "NAME")).unwrap();
         assert_eq!(header, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS");
     }
 }

@@ -86,7 +86,7 @@ fn skipped(
     arguments: &Pull,
 ) -> Option<String> {
     let is_built = service.build.is_some();
-    if is_built && service.image == format!("{}-{}", project.name, service.name) {
+    if is_built && service.image == project.implied_image(&service.name) {
         return Some("Skipped - No image to be pulled".to_owned());
     }
     let policy = match arguments.policy.as_deref() {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Session;
 use super::human::{binary_size, size};
-use super::ps::print_rows;
+use super::ps::{Look, print_rows};
 use super::target::is_running;
 use crate::cli::output::{json, print};
 use crate::docker::Usage;
@@ -65,7 +65,8 @@ pub(super) async fn stats(session: &Session, arguments: &Stats) -> Result<u8> {
             print(|to| json(to, &rows))?;
         } else {
             let empty = row(&Container::default(), &Usage::default(), false);
-            print_rows(&arguments.format, TABLE, &empty, &rows)?;
+            let look = Look { format: &arguments.format, table: TABLE, name: "NAME" };
+            print_rows(look, &empty, &rows)?;
         }
         if !again {
             return Ok(0);

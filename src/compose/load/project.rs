@@ -26,8 +26,12 @@ impl Loader<'_> {
             self.read_files(tree, &selection.selected);
         }
         let mut decoder = Decoder::default();
-        let mut project =
-            Project { name, working_dir: self.directory.clone(), ..Project::default() };
+        let mut project = Project {
+            name,
+            working_dir: self.directory.clone(),
+            underscores: self.request.underscores || self.says_yes("COMPOSE_COMPATIBILITY"),
+            ..Project::default()
+        };
         let drafts = read(&mut decoder, tree, &mut project, &selection.enabled);
         let declared: Vec<String> = drafts.keys().cloned().collect();
         for (name, draft) in drafts {
@@ -53,6 +57,12 @@ impl Loader<'_> {
         self.fill_in(&mut project);
         self.drop_what_is_off(&mut project, &selection);
         Ok(project)
+    }
+
+    /// Whether a variable, of the environment or of `.env`, says yes.
+    fn says_yes(&self, variable: &str) -> bool {
+        let value = self.environment.get(variable);
+        value.and_then(|it| crate::compose::scalar::boolean(it)).unwrap_or(false)
     }
 
     fn read_files(&mut self, tree: &mut Node, selected: &BTreeSet<String>) {
@@ -81,9 +91,9 @@ impl Loader<'_> {
 
     /// Fills in what comes from the environment, and what two places say.
     fn fill_in(&self, project: &mut Project) {
-        let Project { name, services, secrets, configs, .. } = project;
+        project.imply_images();
+        let Project { services, secrets, configs, .. } = project;
         for service in services.values_mut() {
-            service.imply_image(name);
             // Compose says the number in both places when there is a `deploy`.
             if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
                 deploy.replicas = Some(scale);

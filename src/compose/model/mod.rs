@@ -37,6 +37,8 @@ pub struct Project {
     pub working_dir: PathBuf,
     /// The files it was loaded from, absolute, as we see them, in order.
     pub files: Vec<PathBuf>,
+    /// `--compatibility`: `_` stands in names where `-` does otherwise, as docker-compose 1 had it.
+    pub underscores: bool,
     /// Services of active profiles by name.
     pub services: BTreeMap<String, Service>,
     /// Names of services that no active profile enables: their containers are not orphans.
@@ -55,6 +57,38 @@ pub struct Project {
     pub extensions: BTreeMap<String, serde_json::Value>,
     /// What a person should know though it stops nothing, e.g. an unset variable.
     pub warnings: Vec<String>,
+}
+
+impl Project {
+    /// What stands between the parts of a name.
+    pub fn separator(&self) -> char {
+        if self.underscores { '_' } else { '-' }
+    }
+
+    /// Name of a service's container with this number (from 1).
+    pub fn container_name(&self, service: &Service, number: u32) -> String {
+        let (project, name, between) = (&self.name, &service.name, self.separator());
+        let usual = || format!("{project}{between}{name}{between}{number}");
+        service.container_name.clone().unwrap_or_else(usual)
+    }
+
+    /// The image of a service that is built and names none.
+    pub fn implied_image(&self, service: &str) -> String {
+        format!("{}{}{service}", self.name, self.separator())
+    }
+
+    /// Gives services that are only built the images `docker compose` would build for them.
+    pub fn imply_images(&mut self) {
+        let unnamed = |it: &&Service| it.image.is_empty() && it.build.is_some();
+        let names: Vec<String> =
+            self.services.values().filter(unnamed).map(|it| it.name.clone()).collect();
+        for name in names {
+            let image = self.implied_image(&name);
+            if let Some(service) = self.services.get_mut(&name) {
+                (service.image, service.image_is_implied) = (image, true);
+            }
+        }
+    }
 }
 
 /// One service.
@@ -257,22 +291,6 @@ impl Service {
             deploy.restart_policy = None;
         }
     }
-
-    /// Gives a service that is only built the image `docker compose` would build for it.
-    pub fn imply_image(&mut self, project: &str) {
-        if self.image.is_empty() && self.build.is_some() {
-            self.image = format!("{project}-{}", self.name);
-            self.image_is_implied = true;
-        }
-    }
-
-    /// Name of its container with this number (from 1).
-    pub fn container_name(&self, project: &str, number: u32) -> String {
-        match &self.container_name {
-            Some(name) => name.clone(),
-            None => format!("{project}-{}-{number}", self.name),
-        }
-    }
 }
 
 /// Why and how a service waits for another.
@@ -458,13 +476,26 @@ mod tests {
     }
 
     #[test]
-    fn names_the_image_of_a_service_that_is_built() {
-        let build = Some(Box::default());
-        let mut service = Service { name: "web".to_owned(), build, ..Service::default() };
-        service.imply_image("shop");
-        assert_eq!((service.image.as_str(), service.image_is_implied), ("shop-web", true));
-        let mut named = Service { image: "mine".to_owned(), image_is_implied: false, ..service };
-        named.imply_image("shop");
-        assert_eq!((named.image.as_str(), named.image_is_implied), ("mine", false));
+    fn names_are_made_of_the_projects_and_the_services() {
+        let service = |name: &str, image: &str| {
+            let (name, image) = (name.to_owned(), image.to_owned());
+            Service { name, image, build: Some(Box::default()), ..Service::default() }
+        };
+        let services = [service("web", ""), service("named", "mine")];
+        let services = services.map(|it| (it.name.clone(), it)).into();
+        let plain = Project { name: "shop".to_owned(), services, ..Project::default() };
+        let old = Project { underscores: true, ..plain.clone() };
+        for (mut project, image, container) in
+            [(plain, "shop-web", "shop-web-2"), (old, "shop_web", "shop_web_2")]
+        {
+            project.imply_images();
+            let web = &project.services["web"];
+            assert_eq!((web.image.as_str(), web.image_is_implied), (image, true));
+            assert_eq!(project.container_name(web, 2), container);
+            let own = Service { container_name: Some("own".to_owned()), ..web.clone() };
+            assert_eq!(project.container_name(&own, 1), "own");
+            let named = &project.services["named"];
+            assert_eq!((named.image.as_str(), named.image_is_implied), ("mine", false));
+        }
     }
 }

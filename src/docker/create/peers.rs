@@ -63,13 +63,14 @@ pub(super) fn links(
     surroundings: &Surroundings,
 ) -> Vec<String> {
     let mut links = Vec::new();
+    let between = project.separator();
     for text in &service.links {
         let (name, alias) = text.split_once(':').unwrap_or((text, text));
         for peer in surroundings.peers.get(name).into_iter().flatten() {
             let (container, number) = (&peer.name, peer.number);
             links.push(format!("{container}:{alias}"));
-            links.push(format!("{container}:{name}-{number}"));
-            links.push(format!("{container}:{}-{name}-{number}", project.name));
+            links.push(format!("{container}:{name}{between}{number}"));
+            links.push(format!("{container}:{}{between}{name}{between}{number}", project.name));
         }
     }
     let external = service.external_links.iter().map(|text| {

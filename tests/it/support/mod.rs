@@ -27,6 +27,7 @@ pub(crate) mod registry;
 pub(crate) mod rest_server;
 pub(crate) mod roadstead;
 pub(crate) mod scene;
+pub(crate) mod stack;
 pub(crate) mod worker;
 
 use std::path::{Path, PathBuf};

@@ -15,9 +15,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use self::place::{Source, Spot, place};
-use super::Session;
 use super::progress::Standing;
 use super::target::{Target, did_you_mean};
+use super::{Session, own_stdout};
 use crate::docker::Ownership;
 use crate::plan::observed::Container;
 
@@ -227,12 +227,6 @@ fn host_spot(path: &str) -> Result<place::Destination> {
         absolute.push("");
     }
     Ok(place::Destination::new(&absolute.display().to_string(), exists, is_directory))
-}
-
-fn own_stdout() -> Result<std::fs::File> {
-    use std::os::fd::AsFd;
-    let stdout = std::io::stdout();
-    Ok(stdout.as_fd().try_clone_to_owned().context("open stdout")?.into())
 }
 
 #[cfg(test)]

@@ -128,8 +128,11 @@ pub(in crate::cli::compose) fn shortened(
     service: &str,
     number: u32,
 ) -> String {
-    let usual = format!("{service}-{number}");
-    if name == format!("{project}-{usual}") { usual } else { name.to_owned() }
+    let short = ['-', '_'].into_iter().find_map(|between| {
+        let usual = format!("{service}{between}{number}");
+        (name == format!("{project}{between}{usual}")).then_some(usual)
+    });
+    short.unwrap_or_else(|| name.to_owned())
 }
 
 #[cfg(test)]

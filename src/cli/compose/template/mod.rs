@@ -137,13 +137,14 @@ fn field(value: &Value, path: &[String]) -> Result<Value> {
     Ok(value)
 }
 
-/// The value of a label; in the row of headers the label's own name.
+/// The value of a label; in the row of headers the last part of its name, in words.
 fn label(row: &Value, arguments: &[Value]) -> Value {
     let name = arguments.first().and_then(Value::as_str).unwrap_or_default();
-    match row.get(LABELS) {
-        Some(labels) => labels.get(name).cloned().unwrap_or_else(|| Value::from("")),
-        None => Value::from(name),
+    if let Some(labels) = row.get(LABELS) {
+        return labels.get(name).cloned().unwrap_or_else(|| Value::from(""));
     }
+    let last = name.rsplit('.').next().unwrap_or_default();
+    Value::from(last.replace(['-', '_'], " "))
 }
 
 #[cfg(test)]

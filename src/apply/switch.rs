@@ -429,10 +429,12 @@ impl<'a, 'c> Switch<'a, 'c> {
         };
         let deadline = Instant::now() + within;
         let is_changing = |id: &str| changing.iter().any(|index| self.changes[*index].touches(id));
-        let existing =
-            self.context.observed.containers.iter().filter(|it| {
-                it.service() == wait.service && !it.is_oneoff() && !is_changing(&it.id)
-            });
+        let existing = self.context.observed.containers.iter().filter(|it| {
+            it.service() == wait.service
+                && !it.is_oneoff()
+                && !is_changing(&it.id)
+                && !goes(self.plan, &it.id)
+        });
         let existing = existing.map(|it| (it.id.clone(), it.name.clone()));
         let changed = changing
             .iter()
@@ -457,7 +459,10 @@ impl<'a, 'c> Switch<'a, 'c> {
         match self.new_id(index, stage) {
             Some(id) => {
                 let name = format!("discard new container for {}", change.name);
-                self.context.journal.step(name, self.context.engine.remove(&id)).await
+                // Those that it was given have names, and stay.
+                let anonymous_volumes = true;
+                let removed = self.context.engine.discard(&id, anonymous_volumes);
+                self.context.journal.step(name, removed).await
             }
             None => Ok(()),
         }

@@ -93,7 +93,7 @@ impl Hashes {
 
     /// Hashes of a service whose containers refer to those with these ids, by service.
     pub fn referring(&self, service: &Service, ids: &BTreeMap<String, String>) -> Vec<String> {
-        if ids.is_empty() {
+        if ids.is_empty() && service.volumes_from.is_empty() {
             return self.services.get(&service.name).cloned().unwrap_or_default();
         }
         Self::of_service(&references::hashed(service, ids), self.to_write)

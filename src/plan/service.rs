@@ -372,8 +372,10 @@ fn temporary_name(container: &Container) -> Option<&str> {
 pub fn restarts_after_success(service: &Service) -> bool {
     let deployed = service.deploy.as_ref().and_then(|it| it.restart_policy.as_ref());
     match deployed {
-        // Without a condition, any ending counts.
-        Some(policy) => !matches!(policy.condition.as_deref(), Some("none" | "no" | "on-failure")),
+        // Without a condition, docker compose sends the Engine no word, and it starts nothing again.
+        Some(policy) => {
+            matches!(policy.condition.as_deref(), Some("any" | "always" | "unless-stopped"))
+        }
         None => matches!(service.restart.as_deref(), Some("always" | "unless-stopped")),
     }
 }

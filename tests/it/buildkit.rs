@@ -356,8 +356,11 @@ RUN df -k /dev/shm | tail -1 >/shm; ulimit -n >/files; grep far /etc/hosts >/hos
         }
         assert_eq!(builds.run("web", &["cat", "/hosts"]), "10.9.8.7\tfar");
         let labels = engine.inspect(&builds.image("web"), "{{json .Config.Labels}}").unwrap();
-        for label in [r#""made.by":"a test""#, r#""com.docker.compose.image.builder":"buildkit""#] {
-            assert!(labels.contains(label), "{labels}");
+        let image = builds.image("web");
+        let project = image.strip_suffix("-web").unwrap();
+        let ours = format!(r#""com.docker.compose.project":"{project}""#);
+        for label in [r#""made.by":"a test""#, r#""com.docker.compose.service":"web""#, &ours] {
+            assert!(labels.contains(label), "{label}: {labels}");
         }
     }
 }

@@ -9,11 +9,14 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::archive::Context;
-use super::{BUILDER_LABEL, ImageBuild, SILENCE, arguments, is_address};
+use super::{ImageBuild, SILENCE, arguments, is_address};
 use crate::compose::model::Ulimit;
 use crate::docker::auth::{self, REGISTRY_CONFIG};
 use crate::docker::raw::{self, Change};
 use crate::docker::{Engine, Progress};
+
+/// Says who built an image, as docker compose labels its own.
+const BUILDER_LABEL: &str = "com.docker.compose.image.builder";
 
 impl Engine {
     /// Builds with the classic builder, and returns the image's id.

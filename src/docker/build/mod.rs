@@ -26,9 +26,6 @@ const SILENCE: Duration = Duration::from_hours(1);
 const SWITCH: &str = "DOCKER_BUILDKIT";
 /// The variable with the socket of the user's SSH agent.
 const AGENT: &str = "SSH_AUTH_SOCK";
-/// Says who built an image, as docker compose labels its own.
-const BUILDER_LABEL: &str = "com.docker.compose.image.builder";
-
 /// An image to build.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageBuild<'a> {
@@ -55,6 +52,8 @@ pub struct ImageBuild<'a> {
 pub struct BuildSurroundings {
     /// The project's secrets, with paths as we see them.
     secrets: BTreeMap<String, FileObject>,
+    /// Its name.
+    project: String,
     /// The images of its services.
     images: BTreeMap<String, String>,
     /// The environment's `DOCKER_BUILDKIT`.
@@ -69,6 +68,7 @@ impl BuildSurroundings {
         let image = |it: &Service| (it.name.clone(), it.image.clone());
         Self {
             secrets: project.secrets.clone(),
+            project: project.name.clone(),
             images: project.services.values().map(image).collect(),
             switch: environment.get(SWITCH).cloned(),
             agent: environment.get(AGENT).filter(|it| !it.is_empty()).cloned(),

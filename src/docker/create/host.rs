@@ -230,7 +230,9 @@ fn restart_policy(service: &Service) -> RestartPolicy {
             Some("none" | "no") => RestartPolicyNameEnum::NO,
             Some("on-failure") => RestartPolicyNameEnum::ON_FAILURE,
             Some("unless-stopped") => RestartPolicyNameEnum::UNLESS_STOPPED,
-            _ => RestartPolicyNameEnum::ALWAYS,
+            Some("any" | "always") => RestartPolicyNameEnum::ALWAYS,
+            // The specification means `any`; docker compose sends the Engine no word, which is none.
+            _ => RestartPolicyNameEnum::EMPTY,
         };
         let attempts = policy.max_attempts.and_then(|it| i64::try_from(it).ok());
         // The Engine refuses a count beside any other.

@@ -403,11 +403,7 @@ fn containers_that_stand_still_are_started() {
             |case| deployed(case, Some("any")),
             &["start container p-web-1 (exited with 0)"],
         ),
-        (
-            "ended, deploy without condition",
-            |case| deployed(case, None),
-            &["start container p-web-1 (exited with 0)"],
-        ),
+        ("done, deploy without condition", |case| deployed(case, None), &[]),
     ]);
 }
 

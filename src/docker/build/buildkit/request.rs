@@ -7,7 +7,8 @@ use anyhow::Result;
 use super::messages::{CacheEntry, CacheOptions, SolveRequest};
 use super::named;
 use super::offers::Offers;
-use crate::docker::build::{BUILDER_LABEL, ImageBuild, arguments, is_address};
+use crate::docker::build::{ImageBuild, arguments, is_address};
+use crate::plan::labels;
 
 /// The reader of Dockerfiles that is part of the Engine.
 const FRONTEND: &str = "dockerfile.v0";
@@ -77,13 +78,19 @@ fn attributes(wanted: &ImageBuild<'_>, offers: &Offers) -> Result<BTreeMap<Strin
     let single = single.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     let arguments = arguments(wanted).into_iter();
     let arguments = arguments.map(|(name, value)| (format!("build-arg:{name}"), value));
-    let labels = build.labels.iter();
-    let labels = labels.map(|(name, value)| (format!("label:{name}"), value.clone()));
+    let written = build.labels.iter();
+    let written = written.map(|(name, value)| (format!("label:{name}"), value.clone()));
     let contexts = build.additional_contexts.iter();
     let contexts = contexts.map(|(name, value)| named::attribute(name, value, wanted.surroundings));
     let contexts = contexts.collect::<Result<Vec<_>>>()?;
-    let builder = [(format!("label:{BUILDER_LABEL}"), "buildkit".to_owned())];
-    Ok(single.chain(arguments).chain(labels).chain(contexts).chain(builder).collect())
+    // Those of docker compose, by which an image of a project is found; they win over written ones.
+    let own = [
+        (labels::PROJECT, wanted.surroundings.project.as_str()),
+        (labels::SERVICE, wanted.service),
+        (labels::VERSION, env!("CARGO_PKG_VERSION")),
+    ];
+    let own = own.map(|(name, value)| (format!("label:{name}"), value.to_owned()));
+    Ok(single.chain(arguments).chain(written).chain(contexts).chain(own).collect())
 }
 
 fn cache(wanted: &ImageBuild<'_>) -> CacheOptions {
@@ -175,7 +182,9 @@ mod tests {
             ("force-network-mode", "host"),
             ("frontend.caps", CAPABILITIES),
             ("image-resolve-mode", "pull"),
-            ("label:com.docker.compose.image.builder", "buildkit"),
+            ("label:com.docker.compose.project", ""),
+            ("label:com.docker.compose.service", "web"),
+            ("label:com.docker.compose.version", env!("CARGO_PKG_VERSION")),
             ("label:l", "m"),
             ("no-cache", ""),
             ("platform", "linux/arm64"),

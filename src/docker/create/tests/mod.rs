@@ -446,7 +446,7 @@ fn restart_policies() {
         (Some("no"), deployed(Some("any"), None), json!({"Name": "always"})),
         // The Engine refuses a count beside `always`.
         (None, deployed(Some("any"), Some(3)), json!({"Name": "always"})),
-        (None, deployed(None, None), json!({"Name": "always"})),
+        (Some("always"), deployed(None, None), json!({"Name": ""})),
         (
             None,
             deployed(Some("on-failure"), Some(2)),

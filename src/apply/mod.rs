@@ -65,6 +65,8 @@ pub struct Context<'a> {
     /// Puts back what the caller changed for this plan, e.g. checkouts that old containers mount;
     /// called after the new containers went and before the old ones start.
     pub undo: Option<&'a Undo<'a>>,
+    /// Containers in nobody's place that were to be started stay after a failure, to be looked at.
+    pub keep_new: bool,
 }
 
 /// See [`Context::undo`].
@@ -79,8 +81,20 @@ pub struct Waiting {
     pub stable_for: Duration,
     /// Whether to wait for health checks.
     pub healthy: bool,
-    /// Whether a container that was started may end as it likes: somebody looks on.
-    pub started_is_enough: bool,
+    /// What a container that was started has to show.
+    pub proof: Proof,
+}
+
+/// What a container that was started has to show before it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// That it is well, as [`Waiting`] says.
+    Well,
+    /// That it is well where it takes the place of another one, which runs again if it is not. One in
+    /// nobody's place may end as it likes, and start again.
+    WellInPlace,
+    /// Nothing: somebody looks on.
+    Started,
 }
 
 /// Why a plan was not carried out, and how the project stands now.
@@ -101,6 +115,8 @@ pub enum Left {
     Untouched,
     /// What was touched is as it was before.
     RolledBack,
+    /// Nothing ran before, and what was started stays, as [`Context::keep_new`] asks.
+    Standing,
     /// Something could not be put back; the log says what.
     Incomplete,
 }

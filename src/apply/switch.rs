@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use super::hooks;
 use super::networks::{self, Moved};
-use super::{Context, Gate, Left, Watch, seconds, stopped};
+use super::{Context, Gate, Left, Proof, Watch, seconds, stopped};
 use crate::compose::model::{Condition, Service};
 use crate::docker::{NewContainer, Peer, Surroundings};
 use crate::plan::observed::{Container, State};
@@ -371,8 +371,11 @@ impl<'a, 'c> Switch<'a, 'c> {
     }
 
     async fn verify(&self, change: &Change, id: &str) -> Result<&'static str> {
-        if self.context.wait.started_is_enough {
-            return Ok("started");
+        let takes_a_place = matches!(change.action, Action::Replace { .. } | Action::Finish { .. });
+        match self.context.wait.proof {
+            Proof::Started => return Ok("started"),
+            Proof::WellInPlace if !takes_a_place => return Ok("started"),
+            Proof::Well | Proof::WellInPlace => {}
         }
         let service = self.service(change)?;
         let gate = Gate {
@@ -471,7 +474,8 @@ impl<'a, 'c> Switch<'a, 'c> {
     /// The container that goes when a change that came this far is given up.
     fn new_id(&self, index: usize, stage: Stage) -> Option<String> {
         let is_new = match self.changes[index].action {
-            Action::Create | Action::Replace { .. } => true,
+            Action::Create => !self.context.keep_new || stage < Stage::Touched,
+            Action::Replace { .. } => true,
             Action::Finish { .. } => goes_back(stage),
             Action::Start { .. } | Action::Restart { .. } | Action::Rename { .. } => false,
         };
@@ -515,7 +519,11 @@ impl<'a, 'c> Switch<'a, 'c> {
     pub(super) async fn roll_back(&self) -> Left {
         let stages = self.stages();
         let touched = stages.iter().any(|stage| *stage >= Stage::Touched);
-        let mut left = if touched { Left::RolledBack } else { Left::Untouched };
+        let mut left = match touched {
+            true if self.context.keep_new => Left::Standing,
+            true => Left::RolledBack,
+            false => Left::Untouched,
+        };
         let stops = stages.iter().enumerate().map(|(index, stage)| self.stop_new(index, *stage));
         let stopped = join_all(stops).await.into_iter().collect::<Result<()>>();
         if let Err(failure) = stopped {

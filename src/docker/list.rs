@@ -133,6 +133,7 @@ pub(super) fn container(summary: ContainerSummary) -> Container {
             .map(|(name, endpoint)| (name, endpoint.network_id.unwrap_or_default()))
             .collect(),
         is_ourselves: false,
+        was_stopped: false,
         anonymous_volumes: mounts.iter().filter_map(anonymous_volume).collect(),
         writes: mounts.iter().filter(|it| it.rw != Some(false)).flat_map(places).collect(),
         volumes: mounts.into_iter().filter_map(|mount| mount.name).collect(),
@@ -218,6 +219,7 @@ mod tests {
             volumes: ["p_data".to_owned(), anonymous.clone()].into(),
             writes: ["p_data".to_owned(), anonymous.clone(), "/h".to_owned()].into(),
             is_ourselves: false,
+            was_stopped: false,
             anonymous_volumes: [pair("/anonymous", &anonymous)].into(),
             claims: [
                 Claim::port("tcp", "0.0.0.0", 8080),

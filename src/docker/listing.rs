@@ -1,10 +1,11 @@
 //! Containers and images with everything that lists for people show.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result};
 use bollard::models::{ContainerSummary, EventMessage, PortSummary};
 use bollard::query_parameters::{EventsOptions, ListContainersOptions, ListVolumesOptions};
+use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 
 use super::Engine;
@@ -147,6 +148,39 @@ impl Engine {
             size: image.size.unwrap_or_default(),
             tagged: image.metadata.and_then(|it| it.last_tag_time),
         })
+    }
+
+    /// Marks those of a project's containers that ended with exit code 0 because they were stopped, and
+    /// not by themselves. The Engine remembers its last 256 events, and none from before its start.
+    ///
+    /// # Errors
+    ///
+    /// When the Engine does not answer.
+    pub async fn mark_stopped(
+        &self,
+        project: &str,
+        containers: &mut [Container],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let ended = containers.iter().filter(|it| it.is_done() && !it.is_oneoff());
+        let Some(since) = ended.map(|it| it.created).min() else { return Ok(()) };
+        // To the nanosecond: what happened in this second counts, and nobody waits for its end.
+        let until = Some(format!("{}.{:09}", now.timestamp(), now.timestamp_subsec_nanos()));
+        let events = self.project_events(project, Some(since.to_string()), until)?;
+        let mut events = std::pin::pin!(events);
+        let mut stopped = BTreeSet::new();
+        while let Some(event) = events.next().await {
+            let EngineEvent { action, id, .. } = event?;
+            match action.as_str() {
+                "stop" => drop(stopped.insert(id)),
+                "start" => drop(stopped.remove(&id)),
+                _ => {}
+            }
+        }
+        for container in containers {
+            container.was_stopped = stopped.contains(&container.id);
+        }
+        Ok(())
     }
 
     /// What happens to the containers of a project: from `since` on, up to `until`, both in seconds

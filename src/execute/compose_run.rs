@@ -202,7 +202,7 @@ async fn bring_up(context: Context<'_>, model: &Model, service: &str) -> Result<
             within: PATIENCE,
             stable_for: Duration::ZERO,
             healthy: false,
-            started_is_enough: false,
+            proof: apply::Proof::Well,
         };
         let apply = apply::Context {
             engine,
@@ -217,6 +217,7 @@ async fn bring_up(context: Context<'_>, model: &Model, service: &str) -> Result<
             stop_timeout: None,
             cancel: context.cancel,
             undo: None,
+            keep_new: false,
         };
         // Boxed: it keeps much across its waits.
         if let Err(failure) = Box::pin(apply::apply(&apply, &plan)).await {

@@ -121,6 +121,20 @@ pub struct Options {
     pub builds: BTreeSet<String>,
     /// Gives replacements new anonymous volumes instead of those of the old containers.
     pub renew_anonymous_volumes: bool,
+    /// Which containers that ended with exit code 0 are left as they are.
+    pub finished: Finished,
+}
+
+/// Which containers that ended with exit code 0 by themselves are left as they are, where their service
+/// is the same and not named; never those that their restart policy starts again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Finished {
+    /// Those that look like work that is done: somebody waits for their end, or they have neither ports
+    /// nor a health check.
+    #[default]
+    LooksDone,
+    /// Those whose end somebody waits for. Whoever looks on wants to see the others work.
+    Awaited,
 }
 
 /// Which containers are replaced.

@@ -50,6 +50,8 @@ pub struct Container {
     pub writes: BTreeSet<String>,
     /// True for the container that we run in: no plan may take it away from under itself.
     pub is_ourselves: bool,
+    /// True where it ended because somebody stopped it, as far as the Engine remembers.
+    pub was_stopped: bool,
     /// What nobody else can have while it runs: ports of the host, addresses.
     pub claims: BTreeSet<Claim>,
     /// Published ports as people write them, e.g. `0.0.0.0:8080->80/tcp`.
@@ -89,7 +91,7 @@ impl Container {
 
     /// True when it ended by itself with success and its restart policy leaves it there.
     pub fn is_done(&self) -> bool {
-        self.state == State::Exited && self.exit_code == Some(0)
+        self.state == State::Exited && self.exit_code == Some(0) && !self.was_stopped
     }
 }
 

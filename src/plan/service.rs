@@ -7,9 +7,10 @@ use super::recovery::{ran_before, unfinished};
 use super::references::{self, Parents};
 use super::rivals::is_given_up;
 use super::{
-    Action, Change, Desired, Kept, Options, Plan, Preparation, Recreate, Removal, Wait, labels,
+    Action, Change, Desired, Finished, Kept, Options, Plan, Preparation, Recreate, Removal, Wait,
+    labels,
 };
-use crate::compose::model::{MountKind, Service};
+use crate::compose::model::{Condition, MountKind, Service};
 
 /// One service and what is known about it.
 pub(super) struct Scope<'a> {
@@ -125,10 +126,7 @@ impl<'a> Scope<'a> {
         let mut finishing = 0;
         for (old, new) in self.interrupted(containers) {
             let is_current = self.difference(new).is_none();
-            if is_current
-                && (new.is_up() || self.has_done_its_work(new))
-                && finishing < self.wanted()
-            {
+            if is_current && (new.is_up() || self.ended_well(new)) && finishing < self.wanted() {
                 let action =
                     Action::Finish { old: self.kept(old, ran_before(new)), id: new.id.clone() };
                 plan.changes.push(self.change(
@@ -248,14 +246,27 @@ impl<'a> Scope<'a> {
         self.service.replicas() as usize
     }
 
-    fn has_done_its_work(&self, container: &Container) -> bool {
+    fn ended_well(&self, container: &Container) -> bool {
         container.is_done() && !restarts_after_success(self.service)
+    }
+
+    /// Ended well by itself, and was meant to: somebody waits for its end, or nothing speaks against it.
+    /// A service that is named is asked for anew.
+    fn has_done_its_work(&self, container: &Container) -> bool {
+        let name = &self.service.name;
+        let Options { finished, services, .. } = self.desired.options;
+        let end_is_awaited = self.desired.project.services.values().any(|it| {
+            let on = it.depends_on.get(name);
+            on.is_some_and(|on| on.condition == Condition::CompletedSuccessfully)
+        });
+        let looks_done = *finished == Finished::LooksDone && !serves(self.service);
+        self.ended_well(container) && (end_is_awaited || looks_done) && !services.contains(name)
     }
 
     /// Runs, and its health check, if it has one, says so; or was to end, and did.
     fn is_well(&self, container: &Container) -> bool {
         container.is_up() && container.health != Some(Health::Starting)
-            || self.has_done_its_work(container)
+            || self.ended_well(container)
     }
 
     /// What must happen to an existing container, and why; `None` where it is as it should be.
@@ -378,6 +389,15 @@ pub fn restarts_after_success(service: &Service) -> bool {
         }
         None => matches!(service.restart.as_deref(), Some("always" | "unless-stopped")),
     }
+}
+
+/// Whether others are to find a service while it runs: it has ports, or a health check.
+fn serves(service: &Service) -> bool {
+    let is_checked = service
+        .healthcheck
+        .as_ref()
+        .is_some_and(|it| it.test.first().is_none_or(|word| word != "NONE"));
+    !service.ports.is_empty() || is_checked
 }
 
 fn is_running(container: &Container) -> bool {

@@ -82,19 +82,17 @@ fn images(extent: &Extent<'_>) -> Vec<String> {
     images.into_iter().cloned().collect()
 }
 
-/// A project of the same name in another directory is somebody else's.
 fn belongs(container: &Container, extent: &Extent<'_>) -> bool {
     let named = |name: &String| name == container.service();
     if !extent.services.is_empty() && !extent.services.iter().any(named) {
         return false;
     }
     let Some(project) = extent.project else { return true };
-    let directory = container.label(labels::WORKING_DIR);
-    let here = directory.is_empty() || project.working_dir.display().to_string() == directory;
+    // Services of inactive profiles, and what `run` made, are left to those who name them.
     let service = container.service();
-    let known = project.services.contains_key(service)
-        || project.disabled_services.iter().any(|it| it == service);
-    here && (known || extent.orphans)
+    let is_inactive = project.disabled_services.iter().any(|it| it == service);
+    let is_known = project.services.contains_key(service) && !container.is_oneoff();
+    is_known || extent.orphans && !is_inactive
 }
 
 /// A container goes once no other one that is left depends on its service.
@@ -139,6 +137,48 @@ mod tests {
                 names
             });
             assert_eq!(names, expected);
+        }
+    }
+
+    #[test]
+    fn what_nobody_named_stays() {
+        let services = ["web", "db"].map(|name| {
+            let name = name.to_owned();
+            (name.clone(), Service { name, ..Service::default() })
+        });
+        let project = Project {
+            name: "p".to_owned(),
+            services: services.into(),
+            disabled_services: vec!["debug".to_owned()],
+            ..Project::default()
+        };
+        let mut one_off = container("web", "");
+        one_off.labels.insert(labels::ONEOFF.to_owned(), "True".to_owned());
+        one_off.name = "p-web-run-1".to_owned();
+        // Another directory does not make it another project.
+        let mut elsewhere = container("db", "");
+        elsewhere.labels.insert(labels::WORKING_DIR.to_owned(), "/elsewhere".to_owned());
+        let others = ["web", "debug", "gone"].map(|it| container(it, ""));
+        let containers = others.into_iter().chain([one_off, elsewhere]).collect();
+        let observed = Observed { containers, ..Observed::default() };
+        let named = ["web".to_owned()];
+        for (has_files, orphans, services, expected) in [
+            (true, false, &[][..], &["db", "web"][..]),
+            (true, true, &[], &["db", "gone", "web", "web run"]),
+            (true, false, &named, &["web"]),
+            (true, true, &named, &["web", "web run"]),
+            (false, false, &[], &["db", "debug", "gone", "web", "web run"]),
+        ] {
+            let project = has_files.then_some(&project);
+            let extent = Extent { project, orphans, services, ..Extent::default() };
+            let planned = teardown("p", &observed, &extent);
+            let name = |it: &Container| {
+                let run = if it.is_oneoff() { " run" } else { "" };
+                format!("{}{run}", it.service())
+            };
+            let mut found: Vec<String> = planned.waves.iter().flatten().map(name).collect();
+            found.sort();
+            assert_eq!(found, expected, "{has_files} {orphans} {services:?}");
         }
     }
 

@@ -164,12 +164,13 @@ async fn carry_out(world: &World, run: &DeployRun<'_>, prospect: &Prospect) -> E
             within: gate.within,
             stable_for: gate.stable_for,
             healthy: true,
-            started_is_enough: false,
+            proof: apply::Proof::Well,
         },
         start: true,
         stop_timeout: None,
         cancel: run.cancel,
         undo: Some(&undo),
+        keep_new: false,
     };
     match apply::apply(&context, plan).await {
         Ok(()) => {
@@ -213,7 +214,7 @@ fn failed(run: &DeployRun<'_>, revision: &Revision, failure: &apply::Failure) ->
     let error = &failure.error;
     let after = match failure.left {
         Left::Untouched => "nothing that ran was touched",
-        Left::RolledBack => "rolled back, what ran before runs again",
+        Left::RolledBack | Left::Standing => "rolled back, what ran before runs again",
         Left::Incomplete => "not everything could be put back, see the log",
     };
     if failure.left == Left::Incomplete {
@@ -227,7 +228,7 @@ fn failed(run: &DeployRun<'_>, revision: &Revision, failure: &apply::Failure) ->
         }
         _ if failure.cancelled => (Outcome::Cancelled, Reason::Shutdown),
         Left::Untouched => (Outcome::Failed, Reason::PrepareFailed),
-        Left::RolledBack => (Outcome::Failed, Reason::RolledBack),
+        Left::RolledBack | Left::Standing => (Outcome::Failed, Reason::RolledBack),
     };
     Ending::new(outcome, reason, format!("{revision} failed: {error:#}; {after}"))
 }

@@ -81,7 +81,10 @@ pub async fn prospect(
     tell_distance(world, deploy, &revision, applied.as_ref()).await;
     let (project, hashes, materials) = load(world, deploy, &revision).await.map_err(about)?;
     let observed = world.engine.observe(&project.name).await;
-    let observed = observed.map_err(|error| about(engine_ending(&error)))?;
+    let mut observed = observed.map_err(|error| about(engine_ending(&error)))?;
+    let containers = &mut observed.containers;
+    let marked = world.engine.mark_stopped(&project.name, containers, (world.now)()).await;
+    marked.map_err(|error| about(engine_ending(&error)))?;
     let pulls = apply::due_by_age(&world.engine, &project, &observed, (world.now)().timestamp());
     let pulls = pulls.await.map_err(|error| about(engine_ending(&error)))?;
     let is_new = is_new(applied.as_ref(), &revision);

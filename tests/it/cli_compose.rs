@@ -142,7 +142,7 @@ fn a_stack_goes_up_stays_changes_and_goes_down() {
     assert_eq!(elsewhere.lines().count(), 3);
 
     stack.exec("web", "echo kept >/data/kept");
-    stack.compose(&["down"]).ok();
+    stack.compose(&["--profile", "extra", "down"]).ok();
     assert!(engine.containers_of(name).is_empty());
     assert!(engine.inspect(&format!("{name}_data"), "{{.Name}}").is_some(), "data stays");
     stack.compose(&["up", "-d"]).ok();

@@ -306,9 +306,9 @@ pub(super) struct Up {
     /// Returns once containers are healthy; implies `--detach`
     #[arg(long)]
     pub(super) wait: bool,
-    /// Longest time to wait, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    pub(super) wait_timeout: u64,
+    /// Longest time to wait, in seconds [default: no limit]
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) wait_timeout: Option<i64>,
     #[command(flatten)]
     pub(super) looking_on: LookingOn,
 }
@@ -399,7 +399,7 @@ pub(super) struct Changes {
     pub(super) scale: Vec<(String, u32)>,
     /// Longest wait for a container to stop, in seconds
     #[arg(short, long, value_name = "SECONDS")]
-    pub(super) timeout: Option<u64>,
+    pub(super) timeout: Option<i64>,
     /// Says yes to every question, e.g. to make a volume anew
     #[arg(short = 'y', long)]
     pub(super) yes: bool,
@@ -435,7 +435,7 @@ pub(super) struct Down {
     pub(super) rmi: Option<String>,
     /// Longest wait for a container to stop, in seconds
     #[arg(short, long, value_name = "SECONDS")]
-    pub(super) timeout: Option<u64>,
+    pub(super) timeout: Option<i64>,
     /// Only these services; networks and volumes stay
     pub(super) services: Vec<String>,
 }

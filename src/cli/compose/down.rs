@@ -16,7 +16,9 @@ pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
     let Session { engine, output, .. } = session;
     // What is named has its hooks, whatever its profiles.
     let enabled_services = arguments.services.clone();
-    let request = &Request { enabled_services, ..session.request.clone() };
+    let mut request = Request { enabled_services, ..session.request.clone() };
+    request.skip.environment = true;
+    let request = &request;
     // With a name and no files there are only labels to go by.
     let loaded = match (load_project(request), &request.project_name) {
         (Ok(project), _) => Some(engine.host_paths().await?.translate(project)),
@@ -43,7 +45,7 @@ pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
     if containers.is_empty() && planned.networks.is_empty() && planned.volumes.is_empty() {
         tracing::info!("{project}: nothing to remove");
     }
-    let timeout = arguments.timeout.map(|it| i32::try_from(it).unwrap_or(i32::MAX));
+    let timeout = arguments.timeout.map(super::stop_timeout);
     let stopping = Stopping { timeout, project: loaded.as_ref() };
     apply::tear_down(engine, &planned, stopping).await?;
     if output.json {

@@ -231,6 +231,11 @@ fn own_stdout() -> Result<std::fs::File> {
     Ok(stdout.as_fd().try_clone_to_owned().context("open stdout")?.into())
 }
 
+/// Seconds a container gets to stop, as the Engine counts: -1 is as long as it takes.
+fn stop_timeout(seconds: i64) -> i32 {
+    i32::try_from(seconds.max(-1)).unwrap_or(i32::MAX)
+}
+
 /// Files of this machine.
 fn disk() -> Result<View> {
     View::open(&[]).context("read the disk")

@@ -1,7 +1,5 @@
 //! `compose scale`.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
@@ -11,9 +9,6 @@ use super::{Session, up};
 use crate::cli::output::print;
 use crate::compose::Request;
 use crate::plan::Options;
-
-/// Longest wait for containers that others wait for.
-const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Arguments of `scale`.
 #[derive(Debug, Args)]
@@ -65,7 +60,7 @@ pub(super) async fn scale(session: &Session, arguments: &Scale) -> Result<u8> {
         print(|to| plan.lines().iter().try_for_each(|line| writeln!(to, "{line}")))?;
         return Ok(0);
     }
-    let applied = up::apply(&session.engine, Manner::starting(PATIENCE), &found, &plan).await;
+    let applied = up::apply(&session.engine, Manner::starting(), &found, &plan).await;
     match applied.context("scale")? {
         Ok(()) => Ok(0),
         Err(failure) => up::report(&failure),

@@ -3,6 +3,7 @@
 
 mod containers;
 mod convergence;
+mod finished;
 mod interrupted;
 mod rivals;
 mod surroundings;

@@ -6,7 +6,6 @@ mod oneoff;
 pub(super) use self::arguments::Run;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures_util::FutureExt;
@@ -27,9 +26,6 @@ use crate::compose::Request;
 use crate::compose::model::PullPolicy;
 use crate::docker::OneOff;
 use crate::plan::{Options, labels};
-
-/// Longest wait for what the service depends on.
-const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Runs a command in a new container of a service; its exit code is ours.
 pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
@@ -121,7 +117,7 @@ async fn bring_up(
         return Ok(print(|to| plan.lines().iter().try_for_each(|line| writeln!(to, "{line}")))?);
     }
     if !plan.is_empty() {
-        let starting = up::Manner::starting(PATIENCE);
+        let starting = up::Manner::starting();
         if let Err(failure) = up::apply(&session.engine, starting, &others, &plan).await? {
             return Err(failure.error.context(format!("start what `{service}` depends on")));
         }

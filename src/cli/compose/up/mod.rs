@@ -16,19 +16,19 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::{Changes, Create, Up};
 use super::build::{self, build_missing};
 use super::{Session, default_platform, dialect, flag, load_project, registries};
-use crate::apply::{self, Failure, Journal, Left, Materials, Waiting};
+use crate::apply::{self, Failure, Journal, Left, Materials, Proof, Waiting};
 use crate::cli::output::print;
 use crate::cli::setup::now;
 use crate::cli::{FAILED, Usage};
 use crate::compose::Request;
 use crate::compose::model::{Project, PullPolicy};
 use crate::docker::Engine;
-use crate::plan::observed::Observed;
-use crate::plan::{self, Desired, Hashes, Options, Plan, Preparation, Recreate};
+use crate::plan::observed::{Container, Observed};
+use crate::plan::{self, Desired, Finished, Hashes, Options, Plan, Preparation, Recreate};
 use crate::registry::ClientConfig;
 
-/// Longest wait of a command that waits for nothing of its own.
-const LONGEST_WAIT: Duration = Duration::from_mins(2);
+/// Longest wait where nobody sets a limit, as good as none.
+pub(super) const NO_LIMIT: Duration = Duration::from_hours(365 * 24);
 
 /// The project as the host sees it, and what the Engine has of it.
 #[derive(Clone)]
@@ -48,9 +48,9 @@ pub(super) struct Manner {
 }
 
 impl Manner {
-    /// Starts what was made, without waiting for its health; what others wait for has `within`.
-    pub(super) fn starting(within: Duration) -> Self {
-        let wait = waiting(within, false);
+    /// Starts what was made, without waiting for its health.
+    pub(super) fn starting() -> Self {
+        let wait = waiting(NO_LIMIT, false);
         Self { wait, start: true, stop_timeout: None }
     }
 }
@@ -61,7 +61,14 @@ const STEADY: Duration = Duration::from_millis(500);
 
 fn waiting(within: Duration, healthy: bool) -> Waiting {
     let stable_for = if healthy { STEADY } else { Duration::ZERO };
-    Waiting { within, stable_for, healthy, started_is_enough: false }
+    let proof = if healthy { Proof::Well } else { Proof::WellInPlace };
+    Waiting { within, stable_for, healthy, proof }
+}
+
+/// Seconds to wait; none and 0 are no limit.
+fn within(seconds: Option<i64>) -> Duration {
+    let seconds = seconds.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0);
+    seconds.map_or(NO_LIMIT, |it| Duration::from_secs(it).min(NO_LIMIT))
 }
 
 /// Makes the Engine have what the project says.
@@ -73,13 +80,13 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
                 .to_owned()
         ));
     }
-    let wait = waiting(Duration::from_secs(arguments.wait_timeout), arguments.wait);
+    let wait = waiting(within(arguments.wait_timeout), arguments.wait);
     let start = !arguments.no_start;
     if arguments.detach || arguments.wait || arguments.no_start || session.dry_run {
         return converge(session, &arguments.changes, (wait, start)).await;
     }
-    let ready = prepare(session, &arguments.changes, start).await?;
-    let wait = Waiting { started_is_enough: true, ..wait };
+    let ready = prepare(session, &arguments.changes, start, Finished::Awaited).await?;
+    let wait = Waiting { proof: Proof::Started, ..wait };
     let manner = Manner { wait, start, stop_timeout: timeout(&arguments.changes) };
     // Boxed: it keeps much across its waits.
     Box::pin(attached::run(session, arguments, &ready, manner)).await
@@ -87,7 +94,7 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
 
 /// Makes the Engine have what the project says, and starts nothing.
 pub(super) async fn create(session: &Session, arguments: &Create) -> Result<u8> {
-    converge(session, &arguments.changes, (waiting(LONGEST_WAIT, false), false)).await
+    converge(session, &arguments.changes, (waiting(NO_LIMIT, false), false)).await
 }
 
 /// A plan whose images are there.
@@ -102,7 +109,7 @@ async fn converge(
     (wait, start): (Waiting, bool),
 ) -> Result<u8> {
     let Session { engine, output, .. } = session;
-    let Ready { found, plan } = prepare(session, changes, start).await?;
+    let Ready { found, plan } = prepare(session, changes, start, Finished::LooksDone).await?;
     if session.dry_run {
         print(|to| {
             if output.json {
@@ -126,12 +133,17 @@ async fn converge(
 }
 
 fn timeout(changes: &Changes) -> Option<i32> {
-    changes.timeout.map(|it| i32::try_from(it).unwrap_or(i32::MAX))
+    changes.timeout.map(super::stop_timeout)
 }
 
 /// Looks, builds and pulls; in a dry run it only looks. Nothing that runs is touched, but for
 /// containers whose volume is made new.
-async fn prepare(session: &Session, changes: &Changes, start: bool) -> Result<Ready> {
+async fn prepare(
+    session: &Session,
+    changes: &Changes,
+    start: bool,
+    finished: Finished,
+) -> Result<Ready> {
     let Session { engine, .. } = session;
     // What is named is on, whatever its profiles, and all else is out of the question.
     let request = &Request { services: changes.services.clone(), ..session.request.clone() };
@@ -139,6 +151,7 @@ async fn prepare(session: &Session, changes: &Changes, start: bool) -> Result<Re
     scale(&mut found.project, &changes.scale)?;
     override_pull(&mut found.project, changes);
     let mut options = options(request, changes, &found.project);
+    options.finished = finished;
     if options.remove_orphans && flag(request, "COMPOSE_IGNORE_ORPHANS") {
         bail!(Usage("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans".to_owned()));
     }
@@ -268,6 +281,7 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
     if request.project_name.as_ref() != Some(&project.name) {
         observed.containers = engine.containers_of(&project.name).await?;
     }
+    engine.mark_stopped(&project.name, &mut observed.containers, now()).await?;
     Ok(Found { project, hashes, materials, observed })
 }
 
@@ -350,12 +364,15 @@ async fn apply_until(
         stop_timeout: manner.stop_timeout,
         cancel,
         undo: None,
+        // What failed when it came up for the first time is there to be looked at.
+        keep_new: found.observed.containers.iter().all(Container::is_oneoff),
     };
     apply::apply(&context, plan).await
 }
 
 pub(super) fn report(failure: &Failure) -> Result<u8> {
     let after = match failure.left {
+        Left::Standing => "what was started stays, see `compose ps -a` and `compose logs`",
         Left::Untouched => "nothing that ran was touched",
         Left::RolledBack => "rolled back, what ran before runs again",
         Left::Incomplete => "not everything could be put back, see above",

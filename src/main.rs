@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use roadstead::cli::{Arguments, run};
+use roadstead::cli::{arguments, run};
 
 /// musl's own allocator takes a fifth of the time of a whole command (`make bench`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    run(Arguments::parse())
+    run(arguments())
 }

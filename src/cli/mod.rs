@@ -20,13 +20,14 @@ mod tidy;
 mod transfer;
 pub mod views;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
 pub use self::arguments::Arguments;
 use self::arguments::Command;
@@ -42,6 +43,22 @@ const FAILED: u8 = 1;
 const IDLE_THREAD: Duration = Duration::from_secs(1);
 /// Exit code of bad usage or configuration.
 const USAGE: u8 = 2;
+
+/// The arguments of this process. Ends it with a message where they cannot be read, or with the help
+/// that was asked for.
+pub fn arguments() -> Arguments {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    // Hardly anybody writes them so, and to know the flags costs time.
+    let is_odd = |word: &OsString| {
+        let bytes = word.as_encoded_bytes();
+        let is_number = bytes.get(1).is_some_and(u8::is_ascii_digit);
+        bytes.is_empty() || bytes.starts_with(b"-") && (is_number || bytes.contains(&b'='))
+    };
+    if !words.iter().any(is_odd) {
+        return Arguments::parse_from(words);
+    }
+    Arguments::parse_from(compose::rewrite(words, &Arguments::command()))
+}
 
 /// Carries out a command; its exit code is 0 done or nothing to do, 1 a run failed, 2 bad usage or
 /// configuration, 3 `plan` found changes.

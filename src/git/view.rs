@@ -28,6 +28,8 @@ const MOST_SYMLINKS: usize = 40;
 /// Files of several sources, each at one commit; other paths are read from the disk.
 pub struct View {
     roots: Vec<Root>,
+    /// Whether pipes and devices are read, too, however long that takes.
+    pipes: bool,
 }
 
 struct Root {
@@ -66,7 +68,13 @@ impl View {
         }
         // A checkout inside another one is asked first.
         roots.sort_by_key(|root| std::cmp::Reverse(root.directory.components().count()));
-        Ok(Self { roots })
+        Ok(Self { roots, pipes: false })
+    }
+
+    /// Files of this machine as whoever typed a command sees them: a pipe is a file, too, as in
+    /// `-f <(envsubst <compose.yml)`.
+    pub fn of_this_machine() -> Self {
+        Self { roots: Vec::new(), pipes: true }
     }
 
     /// The content of a file at this absolute path, within [`LARGEST_FILE_BYTES`].
@@ -81,8 +89,13 @@ impl View {
                 return root.read(inside).map_err(|error| named(&error, &path));
             }
         }
-        let read = rustix::fs::open(&path, reading(), Mode::empty()).map_err(io::Error::from);
-        read.and_then(read_file).map_err(|error| named(&error, &path))
+        let read = if self.pipes {
+            File::open(&path).and_then(read_whole)
+        } else {
+            let opened = rustix::fs::open(&path, reading(), Mode::empty());
+            opened.map_err(io::Error::from).and_then(read_file)
+        };
+        read.map_err(|error| named(&error, &path))
     }
 }
 
@@ -200,11 +213,16 @@ fn reading() -> OFlags {
 fn read_file(file: OwnedFd) -> io::Result<Vec<u8>> {
     let file = File::from(file);
     let about = file.metadata()?;
+    if !about.is_file() && !about.is_dir() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "is no regular file"));
+    }
+    read_whole(file)
+}
+
+fn read_whole(file: File) -> io::Result<Vec<u8>> {
+    let about = file.metadata()?;
     if about.is_dir() {
         return Err(io::Error::new(ErrorKind::IsADirectory, "is a directory"));
-    }
-    if !about.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "is no regular file"));
     }
     let size = about.len().min(LARGEST_FILE_BYTES);
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);

@@ -57,6 +57,12 @@ struct Proxy {
     all: String,
 }
 
+/// The directory that `DOCKER_CONFIG` or `HOME` lead to.
+pub(super) fn directory(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let named = |name: &str| variables.get(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+    named("DOCKER_CONFIG").or_else(|| Some(named("HOME")?.join(".docker")))
+}
+
 impl ClientConfig {
     /// Reads the configuration that `DOCKER_CONFIG` or `HOME` lead to; one that is not there is empty.
     ///
@@ -64,9 +70,8 @@ impl ClientConfig {
     ///
     /// When there is one that cannot be read, with the place of the mistake.
     pub fn load(variables: &BTreeMap<String, String>) -> Result<Self> {
-        let named = |name: &str| variables.get(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-        let directory = named("DOCKER_CONFIG").or_else(|| Some(named("HOME")?.join(".docker")));
-        directory.map_or_else(|| Ok(Self::default()), |it| Self::read(&it.join("config.json")))
+        let found = directory(variables);
+        found.map_or_else(|| Ok(Self::default()), |it| Self::read(&it.join("config.json")))
     }
 
     fn read(file: &Path) -> Result<Self> {

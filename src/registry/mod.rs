@@ -3,9 +3,11 @@
 //! A HEAD request does not count against the pulls that Docker Hub allows; a GET does, so there is none.
 
 mod config;
+mod context;
 mod helper;
 
 pub use self::config::ClientConfig;
+pub use self::context::host_of_context;
 
 use std::fmt;
 use std::time::Duration;

@@ -34,6 +34,7 @@ mod clock_commands;
 mod compose_attached;
 mod compose_flags;
 mod compose_keep;
+mod compose_scripts;
 mod compose_up;
 mod compose_verbs;
 mod converge;

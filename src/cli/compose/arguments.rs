@@ -11,6 +11,7 @@ use super::{
 
 /// Arguments of `compose`.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(in crate::cli) struct Compose {
     /// Compose file, `-` for standard input; may be given several times
@@ -46,6 +47,18 @@ pub(in crate::cli) struct Compose {
     /// As `--project-directory`, for old scripts
     #[arg(long, hide = true, value_name = "DIR", conflicts_with = "project_directory")]
     pub(super) workdir: Option<PathBuf>,
+    /// Address of the Engine, over `DOCKER_HOST`
+    #[arg(short = 'H', long, hide = true, value_name = "ADDRESS")]
+    pub(super) host: Option<String>,
+    /// Context of Docker's client, over the current one
+    #[arg(short = 'c', long, hide = true, value_name = "NAME")]
+    pub(super) context: Option<String>,
+    /// Accepted for old scripts
+    #[arg(short = 'D', long, hide = true)]
+    pub(super) debug: bool,
+    /// Accepted for old scripts
+    #[arg(short = 'l', long, hide = true, value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
     /// As `--ansi never`, for old scripts
     #[arg(long, hide = true)]
     pub(super) no_ansi: bool,
@@ -292,6 +305,18 @@ pub(super) struct Config {
     pub(super) names: Vec<String>,
 }
 
+impl Config {
+    /// Whether what is printed needs no variables of services.
+    pub(super) fn names_only(&self) -> bool {
+        self.services
+            || self.volumes
+            || self.networks
+            || self.models
+            || self.images
+            || self.profiles
+    }
+}
+
 /// Arguments of `up`.
 #[derive(Debug, Args)]
 pub(super) struct Up {
@@ -425,7 +450,7 @@ pub(super) struct Create {
 #[derive(Debug, Args)]
 pub(super) struct Down {
     /// Removes named and anonymous volumes, too: their data is gone
-    #[arg(short, long)]
+    #[arg(short, long, alias = "volume")]
     pub(super) volumes: bool,
     /// Removes containers of services that are gone, too
     #[arg(long)]

@@ -58,6 +58,21 @@ pub(super) struct Build {
     /// Attestation of what it holds, which the Engine's own store does not keep
     #[arg(long, value_name = "VALUE")]
     sbom: Option<String>,
+    /// As `--progress` of `compose`, for old scripts
+    #[arg(long, hide = true, value_name = "FORM")]
+    progress: Option<String>,
+    /// Accepted for old scripts: there is no such choice any more
+    #[arg(long, hide = true)]
+    parallel: bool,
+    /// Accepted for old scripts: contexts are always sent as they are
+    #[arg(long, hide = true)]
+    compress: bool,
+    /// Accepted for old scripts: containers of steps always go
+    #[arg(long, hide = true)]
+    force_rm: bool,
+    /// Accepted for old scripts: containers of steps always go
+    #[arg(long, hide = true)]
+    no_rm: bool,
     /// Not supported: a linter of docker buildx
     #[arg(long, hide = true)]
     check: bool,
@@ -116,7 +131,9 @@ fn builder(text: &str) -> Result<String, String> {
 pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     how.look_over()?;
     let enabled_services = how.services.clone();
-    let project = load_project(&Request { enabled_services, ..session.request.clone() })?;
+    let mut request = Request { enabled_services, ..session.request.clone() };
+    request.skip.environment = true;
+    let project = load_project(&request)?;
     let asked: BTreeSet<String> = how.services.iter().cloned().collect();
     known_services(&project, &how.services)?;
     let chosen = order::selected(&project, &asked, true);
@@ -132,13 +149,11 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     let wanted: Vec<Service> = wanted.into_iter().map(|it| how.applied_to(it)).collect();
     let wanted: Vec<&Service> = wanted.iter().collect();
     build_all(session, &surroundings, &wanted, how).await?;
-    if how.push && !session.dry_run {
-        if let Some(error) = push_all(session, session.progress, &wanted).await?.into_iter().next()
-        {
-            return Err(error);
-        }
+    let pushed: &[&Service] = if how.push { &wanted } else { &[] };
+    match push_all(session, session.progress, pushed).await?.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(0),
     }
-    Ok(0)
 }
 
 /// Builds the images of these services and of what they depend on (of all where none is named), where

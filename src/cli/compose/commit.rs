@@ -38,7 +38,7 @@ pub(super) struct Commit {
 /// Makes an image of what a container has become.
 pub(super) async fn commit(session: &Session, arguments: &Commit) -> Result<u8> {
     let target = session.target(&[])?;
-    let index = arguments.index.filter(|it| *it > 0);
+    let index = arguments.index;
     let container = session.one_container(&target, &arguments.service, index).await?;
     let name = &container.name;
     let what = format!("Commit {name}");

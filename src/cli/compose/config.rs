@@ -7,14 +7,15 @@ use std::mem::ManuallyDrop;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
+use super::Session;
 use super::arguments::Config;
-use super::{Session, disk};
 use crate::cli::Usage;
 use crate::cli::output::print;
 use crate::compose::load::{Loaded, load_model, load_whole};
 use crate::compose::model::{Project, Service};
 use crate::compose::yaml::Node;
 use crate::compose::{Request, Skip, canonical, hash, render};
+use crate::git::View;
 
 /// Narrowest column of the table of variables, and the least distance between columns.
 const COLUMN: (usize, usize) = (20, 3);
@@ -49,7 +50,7 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
         normalisation: arguments.no_normalize || request.underscores,
         path_resolution: arguments.no_path_resolution,
         consistency: arguments.no_consistency,
-        environment: arguments.no_env_resolution,
+        environment: arguments.no_env_resolution || arguments.names_only(),
     };
     let json = session.output.json || arguments.format.as_deref() == Some("json");
     let whole = arguments.hash.is_some() || arguments.services || arguments.volumes;
@@ -59,7 +60,7 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
     if request.skip.interpolation {
         return untyped(&request, arguments, json);
     }
-    let Loaded { project, tree, environment } = load_whole(&request, &disk()?)?;
+    let Loaded { project, tree, environment } = load_whole(&request, &View::of_this_machine())?;
     // The command ends with this: the kernel takes memory back at once, and we node by node.
     let (project, tree) = (ManuallyDrop::new(project), ManuallyDrop::new(tree));
     for warning in &project.warnings {
@@ -96,7 +97,7 @@ fn lines(names: &[String]) -> String {
 
 /// What can be told without values for variables.
 fn untyped(request: &Request, arguments: &Config, json: bool) -> Result<String> {
-    let model = load_model(request, &disk()?)?;
+    let model = load_model(request, &View::of_this_machine())?;
     for warning in &model.warnings {
         tracing::warn!("{warning}");
     }

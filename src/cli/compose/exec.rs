@@ -35,7 +35,7 @@ pub(super) struct Exec {
     /// Gives the command no terminal [default: one, where this is one]
     #[arg(short = 'T', long, visible_alias = "no-TTY")]
     no_tty: bool,
-    /// Gives the command a terminal
+    /// Accepted for old scripts: the command gets a terminal where this is one
     #[arg(short, long, hide = true)]
     tty: bool,
     /// Passes stdin on, which is the default
@@ -73,7 +73,7 @@ pub(super) async fn exec(session: &Session, arguments: &Exec) -> Result<u8> {
     }
     let attached = !arguments.detach;
     let stdin = arguments.interactive && attached;
-    let tty = attached && wants_terminal(arguments.tty, arguments.no_tty, stdin)?;
+    let tty = attached && wants_terminal(false, arguments.no_tty, stdin)?;
     let request = ExecCommand {
         command: command.to_vec(),
         environment: environment(session, &arguments.env),

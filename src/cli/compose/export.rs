@@ -35,7 +35,7 @@ pub(super) async fn export(session: &Session, arguments: &Export) -> Result<u8> 
         ));
     }
     let target = session.target(&[])?;
-    let container = session.one_container(&target, service, index.filter(|it| *it > 0)).await?;
+    let container = session.one_container(&target, service, *index).await?;
     let name = &container.name;
     let shown = output.as_deref().unwrap_or(Path::new("")).display();
     let what = format!("export {name} to {shown}");

@@ -36,6 +36,7 @@ mod up;
 mod version;
 mod volumes;
 mod wait;
+mod words;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -46,6 +47,7 @@ use anyhow::{Context, Result, bail};
 pub(super) use self::arguments::Compose;
 use self::arguments::{Ansi, Command, ProgressForm};
 use self::progress::Progress;
+pub(super) use self::words::rewrite;
 use super::Usage;
 use super::output::Output;
 use super::setup::log_to_console;
@@ -55,6 +57,7 @@ use crate::compose::model::Project;
 use crate::compose::{Conflicts, Request, load};
 use crate::docker::Engine;
 use crate::git::View;
+use crate::registry::host_of_context;
 
 /// What every command works with.
 struct Session {
@@ -88,7 +91,7 @@ pub(super) async fn run(
     let is_quiet = arguments.progress == ProgressForm::Quiet;
     log_to_console(if is_quiet { tracing::Level::WARN } else { tracing::Level::INFO });
     let variables = variables();
-    let engine = Engine::new(variables.get("DOCKER_HOST").map(String::as_str))?;
+    let engine = Engine::new(engine_host(&arguments, &variables)?.as_deref())?;
     let output = colored(output, arguments.ansi);
     let session = Session {
         engine,
@@ -137,6 +140,20 @@ async fn dispatch(session: &Session, command: &Command) -> Result<u8> {
         Command::Version(arguments) => version::version(arguments),
         Command::Down(arguments) => down::down(session, arguments).await,
     }
+}
+
+/// Where the Engine is: as the command line says, `DOCKER_HOST`, or the context of Docker's client.
+fn engine_host(
+    arguments: &Compose,
+    variables: &BTreeMap<String, String>,
+) -> Result<Option<String>> {
+    let given = |name: &str| variables.get(name).filter(|it| !it.is_empty()).cloned();
+    let host = arguments.host.clone().or_else(|| given("DOCKER_HOST"));
+    if host.is_some() && arguments.context.is_none() {
+        return Ok(host);
+    }
+    let context = arguments.context.clone().or_else(|| given("DOCKER_CONTEXT"));
+    Ok(host_of_context(variables, context.as_deref())?.or(host))
 }
 
 /// `--ansi` wins over what stdout is.
@@ -236,13 +253,9 @@ fn stop_timeout(seconds: i64) -> i32 {
     i32::try_from(seconds.max(-1)).unwrap_or(i32::MAX)
 }
 
-/// Files of this machine.
-fn disk() -> Result<View> {
-    View::open(&[]).context("read the disk")
-}
-
 fn load_project(request: &Request) -> Result<Project> {
-    let load::Loaded { project, tree, environment: _ } = load::load_whole(request, &disk()?)?;
+    let load::Loaded { project, tree, environment: _ } =
+        load::load_whole(request, &View::of_this_machine())?;
     // The kernel takes memory back at once when the command ends, and we node by node.
     std::mem::forget(tree);
     for warning in &project.warnings {

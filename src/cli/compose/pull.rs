@@ -44,7 +44,9 @@ pub(super) async fn pull(session: &Session, arguments: &Pull) -> Result<u8> {
     session.target(&arguments.services)?;
     // A name alone says nothing of images: the files are needed here.
     let named = arguments.services.clone();
-    let project = load_project(&Request { services: named, ..session.request.clone() })?;
+    let mut request = Request { services: named, ..session.request.clone() };
+    request.skip.environment = true;
+    let project = load_project(&request)?;
     let progress = if arguments.quiet { session.progress.quiet() } else { session.progress };
     let present = session.engine.images().await?;
     let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();

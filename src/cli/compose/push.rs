@@ -36,7 +36,9 @@ pub(super) struct Push {
 pub(super) async fn push(session: &Session, arguments: &Push) -> Result<u8> {
     session.target(&arguments.services)?;
     let named = arguments.services.clone();
-    let project = load_project(&Request { services: named, ..session.request.clone() })?;
+    let mut request = Request { services: named, ..session.request.clone() };
+    request.skip.environment = true;
+    let project = load_project(&request)?;
     let asked: BTreeSet<String> = arguments.services.iter().cloned().collect();
     let progress = if arguments.quiet { session.progress.quiet() } else { session.progress };
     let mut wanted = Vec::new();

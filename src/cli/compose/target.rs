@@ -43,7 +43,10 @@ impl Session {
     pub(super) fn target(&self, services: &[String]) -> Result<Target> {
         // What is named is meant, whatever its profiles.
         let enabled_services = services.to_vec();
-        let request = &Request { enabled_services, ..self.request.clone() };
+        let mut request = Request { enabled_services, ..self.request.clone() };
+        // Who stops a container needs none of its variables, and the file may be gone.
+        request.skip.environment = true;
+        let request = &request;
         let target = match &request.project_name {
             Some(name) if request.files.is_empty() => Target { name: name.clone(), project: None },
             _ => match load_project(request) {
@@ -92,6 +95,8 @@ impl Session {
         service: &str,
         index: Option<u32>,
     ) -> Result<Container> {
+        // 0 is none in particular.
+        let index = index.filter(|it| *it > 0);
         let listed = self.listed(target, true).await?;
         let all: Vec<Container> = listed.into_iter().map(|it| it.container).collect();
         let mut of_service: Vec<_> = all.iter().filter(|it| it.service() == service).collect();

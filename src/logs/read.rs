@@ -127,14 +127,20 @@ fn existing(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The text of a log file; empty when it was rotated away meanwhile.
+/// The text of a log file, compressed meanwhile or not; empty when it was removed.
 fn text_of(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
+    let is_compressed = |path: &Path| path.extension() == Some(OsStr::new("gz"));
     let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut compressed = path.to_owned();
+            compressed.as_mut_os_string().push(".gz");
+            let is_there = !is_compressed(path) && compressed.exists();
+            return if is_there { text_of(&compressed) } else { Ok(String::new()) };
+        }
         opened => opened?,
     };
-    if path.extension() == Some(OsStr::new("gz")) {
+    if is_compressed(path) {
         MultiGzDecoder::new(file).read_to_end(&mut bytes)?;
     } else {
         file.read_to_end(&mut bytes)?;
@@ -195,7 +201,7 @@ impl Follower {
             Since::Now => Vec::new(),
             Since::Last(lines) => follower.lines_before(lines)?,
         };
-        follower.reopen()?;
+        while !follower.reopen(&follower.rotated()?)? {}
         let mut lines = follower.read()?;
         match since {
             Since::Now => lines.clear(),
@@ -210,12 +216,7 @@ impl Follower {
     /// The last lines of the rotated files.
     fn lines_before(&self, count: usize) -> io::Result<Vec<String>> {
         let mut found: Vec<String> = Vec::new();
-        let rotated = if self.path.parent().is_some_and(Path::exists) {
-            rotated(&self.path)?
-        } else {
-            Vec::new()
-        };
-        for path in rotated.iter().rev() {
+        for path in self.rotated()?.iter().rev() {
             if found.len() >= count {
                 break;
             }
@@ -231,32 +232,36 @@ impl Follower {
         if found.is_some() && found != inode {
             // Written between our last read and the rename.
             lines.extend(self.read()?);
-            lines.extend(self.between()?);
-            self.reopen()?;
+            lines.extend(self.catch_up()?);
             lines.extend(self.read()?);
         }
         Ok(lines)
     }
 
-    /// Lines of files that came and went since the open one was rotated away.
-    fn between(&self) -> io::Result<Vec<String>> {
+    /// Lines of files that came and went since the open one was rotated away; then the newest is open.
+    fn catch_up(&mut self) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
-        let new = rotated(&self.path)?.into_iter();
-        let new = new.filter(|path| self.key(path).is_some_and(|key| !self.known.contains(&key)));
         // The first new one is the file we have read to its end.
-        for path in new.skip(usize::from(self.open.is_some())) {
-            lines.extend(text_of(&path)?.lines().map(str::to_owned));
+        let mut read = usize::from(self.open.is_some());
+        loop {
+            let there = self.rotated()?;
+            let is_new =
+                |path: &&PathBuf| self.key(path).is_some_and(|it| !self.known.contains(&it));
+            for path in there.iter().filter(is_new).skip(std::mem::take(&mut read)) {
+                lines.extend(text_of(path)?.lines().map(str::to_owned));
+            }
+            if self.reopen(&there)? {
+                return Ok(lines);
+            }
         }
-        Ok(lines)
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
+    /// Opens the newest file, where these were rotated away; false when it may have been rotated away
+    /// itself meanwhile.
+    fn reopen(&mut self, there: &[PathBuf]) -> io::Result<bool> {
         self.position = 0;
         self.begun.clear();
-        if !self.path.parent().is_some_and(Path::exists) {
-            return Ok(());
-        }
-        self.known = rotated(&self.path)?.iter().filter_map(|path| self.key(path)).collect();
+        self.known = there.iter().filter_map(|path| self.key(path)).collect();
         self.open = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             opened => {
@@ -265,7 +270,17 @@ impl Follower {
                 Some((file, inode))
             }
         };
-        Ok(())
+        let now = self.rotated()?;
+        Ok(now.iter().filter_map(|path| self.key(path)).all(|key| self.known.contains(&key)))
+    }
+
+    /// The rotated files, oldest first; none where there is no directory yet.
+    fn rotated(&self) -> io::Result<Vec<PathBuf>> {
+        if self.path.parent().is_some_and(Path::exists) {
+            rotated(&self.path)
+        } else {
+            Ok(Vec::new())
+        }
     }
 
     fn key(&self, path: &Path) -> Option<(String, u32)> {

@@ -102,6 +102,8 @@ fn words_are_read_as_docker_compose_reads_them() {
         "echo in | DC exec -it -T=true web cat",
         "DC logs --since '' --tail -1 web | wc -l",
         "DC exec --index=0 web true",
+        "COMPOSE_PROGRESS=quiet COMPOSE_ANSI=never DC restart -t 0 2>&1",
+        "DC ls --filter \"name=^$(basename $PWD)$\" -q",
         "rm web.env; DC ps --services; DC stop -t -1 web; DC start web; DC config --services",
         "DC -f <(echo 'services: {x: {image: y}}') config --services",
         "DC -f compose.yml -f /dev/null config --services",

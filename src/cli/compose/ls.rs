@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use regex_lite::Regex;
 use serde_json::json;
 
 use super::Session;
@@ -23,7 +24,7 @@ pub(super) struct Ls {
     /// Prints names only
     #[arg(short, long)]
     quiet: bool,
-    /// Only projects of which this is true: `name=PART`
+    /// Only projects of which this is true: `name=PATTERN`, a regular expression
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
     /// Form of the output
@@ -44,7 +45,7 @@ pub(super) async fn ls(session: &Session, arguments: &Ls) -> Result<u8> {
     let mut listed = session.engine.listed(None).await?;
     listed.retain(|it| arguments.all || is_running(&it.container));
     let projects = projects(&listed);
-    let is_asked = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part));
+    let is_asked = |name: &str| names.is_empty() || names.iter().any(|it| it.is_match(name));
     let rows: Vec<[String; 3]> = projects
         .iter()
         .filter(|(name, _)| is_asked(name))
@@ -69,15 +70,13 @@ pub(super) async fn ls(session: &Session, arguments: &Ls) -> Result<u8> {
     Ok(0)
 }
 
-fn names(filters: &[String]) -> Result<Vec<&str>> {
-    let mut names = Vec::new();
-    for filter in filters {
-        match filter.split_once('=') {
-            Some(("name", part)) => names.push(part),
-            _ => bail!("invalid filter '{filter}': expected `name=PART`"),
-        }
-    }
-    Ok(names)
+fn names(filters: &[String]) -> Result<Vec<Regex>> {
+    let name = |filter: &String| match filter.split_once('=') {
+        Some(("name", pattern)) => Regex::new(pattern)
+            .with_context(|| format!("read the regular expression of filter '{filter}'")),
+        _ => bail!("invalid filter '{filter}': expected `name=PATTERN`"),
+    };
+    filters.iter().map(name).collect()
 }
 
 fn projects(listed: &[Listed]) -> BTreeMap<&str, Row> {

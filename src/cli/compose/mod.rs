@@ -43,6 +43,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 pub(super) use self::arguments::Compose;
 use self::arguments::{Ansi, Command, ProgressForm};
@@ -88,9 +89,16 @@ pub(super) async fn run(
         arguments.ansi = Ansi::Never;
     }
     arguments.project_directory = arguments.project_directory.or(arguments.workdir.take());
+    let variables = variables();
+    // What the command line leaves open.
+    if arguments.progress == ProgressForm::Auto {
+        arguments.progress = word(&variables, "COMPOSE_PROGRESS")?.unwrap_or(ProgressForm::Auto);
+    }
+    if arguments.ansi == Ansi::Auto {
+        arguments.ansi = word(&variables, "COMPOSE_ANSI")?.unwrap_or(Ansi::Auto);
+    }
     let is_quiet = arguments.progress == ProgressForm::Quiet;
     log_to_console(if is_quiet { tracing::Level::WARN } else { tracing::Level::INFO });
-    let variables = variables();
     let engine = Engine::new(engine_host(&arguments, &variables)?.as_deref())?;
     let output = colored(output, arguments.ansi);
     let session = Session {
@@ -140,6 +148,17 @@ async fn dispatch(session: &Session, command: &Command) -> Result<u8> {
         Command::Version(arguments) => version::version(arguments),
         Command::Down(arguments) => down::down(session, arguments).await,
     }
+}
+
+/// What a variable says, in one of the words that the flag of the same name takes.
+fn word<T: ValueEnum>(variables: &BTreeMap<String, String>, name: &str) -> Result<Option<T>> {
+    let Some(text) = variables.get(name).filter(|it| !it.is_empty()) else { return Ok(None) };
+    let read = T::from_str(text, true).map_err(|_| {
+        let known = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let known: Vec<String> = known.map(|it| it.get_name().to_owned()).collect();
+        Usage(format!("{name} is `{text}`: expected one of {}", known.join(", ")))
+    });
+    Ok(Some(read?))
 }
 
 /// Where the Engine is: as the command line says, `DOCKER_HOST`, or the context of Docker's client.

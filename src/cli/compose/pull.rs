@@ -34,6 +34,9 @@ pub(super) struct Pull {
     /// Tells nothing
     #[arg(short, long)]
     quiet: bool,
+    /// Accepted for old scripts: `--parallel` of `compose` says how many at once
+    #[arg(long, hide = true, alias = "no-parallel")]
+    parallel: bool,
     /// Only these services
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
@@ -192,6 +195,7 @@ mod tests {
                 ignore_buildable,
                 policy: asked.map(str::to_owned),
                 quiet: false,
+                parallel: false,
                 services: Vec::new(),
             };
             let found = skipped(&project, &service, true, &arguments);

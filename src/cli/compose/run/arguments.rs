@@ -38,7 +38,7 @@ pub(in crate::cli::compose) struct Run {
     )]
     pub(super) interactive: bool,
     /// Sets a label
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(short, long, alias = "labels", value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) label: Vec<(String, String)>,
     /// Name of the container
     #[arg(long)]
@@ -80,7 +80,7 @@ pub(in crate::cli::compose) struct Run {
     #[arg(short, long, value_name = "USER")]
     pub(super) user: Option<String>,
     /// Mounts a volume, as `volumes` of a Compose file
-    #[arg(short, long, value_name = "VOLUME")]
+    #[arg(short, long, alias = "volumes", value_name = "VOLUME")]
     pub(super) volume: Vec<String>,
     /// In this directory
     #[arg(short, long, value_name = "DIR")]

@@ -58,7 +58,7 @@ pub(super) struct Build {
     /// Attestation of what it holds, which the Engine's own store does not keep
     #[arg(long, value_name = "VALUE")]
     sbom: Option<String>,
-    /// As `--progress` of `compose`, for old scripts
+    /// Accepted for old scripts: say it before `build`, as `--progress` of `compose`
     #[arg(long, hide = true, value_name = "FORM")]
     progress: Option<String>,
     /// Accepted for old scripts: there is no such choice any more
@@ -131,9 +131,7 @@ fn builder(text: &str) -> Result<String, String> {
 pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
     how.look_over()?;
     let enabled_services = how.services.clone();
-    let mut request = Request { enabled_services, ..session.request.clone() };
-    request.skip.environment = true;
-    let project = load_project(&request)?;
+    let project = load_project(&Request { enabled_services, ..session.request_for_names() })?;
     let asked: BTreeSet<String> = how.services.iter().cloned().collect();
     known_services(&project, &how.services)?;
     let chosen = order::selected(&project, &asked, true);

@@ -16,9 +16,7 @@ pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
     let Session { engine, output, .. } = session;
     // What is named has its hooks, whatever its profiles.
     let enabled_services = arguments.services.clone();
-    let mut request = Request { enabled_services, ..session.request.clone() };
-    request.skip.environment = true;
-    let request = &request;
+    let request = &Request { enabled_services, ..session.request_for_names() };
     // With a name and no files there are only labels to go by.
     let loaded = match (load_project(request), &request.project_name) {
         (Ok(project), _) => Some(engine.host_paths().await?.translate(project)),

@@ -8,8 +8,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::progress::Standing;
 use super::registries::{self, Wanted, client_config};
-use super::{Session, default_platform, load_project};
-use crate::compose::Request;
+use super::{Session, default_platform};
 use crate::compose::model::{Project, PullPolicy, Service};
 use crate::plan::observed::familiar;
 use crate::plan::order;
@@ -44,12 +43,7 @@ pub(super) struct Pull {
 
 /// Pulls each image once.
 pub(super) async fn pull(session: &Session, arguments: &Pull) -> Result<u8> {
-    session.target(&arguments.services)?;
-    // A name alone says nothing of images: the files are needed here.
-    let named = arguments.services.clone();
-    let mut request = Request { services: named, ..session.request.clone() };
-    request.skip.environment = true;
-    let project = load_project(&request)?;
+    let project = session.project_of_images(&arguments.services)?;
     let progress = if arguments.quiet { session.progress.quiet() } else { session.progress };
     let present = session.engine.images().await?;
     let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();

@@ -6,10 +6,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use futures_util::stream::{self, StreamExt};
 
+use super::Session;
 use super::progress::{Progress, Standing};
 use super::registries::client_config;
-use super::{Session, load_project};
-use crate::compose::Request;
 use crate::compose::model::Service;
 use crate::image::Reference;
 use crate::plan::order;
@@ -34,11 +33,7 @@ pub(super) struct Push {
 
 /// Pushes what is built, under all its names.
 pub(super) async fn push(session: &Session, arguments: &Push) -> Result<u8> {
-    session.target(&arguments.services)?;
-    let named = arguments.services.clone();
-    let mut request = Request { services: named, ..session.request.clone() };
-    request.skip.environment = true;
-    let project = load_project(&request)?;
+    let project = session.project_of_images(&arguments.services)?;
     let asked: BTreeSet<String> = arguments.services.iter().cloned().collect();
     let progress = if arguments.quiet { session.progress.quiet() } else { session.progress };
     let mut wanted = Vec::new();

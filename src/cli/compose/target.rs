@@ -43,10 +43,7 @@ impl Session {
     pub(super) fn target(&self, services: &[String]) -> Result<Target> {
         // What is named is meant, whatever its profiles.
         let enabled_services = services.to_vec();
-        let mut request = Request { enabled_services, ..self.request.clone() };
-        // Who stops a container needs none of its variables, and the file may be gone.
-        request.skip.environment = true;
-        let request = &request;
+        let request = &Request { enabled_services, ..self.request_for_names() };
         let target = match &request.project_name {
             Some(name) if request.files.is_empty() => Target { name: name.clone(), project: None },
             _ => match load_project(request) {
@@ -59,6 +56,21 @@ impl Session {
         };
         target.refuse_unknown(services)?;
         Ok(target)
+    }
+
+    /// The request of a command that makes no container: it needs no variables of services, and their
+    /// file may be gone.
+    pub(super) fn request_for_names(&self) -> Request {
+        let mut request = self.request.clone();
+        request.skip.environment = true;
+        request
+    }
+
+    /// The project of a command about the images of these services, all where none is named; a name
+    /// alone says nothing of images, so that the files are needed.
+    pub(super) fn project_of_images(&self, services: &[String]) -> Result<Project> {
+        self.target(services)?;
+        load_project(&Request { services: services.to_vec(), ..self.request_for_names() })
     }
 
     /// The project of this command, of which only the name matters: services that the files do not

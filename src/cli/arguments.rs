@@ -42,6 +42,7 @@ pub struct Arguments {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum Command {
     /// Serves all jobs until stopped; the container's default
     #[command(

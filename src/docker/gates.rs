@@ -25,8 +25,6 @@ const IMAGE_MOUNT: ApiVersion = ApiVersion(1, 48);
 const GATEWAY_PRIORITY: ApiVersion = ApiVersion(1, 48);
 /// Networks without IPv4.
 const ENABLE_IPV4: ApiVersion = ApiVersion(1, 48);
-/// Images list the manifests of their platforms.
-pub(super) const IMAGE_MANIFESTS: ApiVersion = ApiVersion(1, 48);
 /// Names of network interfaces.
 const INTERFACE_NAME: ApiVersion = ApiVersion(1, 49);
 

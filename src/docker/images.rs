@@ -13,7 +13,6 @@ use futures_util::StreamExt;
 
 use super::auth::{self, REGISTRY_AUTH};
 use super::containers::short;
-use super::gates::IMAGE_MANIFESTS;
 use super::raw::{self, Change};
 use super::{Engine, is_not_found};
 use crate::image::{Credentials, Identity, Reference, name_and_tag};
@@ -184,8 +183,8 @@ impl Engine {
 
     /// All images but those that are only a part of others, as the Engine lists them.
     pub(super) async fn image_summaries(&self) -> Result<Vec<ImageSummary>> {
-        let manifests = self.api_version().await? >= IMAGE_MANIFESTS;
-        let options = ListImagesOptions { manifests, ..Default::default() };
+        // From API 1.48 on. Older Engines pass over it, so that nobody has to ask for the version first.
+        let options = ListImagesOptions { manifests: true, ..Default::default() };
         self.docker()?.list_images(Some(options)).await.context("list images")
     }
 

@@ -15,6 +15,7 @@ pub(in crate::cli) struct Backup {
 /// What to do with backups. `JOB` is any job of kind `backup`, `backup_prune`, `backup_check` or
 /// `restore_drill`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum Command {
     /// Runs a job now and waits, as `roadstead run`
     #[command(after_help = "Examples:\n  roadstead backup run data\n\n\

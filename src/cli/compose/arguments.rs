@@ -101,6 +101,7 @@ pub(super) enum ProgressForm {
 
 /// What `compose` does.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum Command {
     /// Prints the project as it is understood: merged, interpolated, normalised
     #[command(after_help = "Examples:\n  roadstead compose config\n  \

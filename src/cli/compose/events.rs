@@ -22,9 +22,6 @@ const OWN_LABELS: &str = "com.docker.compose.";
 /// Arguments of `events`.
 #[derive(Debug, Args)]
 pub(super) struct Events {
-    /// Prints one object a line
-    #[arg(long)]
-    json: bool,
     /// From this time on: a time, or how long ago, e.g. 42m
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
@@ -39,7 +36,7 @@ pub(super) struct Events {
 /// Prints what happens to the project's containers until the Engine or the reader ends it.
 pub(super) async fn events(session: &Session, arguments: &Events) -> Result<u8> {
     let target = session.target(&arguments.services)?;
-    let json = arguments.json || session.output.json;
+    let json = session.output.json;
     let now = now();
     let time = |moment: Option<Moment>| moment.map(|it| it.from(now).format("%s%.9f").to_string());
     let (since, until) = (time(arguments.since), time(arguments.until));

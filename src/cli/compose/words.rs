@@ -3,7 +3,9 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Args as _, Command};
+
+use super::Compose;
 
 /// Options that are as good as not given when their value is empty.
 const OPTIONAL: [&str; 11] = [
@@ -24,10 +26,10 @@ const PASS_ON: [&str; 2] = ["exec", "run"];
 
 /// Rewrites what stands after `compose`; `root` is the whole command line's command.
 pub(in crate::cli) fn rewrite(words: Vec<OsString>, root: &Command) -> Vec<OsString> {
-    let Some(compose) = root.find_subcommand("compose") else { return words };
     let Some(start) = words.iter().skip(1).position(|word| word == "compose") else { return words };
     let (before, after) = words.split_at(start + 2);
-    let mut reader = Reader { root, compose, verb: None, kept: before.to_vec() };
+    let compose = Compose::augment_args(Command::new("compose"));
+    let mut reader = Reader { root, compose: &compose, verb: None, kept: before.to_vec() };
     let mut rest = after.iter();
     while let Some(word) = rest.next() {
         let Some(text) = word.to_str() else {
@@ -41,7 +43,7 @@ pub(in crate::cli) fn rewrite(words: Vec<OsString>, root: &Command) -> Vec<OsStr
         if !text.starts_with('-') || text == "-" {
             reader.kept.push(word.clone());
             match &reader.verb {
-                None => reader.verb = compose.find_subcommand(text),
+                None => reader.verb = compose.find_subcommand(text).cloned().map(whole),
                 Some(verb) if PASS_ON.contains(&verb.get_name()) => break,
                 Some(_) => {}
             }
@@ -53,18 +55,24 @@ pub(in crate::cli) fn rewrite(words: Vec<OsString>, root: &Command) -> Vec<OsStr
     reader.kept
 }
 
+/// A command with its arguments, which are put together only when it is asked for.
+fn whole(mut command: Command) -> Command {
+    command.build();
+    command
+}
+
 struct Reader<'a> {
     root: &'a Command,
     compose: &'a Command,
-    verb: Option<&'a Command>,
+    verb: Option<Command>,
     kept: Vec<OsString>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn flag(&mut self, word: &OsString, text: &str, rest: &mut std::slice::Iter<'_, OsString>) {
         let (name, value) =
             text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
-        let Some(arg) = self.find(name) else {
+        let Some(arg) = self.find(name).cloned() else {
             self.kept.push(word.clone());
             return;
         };
@@ -112,8 +120,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The argument that a flag without its value names, here or further up.
-    fn find(&self, name: &str) -> Option<&'a Arg> {
-        let commands = self.verb.into_iter().chain([self.compose, self.root]);
+    fn find(&self, name: &str) -> Option<&Arg> {
+        let commands = self.verb.iter().chain([self.compose, self.root]);
         let is_it = |arg: &&Arg| match name.strip_prefix("--") {
             Some(long) => {
                 let aliases = arg.get_all_aliases().unwrap_or_default();

@@ -36,7 +36,7 @@ use tracing::{info, warn};
 use crate::compose::model::Project;
 use crate::docker::{Engine, ignored, unsupported};
 use crate::plan::observed::Observed;
-use crate::plan::{Action, Change, Hashes, Plan, Preparation, Removal, labels};
+use crate::plan::{Action, Change, Hashes, Plan, Preparation, PutAside, Removal, labels};
 
 /// Everything the steps of one plan need.
 pub struct Context<'a> {
@@ -244,7 +244,14 @@ async fn prepare(context: &Context<'_>, step: &Preparation) -> Result<()> {
                 Builder::new(engine, &context.materials.client, &context.materials.builds).await;
             builder.build_told(&project.services[service]).await
         }
-        Preparation::RemoveLeftover { id, .. } => engine.remove(id).await,
+        Preparation::RemoveLeftover { id, put_aside, .. } => {
+            if let Some(PutAside { id, policy }) = put_aside
+                && let Err(error) = engine.set_restart_policy(id, policy).await
+            {
+                warn!("{error:#}: it was `{policy}`");
+            }
+            engine.remove(id).await
+        }
     }
 }
 

@@ -73,6 +73,7 @@ impl OneOffContainer {
             number: 0,
             image_id: &image.id,
             replaces: None,
+            replaces_restart: None,
             revision: "",
             run: 0,
         };

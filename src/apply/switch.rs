@@ -1,7 +1,9 @@
 //! The switch: new containers beside the old ones, then one by one in their place, or all the way back.
 
 mod addresses;
+mod back;
 mod names;
+mod policies;
 mod rivals;
 
 use std::collections::BTreeMap;
@@ -10,16 +12,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt;
-use futures_util::future::join_all;
 use futures_util::stream::{self, FuturesUnordered};
 use tokio::sync::{Semaphore, watch as channel};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use self::policies::Policy;
 use super::hooks;
 use super::networks::{self, Moved};
-use super::{Context, Gate, Left, Proof, Watch, seconds, stopped};
+use super::{Context, Gate, Proof, Watch, seconds, stopped};
 use crate::compose::model::{Condition, Service};
 use crate::docker::{NewContainer, Peer, Surroundings};
 use crate::plan::observed::{Container, State};
@@ -59,6 +61,8 @@ pub(super) struct Switch<'a, 'c> {
     calls: Semaphore,
     /// Stopped for another container's sake, and restarted by no change when that one fails.
     stopped: Mutex<Vec<Rival>>,
+    /// Restart policies of old containers, by id.
+    policies: Mutex<BTreeMap<String, Policy>>,
     /// Networks that were made anew.
     moved: Mutex<Vec<Moved>>,
     /// Set by the first failure: the others stop at their next step boundary.
@@ -74,6 +78,10 @@ impl<'a, 'c> Switch<'a, 'c> {
             | Action::Finish { id, .. } => Some(id.clone()),
             Action::Create | Action::Replace { .. } => None,
         };
+        let put_aside = |change: &Change| {
+            let old = change.action.old()?;
+            Some((old.id.clone(), Policy::aside(old.restart_policy.as_ref()?)))
+        };
         Self {
             context,
             plan,
@@ -83,6 +91,7 @@ impl<'a, 'c> Switch<'a, 'c> {
             stages: channel::Sender::new(vec![Stage::Waiting; plan.changes.len()]),
             calls: Semaphore::new(PARALLEL_CALLS),
             stopped: Mutex::default(),
+            policies: Mutex::new(plan.changes.iter().filter_map(put_aside).collect()),
             moved: Mutex::default(),
             halt: context.cancel.child_token(),
         }
@@ -190,6 +199,10 @@ impl<'a, 'c> Switch<'a, 'c> {
         let ids = self.referred_ids(service);
         let hashes = context.hashes.referring(service, &ids);
         let image = crate::plan::observed::familiar(&service.image);
+        let policy = match old {
+            Some(old) => self.learn_policy(old).await?,
+            None => None,
+        };
         let labels = labels::of_container(
             context.project,
             service,
@@ -199,6 +212,7 @@ impl<'a, 'c> Switch<'a, 'c> {
                 number: change.number,
                 image_id: context.observed.images.get(&image).map_or("", |it| it.id.as_str()),
                 replaces: old,
+                replaces_restart: policy.as_deref(),
                 revision: context.revision,
                 run: context.journal.run(),
             },
@@ -308,13 +322,10 @@ impl<'a, 'c> Switch<'a, 'c> {
         }
         let context = self.context;
         self.reach(index, Stage::Touched);
-        let old = match &change.action {
-            Action::Replace { old } | Action::Finish { old, .. } => Some(old),
-            Action::Create
-            | Action::Start { .. }
-            | Action::Restart { .. }
-            | Action::Rename { .. } => None,
-        };
+        let old = change.action.old();
+        if let Some(old) = old {
+            self.put_policy_aside(&old.id).await;
+        }
         let to_stop = match (&change.action, old.filter(|old| old.running)) {
             (Action::Restart { id }, _) => Some((id, &change.name)),
             (_, old) => old.map(|old| (&old.id, &old.name)),
@@ -448,192 +459,7 @@ impl<'a, 'c> Switch<'a, 'c> {
         Ok(())
     }
 
-    /// Removes the containers of [`Switch::create_all`]; nothing else was touched.
-    pub(super) async fn discard_created(&self) {
-        for index in 0..self.changes.len() {
-            if let Err(error) = self.discard(index, Stage::Waiting).await {
-                warn!("{error:#}; the next look removes it");
-            }
-        }
-    }
-
-    async fn discard(&self, index: usize, stage: Stage) -> Result<()> {
-        let change = &self.changes[index];
-        match self.new_id(index, stage) {
-            Some(id) => {
-                let name = format!("discard new container for {}", change.name);
-                // Those that it was given have names, and stay.
-                let anonymous_volumes = true;
-                let removed = self.context.engine.discard(&id, anonymous_volumes);
-                self.context.journal.step(name, removed).await
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The container that goes when a change that came this far is given up.
-    fn new_id(&self, index: usize, stage: Stage) -> Option<String> {
-        let is_new = match self.changes[index].action {
-            Action::Create => !self.context.keep_new || stage < Stage::Touched,
-            Action::Replace { .. } => true,
-            Action::Finish { .. } => goes_back(stage),
-            Action::Start { .. } | Action::Restart { .. } | Action::Rename { .. } => false,
-        };
-        self.id(index).filter(|_| is_new)
-    }
-
-    /// Stops a new container with its own grace: it may be a database on a shared volume.
-    async fn stop_new(&self, index: usize, stage: Stage) -> Result<()> {
-        let restarted = match &self.changes[index].action {
-            // It has come to know a container that goes.
-            Action::Restart { id } => Some(id.clone()),
-            _ => None,
-        };
-        match self.new_id(index, stage).or(restarted).filter(|_| stage >= Stage::Touched) {
-            Some(id) => {
-                let name = format!("stop container {}", self.changes[index].name);
-                self.context.journal.step(name, self.context.engine.stop(&id, None)).await
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Puts back networks, and what the caller changed; false where that failed.
-    pub(super) async fn undo(&self) -> bool {
-        let moved = std::mem::take(&mut *self.moved.lock().expect("no holder of this lock panics"));
-        let mut all_back = true;
-        for network in &moved {
-            all_back &= networks::put_back(self.context, network).await;
-        }
-        let Some(undo) = self.context.undo else { return all_back };
-        let undone = undo().await;
-        undone.inspect_err(|failure| error!("{failure:#}")).is_ok() && all_back
-    }
-
     pub(super) fn stages(&self) -> Vec<Stage> {
         self.stages.borrow().clone()
-    }
-
-    /// Puts everything back: new containers stop, old ones run again, and only then the new ones go.
-    /// As long as both exist, a crash in here is seen and repaired by the next start.
-    pub(super) async fn roll_back(&self) -> Left {
-        let stages = self.stages();
-        let touched = stages.iter().any(|stage| *stage >= Stage::Touched);
-        let mut left = match touched {
-            true if self.context.keep_new => Left::Standing,
-            true => Left::RolledBack,
-            false => Left::Untouched,
-        };
-        let stops = stages.iter().enumerate().map(|(index, stage)| self.stop_new(index, *stage));
-        let stopped = join_all(stops).await.into_iter().collect::<Result<()>>();
-        if let Err(failure) = stopped {
-            error!("{failure:#}");
-            left = Left::Incomplete;
-        }
-        if !self.undo().await {
-            left = Left::Incomplete;
-        }
-        if !self.restart_old(&stages).await {
-            // The new containers stay, stopped: they tell the next start what to put back.
-            return Left::Incomplete;
-        }
-        for (index, stage) in stages.iter().enumerate().rev() {
-            if let Err(failure) = self.discard(index, *stage).await {
-                error!("{failure:#}");
-                left = Left::Incomplete;
-            }
-        }
-        left
-    }
-
-    /// Starts the old containers that are to run and do not; false where one does not start.
-    pub(super) async fn restart_old(&self, stages: &[Stage]) -> bool {
-        let mut all_run = self.restart_rivals().await;
-        for (change, stage) in self.changes.iter().zip(stages) {
-            let Some((id, old)) = to_restart(change, *stage) else { continue };
-            let work = self.context.engine.start(id);
-            let name = format!("start old container {old}");
-            match self.context.journal.step(name, work).await {
-                Ok(()) => info!("old container {old} runs again"),
-                Err(failure) => {
-                    error!("old container {old} does not start again: {failure:#}");
-                    all_run = false;
-                }
-            }
-        }
-        all_run
-    }
-}
-
-/// Whether a resumed switch goes back to its old container: its new one turned out not to be well, or
-/// there was no time to find out.
-fn goes_back(stage: Stage) -> bool {
-    matches!(stage, Stage::Touched | Stage::Started)
-}
-
-/// Id and name of the container that must run again when a change that came this far is given up.
-fn to_restart(change: &Change, stage: Stage) -> Option<(&str, &str)> {
-    let (old, is_down) = match &change.action {
-        // One that an interrupted run stopped is down although this run did not touch it.
-        Action::Replace { old } => (old, stage >= Stage::Touched || !old.running),
-        Action::Finish { old, .. } => (old, goes_back(stage)),
-        Action::Restart { id } => {
-            return (stage >= Stage::Touched).then_some((id, &change.name));
-        }
-        Action::Create | Action::Start { .. } | Action::Rename { .. } => return None,
-    };
-    (is_down && old.restart).then_some((&old.id, &old.name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn giving_up_restarts_exactly_the_old_ones_that_are_down() {
-        let old = |restart, running| Kept {
-            id: "old".to_owned(),
-            name: "p-web-1".to_owned(),
-            restart,
-            running,
-            anonymous_volumes: BTreeMap::new(),
-        };
-        let replace = |restart, running| Action::Replace { old: old(restart, running) };
-        let finish = |restart| Action::Finish { old: old(restart, false), id: "new".to_owned() };
-        let start = Action::Start { id: "it".to_owned() };
-        let restart = || Action::Restart { id: "it".to_owned() };
-        for (action, stage, expected) in [
-            (replace(true, true), Stage::Waiting, None),
-            (replace(true, true), Stage::Touched, Some("old")),
-            (replace(true, true), Stage::Well, Some("old")),
-            // An interrupted run had stopped it.
-            (replace(true, false), Stage::Waiting, Some("old")),
-            // It did not run before.
-            (replace(false, false), Stage::Waiting, None),
-            (replace(false, false), Stage::Well, None),
-            // The new one still runs, or turned out to be well.
-            (finish(true), Stage::Waiting, None),
-            (finish(true), Stage::Well, None),
-            (finish(true), Stage::Started, Some("old")),
-            (finish(false), Stage::Started, None),
-            // It has come to know a container that goes.
-            (restart(), Stage::Waiting, None),
-            (restart(), Stage::Touched, Some("it")),
-            (restart(), Stage::Well, Some("it")),
-            (Action::Create, Stage::Well, None),
-            (start, Stage::Well, None),
-        ] {
-            let change = Change {
-                service: "web".to_owned(),
-                number: 1,
-                name: "p-web-1".to_owned(),
-                action,
-                why: String::new(),
-                after: Vec::new(),
-                rivals: Vec::new(),
-            };
-            let restarted = to_restart(&change, stage).map(|(id, _)| id);
-            assert_eq!(restarted, expected, "{:?} {stage:?}", change.action);
-        }
     }
 }

@@ -28,6 +28,7 @@ mod process;
 mod prune;
 mod raw;
 mod resources;
+mod restarts;
 mod usage;
 
 pub use self::archive::Ownership;

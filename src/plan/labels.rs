@@ -39,6 +39,9 @@ pub const HOOK: &str = "com.docker.compose.hook";
 pub const REPLACES: &str = "dev.roadstead.replaces";
 /// Ours: whether the container that this one was made to replace is to run again if the switch fails.
 pub const REPLACES_RUNNING: &str = "dev.roadstead.replaces-running";
+/// Ours: restart policy of the container that this one was made to replace, which is without it for
+/// the time of the switch; missing where it keeps its own.
+pub const REPLACES_RESTART: &str = "dev.roadstead.replaces-restart";
 /// Yes, as a label's value.
 pub const YES: &str = "true";
 /// No, as a label's value.
@@ -90,6 +93,8 @@ pub struct Provenance<'a> {
     pub image_id: &'a str,
     /// The container to be replaced.
     pub replaces: Option<&'a Kept>,
+    /// The restart policy that this one is without for the time of the switch.
+    pub replaces_restart: Option<&'a str>,
     /// Revision the project was loaded at; empty outside of git.
     pub revision: &'a str,
     /// The run that makes it; 0 outside of a run.
@@ -124,6 +129,9 @@ pub fn of_container(
         labels.insert(REPLACE.to_owned(), old.name.clone());
         let running = if old.restart { YES } else { NO };
         labels.insert(REPLACES_RUNNING.to_owned(), running.to_owned());
+        if let Some(policy) = provenance.replaces_restart {
+            labels.insert(REPLACES_RESTART.to_owned(), policy.to_owned());
+        }
     }
     if let Some(content) = provenance.content {
         labels.insert(CONTENT.to_owned(), content.to_owned());
@@ -206,6 +214,7 @@ mod tests {
             restart,
             running: restart,
             anonymous_volumes: BTreeMap::new(),
+            restart_policy: None,
         };
         let base = [
             ("mine", "1"),
@@ -228,7 +237,12 @@ mod tests {
                 Some(&ran),
                 "",
                 0,
-                &[(REPLACES, "abc"), (REPLACE, "p-web-2"), (REPLACES_RUNNING, YES)],
+                &[
+                    (REPLACES, "abc"),
+                    (REPLACE, "p-web-2"),
+                    (REPLACES_RUNNING, YES),
+                    (REPLACES_RESTART, "always"),
+                ],
             ),
             (
                 Some(&stood),
@@ -243,6 +257,7 @@ mod tests {
                 number: 2,
                 image_id: "sha256:1",
                 replaces,
+                replaces_restart: replaces.filter(|old| old.restart).map(|_| "always"),
                 revision,
                 run,
             };

@@ -204,7 +204,19 @@ pub enum Preparation {
         id: String,
         /// Container name.
         name: String,
+        /// What its removal would leave nobody to know.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        put_aside: Option<PutAside>,
     },
+}
+
+/// The restart policy that a switch has put aside for its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PutAside {
+    /// Id of the old container that is without it.
+    pub id: String,
+    /// The policy as a Compose file writes it.
+    pub policy: String,
 }
 
 /// A network whose definition changed.
@@ -284,6 +296,9 @@ pub struct Kept {
     pub running: bool,
     /// Anonymous volumes that its replacement takes over: target to name.
     pub anonymous_volumes: BTreeMap<String, String>,
+    /// The restart policy that an interrupted switch has put aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<String>,
 }
 
 /// A condition on another service.
@@ -357,6 +372,16 @@ impl Plan {
     pub fn without_pulls(mut self) -> Self {
         self.prepare.retain(|step| !matches!(step, Preparation::PullImage { .. }));
         self
+    }
+}
+
+impl Action {
+    /// The container whose place another one takes.
+    pub fn old(&self) -> Option<&Kept> {
+        match self {
+            Self::Replace { old } | Self::Finish { old, .. } => Some(old),
+            Self::Create | Self::Start { .. } | Self::Restart { .. } | Self::Rename { .. } => None,
+        }
     }
 }
 

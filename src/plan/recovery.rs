@@ -1,5 +1,6 @@
 //! Interrupted switches: pairs of an old container and the new one that was to replace it.
 
+use super::PutAside;
 use super::labels;
 use super::observed::{Container, Observed, State};
 
@@ -8,6 +9,8 @@ use super::observed::{Container, Observed, State};
 pub struct Rescue {
     /// Id and name of the old container to start; `None` where it runs, or did not run before.
     pub start: Option<(String, String)>,
+    /// What the old one has to get back.
+    pub put_aside: Option<PutAside>,
     /// Id and name of the new one to remove first, so that ports are free.
     pub remove: (String, String),
 }
@@ -25,6 +28,7 @@ pub fn recovery(observed: &Observed) -> Vec<Rescue> {
         .map(|(old, new)| Rescue {
             start: (old.state != State::Running && ran_before(new))
                 .then(|| (old.id.clone(), old.name.clone())),
+            put_aside: put_aside(old, new),
             remove: (new.id.clone(), new.name.clone()),
         })
         .collect()
@@ -37,6 +41,12 @@ pub(super) fn unfinished<'a>(containers: &[&'a Container]) -> Vec<(&'a Container
         containers.iter().find(|it| it.id == id).copied()
     };
     containers.iter().filter_map(|new| Some((old_of(new)?, *new))).collect()
+}
+
+/// The restart policy that the old container is without since the switch to this new one.
+pub(super) fn put_aside(old: &Container, new: &Container) -> Option<PutAside> {
+    let policy = new.labels.get(labels::REPLACES_RESTART)?.clone();
+    Some(PutAside { id: old.id.clone(), policy })
 }
 
 /// Whether the old container ran when the switch to this new one began. One-shots did not: to start

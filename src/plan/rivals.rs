@@ -135,10 +135,7 @@ fn keep_names_that_are_taken(observed: &Observed, plan: &mut Plan) {
 
 /// Whether a container is gone once the plan is carried out.
 pub fn goes(plan: &Plan, container: &str) -> bool {
-    let is_old = |change: &Change| {
-        matches!(&change.action,
-            Action::Replace { old } | Action::Finish { old, .. } if old.id == container)
-    };
+    let is_old = |change: &Change| change.action.old().is_some_and(|old| old.id == container);
     let is_leftover = |step: &Preparation| matches!(step, Preparation::RemoveLeftover { id, .. } if id == container);
     plan.changes.iter().any(is_old)
         || plan.removals.iter().any(|it| it.id == container)
@@ -194,6 +191,7 @@ fn take_a_place(desired: &Desired<'_>, observed: &Observed, plan: &mut Plan, ind
         running: is_running(old),
         // Another service's data is no business of this one.
         anonymous_volumes: BTreeMap::new(),
+        restart_policy: None,
     };
     plan.removals.retain(|it| it.id != kept.id);
     let change = &mut plan.changes[index];

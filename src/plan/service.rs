@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::observed::{Container, Health, Observed, State, familiar};
-use super::recovery::{ran_before, unfinished};
+use super::recovery::{put_aside, ran_before, unfinished};
 use super::references::{self, Parents};
 use super::rivals::is_given_up;
 use super::{
-    Action, Change, Desired, Finished, Kept, Options, Plan, Preparation, Recreate, Removal, Wait,
-    labels,
+    Action, Change, Desired, Finished, Kept, Options, Plan, Preparation, PutAside, Recreate,
+    Removal, Wait, labels,
 };
 use crate::compose::model::{Condition, MountKind, Service};
 
@@ -127,8 +127,9 @@ impl<'a> Scope<'a> {
         for (old, new) in self.interrupted(containers) {
             let is_current = self.difference(new).is_none();
             if is_current && (new.is_up() || self.ended_well(new)) && finishing < self.wanted() {
-                let action =
-                    Action::Finish { old: self.kept(old, ran_before(new)), id: new.id.clone() };
+                let restart_policy = put_aside(old, new).map(|it| it.policy);
+                let kept = Kept { restart_policy, ..self.kept(old, ran_before(new)) };
+                let action = Action::Finish { old: kept, id: new.id.clone() };
                 plan.changes.push(self.change(
                     new.number(),
                     action,
@@ -139,10 +140,10 @@ impl<'a> Scope<'a> {
             } else if self.is_well(new) && !is_running(old) {
                 // The new one is what runs now; what follows must not take it away before its own
                 // replacement is there.
-                plan.prepare.push(leftover(old));
+                plan.prepare.push(leftover(old, None));
                 containers.retain(|it| it.id != old.id);
             } else {
-                plan.prepare.push(leftover(new));
+                plan.prepare.push(leftover(new, put_aside(old, new)));
                 containers.retain(|it| it.id != new.id);
                 if ran_before(new) {
                     stopped_by_us.insert(old.id.as_str());
@@ -171,7 +172,7 @@ impl<'a> Scope<'a> {
             it.state == State::Created && temporary_name(it).is_some_and(has_other)
         };
         for leftover_of_others in containers.extract_if(.., |it| is_leftover(&&**it)) {
-            plan.prepare.push(leftover(leftover_of_others));
+            plan.prepare.push(leftover(leftover_of_others, None));
         }
     }
 
@@ -302,6 +303,7 @@ impl<'a> Scope<'a> {
             restart: running || was_running,
             running,
             anonymous_volumes,
+            restart_policy: None,
         }
     }
 
@@ -404,6 +406,7 @@ fn is_running(container: &Container) -> bool {
     matches!(container.state, State::Running | State::Restarting | State::Paused)
 }
 
-fn leftover(container: &Container) -> Preparation {
-    Preparation::RemoveLeftover { id: container.id.clone(), name: container.name.clone() }
+fn leftover(container: &Container, put_aside: Option<PutAside>) -> Preparation {
+    let (id, name) = (container.id.clone(), container.name.clone());
+    Preparation::RemoveLeftover { id, name, put_aside }
 }

@@ -9,7 +9,7 @@ use super::World;
 use crate::docker::{Engine, is_unreachable};
 use crate::job::{Job, Work};
 use crate::plan::observed::Observed;
-use crate::plan::{self, Rescue, labels};
+use crate::plan::{self, PutAside, Rescue, labels};
 
 /// Directories of the projects of these jobs, as we see them.
 pub fn directories<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<PathBuf> {
@@ -63,6 +63,9 @@ pub async fn recover(world: &World, directories: &[PathBuf]) -> Result<usize> {
 async fn bring_back(engine: &Engine, rescue: &Rescue) -> Result<()> {
     let (new, name) = &rescue.remove;
     engine.stop(new, None).await?;
+    if let Some(PutAside { id, policy }) = &rescue.put_aside {
+        engine.set_restart_policy(id, policy).await?;
+    }
     if let Some((old, old_name)) = &rescue.start {
         engine.start(old).await?;
         warn!("container {old_name} was stopped by an interrupted run; started it again");

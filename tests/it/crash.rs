@@ -192,3 +192,58 @@ fn a_switch_that_goes_on_is_not_taken_for_an_interrupted_one_by_another_roadstea
     assert!(other.is_running());
     assert_eq!(daemon.stop(Duration::from_secs(30)), Some(0));
 }
+
+/// Two that share a volume with whoever takes their place, and that the Engine starts when it starts.
+fn lasting(image: &str, more: &str) -> String {
+    let service = |name: &str, restart: &str| {
+        format!(
+            "  {name}: {{image: 'rs-test/app:{image}', restart: '{restart}', volumes: ['data:/data']{more}}}\n"
+        )
+    };
+    let (db, web) = (service("db", "always"), service("web", "on-failure:3"));
+    format!("services:\n{db}{web}volumes: {{data: {{}}}}\n")
+}
+
+#[test]
+fn an_engine_that_restarts_in_mid_switch_starts_one_of_old_and_new() {
+    const STATE: &str = "{{.State.Status}} {{.HostConfig.RestartPolicy.Name}} \
+                         {{.HostConfig.RestartPolicy.MaximumRetryCount}}";
+    const WELL: [&str; 2] = ["running always 0", "running on-failure 3"];
+    let engine = Engine::own();
+    let scene = Scene::on(&engine, &[("compose.yml", &lasting("1", ""))]);
+    scene.deploy().ok();
+    let ids = || [scene.id("db"), scene.id("web")];
+    let states = || ["db", "web"].map(|it| scene.inspect(it, STATE).unwrap_or_default());
+    let old = ids();
+    assert_eq!(states(), WELL);
+
+    // Taken back, they are as they were.
+    scene.project.push(&[("compose.yml", &lasting("2", ", command: ['false']"))]);
+    scene.deploy().fails_with(1);
+    assert_eq!((ids(), states()), (old.clone(), WELL.map(str::to_owned)));
+
+    let undecided = ", healthcheck: {test: [CMD, 'false'], interval: 1s, start_period: 1h}";
+    scene.project.push(&[("compose.yml", &lasting("2", undecided))]);
+    let daemon = scene.roadstead.serve();
+    let running = || {
+        let all = engine.docker(&["ps", "--format", "{{.Image}} {{.Names}}"]);
+        let mut images: Vec<_> =
+            all.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        images.sort_unstable();
+        images
+    };
+    let new = ["rs-test/app:2", "rs-test/app:2"];
+    wait_for("the new ones", PATIENCE, || running() == new);
+    daemon.kill();
+    assert_eq!(scene.names().len(), 4);
+    engine.halt();
+    engine.resume();
+    wait_for("the new ones again", PATIENCE, || running().len() >= 2);
+    assert_eq!(running(), new);
+
+    // The old ones are wanted again, and have what they had.
+    scene.project.push(&[("compose.yml", &lasting("1", ""))]);
+    scene.deploy().ok();
+    assert_eq!((ids(), states()), (old, WELL.map(str::to_owned)));
+    assert_eq!(scene.names().len(), 2);
+}

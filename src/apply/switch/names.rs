@@ -37,7 +37,8 @@ impl Switch<'_, '_> {
     /// Lets the old containers go. The new ones are well, so a failure here is told but not fatal: the
     /// next look finishes it.
     pub(in crate::apply) async fn let_old_go(&self) {
-        join_all(self.changes.iter().filter_map(old_of).map(|old| self.remove_old(old))).await;
+        let old = self.changes.iter().filter_map(|change| change.action.old());
+        join_all(old.map(|old| self.remove_old(old))).await;
     }
 
     async fn remove_old(&self, old: &Kept) {
@@ -65,15 +66,6 @@ impl Switch<'_, '_> {
         let work = self.context.engine.rename(&id, &change.name);
         if let Err(error) = self.context.journal.step(name, work).await {
             warn!("{error:#}; the next look finishes it");
-        }
-    }
-}
-
-fn old_of(change: &Change) -> Option<&Kept> {
-    match &change.action {
-        Action::Replace { old } | Action::Finish { old, .. } => Some(old),
-        Action::Create | Action::Start { .. } | Action::Restart { .. } | Action::Rename { .. } => {
-            None
         }
     }
 }

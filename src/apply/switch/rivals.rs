@@ -15,6 +15,7 @@ impl Switch<'_, '_> {
             if let Some(index) = replacing {
                 // Going back starts it again.
                 self.reach(index, Stage::Touched);
+                self.put_policy_aside(&rival.id).await;
             } else {
                 let mut stopped = self.stopped.lock().expect("no holder of this lock panics");
                 stopped.push(rival.clone());

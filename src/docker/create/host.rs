@@ -14,8 +14,8 @@ use super::{NewContainer, non_empty, non_empty_map, peers, ports};
 use crate::compose::model::{
     BlkioConfig, Device, DeviceRate, DeviceRequest, DeviceWeight, Service, Ulimit,
 };
-use crate::docker::ApiVersion;
 use crate::docker::mounts::volumes;
+use crate::docker::{ApiVersion, restarts};
 
 /// The driver of devices that have names instead of paths.
 const CDI: &str = "cdi";
@@ -239,13 +239,5 @@ fn restart_policy(service: &Service) -> RestartPolicy {
         let maximum_retry_count = attempts.filter(|_| name == RestartPolicyNameEnum::ON_FAILURE);
         return RestartPolicy { name: Some(name), maximum_retry_count };
     }
-    let written = service.restart.as_deref().unwrap_or("no");
-    let (word, count) = written.split_once(':').unwrap_or((written, ""));
-    let name = match word {
-        "always" => RestartPolicyNameEnum::ALWAYS,
-        "unless-stopped" => RestartPolicyNameEnum::UNLESS_STOPPED,
-        "on-failure" => RestartPolicyNameEnum::ON_FAILURE,
-        _ => RestartPolicyNameEnum::NO,
-    };
-    RestartPolicy { name: Some(name), maximum_retry_count: count.parse().ok() }
+    restarts::parse(service.restart.as_deref().unwrap_or("no"))
 }

@@ -3,6 +3,8 @@
 //! A small Engine of values stands in for the real one; it does what `apply` does, one step after the
 //! other, and refuses what the real one refuses.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +44,8 @@ struct World {
     steps_left: usize,
     /// Ids of the containers that the changes of the plan at hand end with.
     fresh: Vec<Option<String>>,
+    /// Ids of old containers whose restart policy is put aside.
+    resting: BTreeSet<String>,
 }
 
 /// The crash.
@@ -129,7 +133,10 @@ impl World {
             Preparation::PullImage { .. } | Preparation::BuildImage { .. } => {
                 panic!("every image is there")
             }
-            Preparation::RemoveLeftover { id, .. } => {
+            Preparation::RemoveLeftover { id, put_aside, .. } => {
+                if let Some(put_aside) = put_aside {
+                    self.resting.remove(&put_aside.id);
+                }
                 let position = self.position(id);
                 self.observed.containers.remove(position);
             }
@@ -162,6 +169,10 @@ impl World {
             number: change.number,
             image_id: &image_id,
             replaces: old,
+            replaces_restart: old.map(|old| {
+                assert!(!self.resting.contains(&old.id), "nobody knows its restart policy");
+                "always"
+            }),
             revision: "",
             run: 0,
         };
@@ -182,9 +193,11 @@ impl World {
     }
 
     fn switch(&mut self, change: &Change, id: &str) -> Result<(), Crashed> {
-        if let Action::Replace { old } | Action::Finish { old, .. } = &change.action
-            && old.running
-        {
+        if let Action::Replace { old } = &change.action {
+            self.step()?;
+            self.resting.insert(old.id.clone());
+        }
+        if let Some(old) = change.action.old().filter(|old| old.running) {
             self.step()?;
             let old = self.container(&old.id);
             (old.state, old.exit_code) = (State::Exited, Some(143));
@@ -249,6 +262,9 @@ impl World {
         for rescue in recovery(&self.observed) {
             let position = self.position(&rescue.remove.0);
             self.observed.containers.remove(position);
+            if let Some(put_aside) = rescue.put_aside {
+                self.resting.remove(&put_aside.id);
+            }
             if let Some((id, _)) = rescue.start {
                 let old = self.container(&id);
                 (old.state, old.exit_code) = (State::Running, None);
@@ -278,7 +294,11 @@ impl World {
                 let container = &mut self.observed.containers[index % count];
                 (container.state, container.exit_code) = (State::Exited, Some(1));
             }
-            Mishap::Gone(index) => drop(self.observed.containers.remove(index % count)),
+            Mishap::Gone(index) => {
+                let gone = self.observed.containers.remove(index % count);
+                // Whoever removes it by hand takes with it what only its label said.
+                self.resting.retain(|id| gone.replaces() != Some(id.as_str()));
+            }
         }
     }
 
@@ -288,7 +308,17 @@ impl World {
         self.steps_left = steps;
         let plan = case.plan().expect("nothing to refuse");
         let _: Result<(), Crashed> = self.run(&case, &plan);
+        self.expect_one_to_come_back();
         self.case(wish)
+    }
+
+    /// Of a container that runs and the one whose place it takes, the Engine starts one when it starts.
+    fn expect_one_to_come_back(&self) {
+        let containers = &self.observed.containers;
+        for new in containers.iter().filter(|it| it.state == State::Running) {
+            let old = containers.iter().find(|it| new.replaces() == Some(&it.id));
+            assert!(old.is_none_or(|it| self.resting.contains(&it.id)), "{old:#?} beside {new:#?}");
+        }
     }
 
     fn case(&mut self, wish: &Wish) -> Case {
@@ -385,7 +415,7 @@ proptest! {
         last in wishes(),
     ) {
         let observed = Observed::default();
-        let mut world = World { observed, one_shots: Vec::new(), made: 0, steps_left: 0, fresh: Vec::new() };
+        let mut world = World { observed, one_shots: Vec::new(), made: 0, steps_left: 0, fresh: Vec::new(), resting: BTreeSet::new() };
         for episode in &story {
             world.live_through(&episode.wish, episode.steps);
             for mishap in &episode.mishaps {
@@ -400,5 +430,7 @@ proptest! {
         prop_assert!(plan.is_empty(), "{:#?}\n{:#?}", plan.lines(), after.observed.containers);
         let replicas: usize = after.project.services.values().map(|it| it.replicas() as usize).sum();
         prop_assert_eq!(after.observed.containers.len(), replicas);
+        let rests = |it: &Container| world.resting.contains(&it.id);
+        prop_assert!(!after.observed.containers.iter().any(rests), "{:#?}", world);
     }
 }

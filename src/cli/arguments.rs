@@ -41,6 +41,8 @@ pub struct Arguments {
 }
 
 /// What to do.
+// A command is put together only when it is called. Doc comments on its struct of arguments would then
+// come later than those here, and take their place in its help.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(super) enum Command {
@@ -217,7 +219,7 @@ pub(super) enum Command {
     },
 }
 
-/// Arguments of `next`.
+// Arguments of `next`.
 #[derive(Debug, Args)]
 pub(super) struct Next {
     /// The job [default: all]
@@ -233,7 +235,7 @@ pub(super) struct Next {
     pub count: u16,
 }
 
-/// Arguments of `run`.
+// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// The job
@@ -246,7 +248,7 @@ pub(super) struct Run {
     pub no_wait: bool,
 }
 
-/// Arguments of `pause`.
+// Arguments of `pause`.
 #[derive(Debug, Args)]
 pub(super) struct Pause {
     /// The jobs
@@ -260,7 +262,7 @@ pub(super) struct Pause {
     pub reason: String,
 }
 
-/// Arguments of `resume`.
+// Arguments of `resume`.
 #[derive(Debug, Args)]
 pub(super) struct Resume {
     /// The jobs
@@ -271,7 +273,7 @@ pub(super) struct Resume {
     pub all: bool,
 }
 
-/// Arguments of `runs`.
+// Arguments of `runs`.
 #[derive(Debug, Args)]
 pub(super) struct Runs {
     /// A job, or the number of a run
@@ -300,7 +302,7 @@ pub(super) struct Runs {
     pub limit: usize,
 }
 
-/// Arguments of `logs`.
+// Arguments of `logs`.
 #[derive(Debug, Args)]
 pub(super) struct Logs {
     /// Jobs, or numbers of runs [default: roadstead's own log]
@@ -336,4 +338,35 @@ pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let wanted = "expected a time with its offset, as `2026-03-01T00:00:00Z` or \
                   `2026-03-01T00:00:00-05:00`";
     time.map(|time| time.to_utc()).map_err(|_| wanted.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::builder::Command as Parsed;
+
+    use super::*;
+
+    /// What the list of its parent says of each command, and what its own help says once it is called.
+    fn expect_the_same_words(parent: &Parsed) {
+        for listed in parent.get_subcommands() {
+            let mut called = listed.clone();
+            called.build();
+            let (name, words) = (called.get_name().to_owned(), called.get_about());
+            assert!(words.is_some(), "`{name}` says nothing of itself");
+            assert_eq!(words.map(ToString::to_string), listed.get_about().map(ToString::to_string));
+            assert_eq!(called.get_long_about().map(ToString::to_string), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_command_begins_as_the_list_has_it() {
+        let root = Arguments::command();
+        expect_the_same_words(&root);
+        expect_the_same_words(&Compose::augment_args(Parsed::new("compose")));
+        expect_the_same_words(&Backup::augment_args(Parsed::new("backup")));
+        let mut whole = root;
+        whole.build();
+        assert!(whole.find_subcommand("compose").is_some_and(Parsed::has_subcommands));
+    }
 }

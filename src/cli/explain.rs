@@ -24,7 +24,7 @@ use crate::job::{CatchUp, ContainerEvent, Job, On, When, Window};
 /// Slots that are named.
 const SLOTS: usize = 5;
 
-/// Arguments of `explain`.
+// Arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["job", "schedule"])))]
 pub(super) struct Explain {
@@ -37,7 +37,7 @@ pub(super) struct Explain {
     after: Option<DateTime<Utc>>,
 }
 
-/// A schedule that is tried out, without a job.
+// A schedule that is tried out, without a job.
 #[derive(Debug, Args)]
 pub(super) struct Tried {
     /// A schedule to try out

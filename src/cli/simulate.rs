@@ -23,7 +23,7 @@ use crate::clock::simulation::{Clash, Simulation, Stretch, Subject, simulate as 
 /// Other jobs that a list names before it counts them.
 const NAMED: usize = 3;
 
-/// Arguments of `simulate`.
+// Arguments of `simulate`.
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
     /// The jobs [default: all]

@@ -23,7 +23,7 @@ use crate::job::{Job, birdhouse, crontab, dkron, native, ofelia};
 use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
 
-/// Arguments of `import`.
+// Arguments of `import`.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// Form of the file
@@ -77,7 +77,7 @@ enum OnConflict {
     Fail,
 }
 
-/// Arguments of `export`.
+// Arguments of `export`.
 #[derive(Debug, Args)]
 pub(super) struct Export {
     /// Form to print

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-/// Arguments of `backup`.
+// Arguments of `backup`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Backup {
     /// What to do.
@@ -12,8 +12,8 @@ pub(in crate::cli) struct Backup {
     pub(super) command: Command,
 }
 
-/// What to do with backups. `JOB` is any job of kind `backup`, `backup_prune`, `backup_check` or
-/// `restore_drill`.
+// What to do with backups. `JOB` is any job of kind `backup`, `backup_prune`, `backup_check` or
+// `restore_drill`.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(super) enum Command {
@@ -73,14 +73,14 @@ pub(super) enum Command {
     Unlock(All),
 }
 
-/// A job.
+// A job.
 #[derive(Debug, Args)]
 pub(super) struct Job {
     /// The job
     pub(super) job: String,
 }
 
-/// Arguments of `list`.
+// Arguments of `list`.
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// The job
@@ -90,7 +90,7 @@ pub(super) struct List {
     pub(super) all: bool,
 }
 
-/// Arguments of `show`.
+// Arguments of `show`.
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// The job
@@ -101,7 +101,7 @@ pub(super) struct Show {
     pub(super) path: Option<String>,
 }
 
-/// Arguments of `diff`.
+// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
     /// The job
@@ -112,7 +112,7 @@ pub(super) struct Diff {
     pub(super) to: String,
 }
 
-/// Arguments of `restore`.
+// Arguments of `restore`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("target").args(["volume", "in_place", "to"]))]
 pub(super) struct Restore {
@@ -137,7 +137,7 @@ pub(super) struct Restore {
     pub(super) to: Option<PathBuf>,
 }
 
-/// Arguments of `verify` and `unlock`.
+// Arguments of `verify` and `unlock`.
 #[derive(Debug, Args)]
 pub(super) struct All {
     /// The job
@@ -147,7 +147,7 @@ pub(super) struct All {
     pub(super) all: bool,
 }
 
-/// Arguments of `verified`.
+// Arguments of `verified`.
 #[derive(Debug, Args)]
 pub(super) struct Verified {
     /// The job
@@ -157,7 +157,7 @@ pub(super) struct Verified {
     pub(super) within: String,
 }
 
-/// Arguments of `prune`.
+// Arguments of `prune`.
 #[derive(Debug, Args)]
 pub(super) struct Prune {
     /// The job

@@ -9,7 +9,7 @@ use super::{
     push, rm, run, scale, stats, top, version, volumes, wait,
 };
 
-/// Arguments of `compose`.
+// Arguments of `compose`.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
@@ -99,7 +99,7 @@ pub(super) enum ProgressForm {
     Quiet,
 }
 
-/// What `compose` does.
+// What `compose` does.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(super) enum Command {
@@ -240,7 +240,7 @@ pub(super) enum Command {
     Down(Down),
 }
 
-/// Arguments of `config`.
+// Arguments of `config`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Config {
@@ -318,7 +318,7 @@ impl Config {
     }
 }
 
-/// Arguments of `up`.
+// Arguments of `up`.
 #[derive(Debug, Args)]
 pub(super) struct Up {
     /// Returns once containers run
@@ -339,7 +339,7 @@ pub(super) struct Up {
     pub(super) looking_on: LookingOn,
 }
 
-/// How `up` without `--detach` looks on.
+// How `up` without `--detach` looks on.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct LookingOn {
@@ -382,7 +382,7 @@ pub(super) struct LookingOn {
     pub(super) watch: bool,
 }
 
-/// What `up` and `create` may change, and how.
+// What `up` and `create` may change, and how.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Changes {
@@ -440,14 +440,14 @@ fn scale(text: &str) -> Result<(String, u32), String> {
     parsed.ok_or_else(|| "expected SERVICE=NUMBER, e.g. `web=3`".to_owned())
 }
 
-/// Arguments of `create`.
+// Arguments of `create`.
 #[derive(Debug, Args)]
 pub(super) struct Create {
     #[command(flatten)]
     pub(super) changes: Changes,
 }
 
-/// Arguments of `down`.
+// Arguments of `down`.
 #[derive(Debug, Args)]
 pub(super) struct Down {
     /// Removes named and anonymous volumes, too: their data is gone

@@ -9,7 +9,7 @@ use super::Session;
 use super::terminal::{Manner, Resize, converse};
 use crate::docker::Engine;
 
-/// Arguments of `attach`.
+// Arguments of `attach`.
 #[derive(Debug, Args)]
 pub(super) struct Attach {
     /// Keys that leave the container

@@ -20,7 +20,7 @@ use crate::docker::{self, BuildSurroundings};
 use crate::plan::order;
 use crate::plan::pull::builds_due;
 
-/// Arguments of `build`.
+// Arguments of `build`.
 #[derive(Debug, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Build {

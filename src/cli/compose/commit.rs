@@ -7,7 +7,7 @@ use super::Session;
 use super::progress::Standing;
 use crate::docker::Commit as Request;
 
-/// Arguments of `commit`.
+// Arguments of `commit`.
 #[derive(Debug, Args)]
 pub(super) struct Commit {
     /// Who made it, e.g. `Ada <ada@example.org>`

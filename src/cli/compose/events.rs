@@ -19,7 +19,7 @@ use crate::plan::labels;
 /// What Compose's own labels begin with; they say nothing about the event.
 const OWN_LABELS: &str = "com.docker.compose.";
 
-/// Arguments of `events`.
+// Arguments of `events`.
 #[derive(Debug, Args)]
 pub(super) struct Events {
     /// From this time on: a time, or how long ago, e.g. 42m

@@ -18,7 +18,7 @@ const LOOKS: usize = 500;
 /// Exit code of a command that the container could not start.
 const NOT_STARTED: u8 = 126;
 
-/// Arguments of `exec`.
+// Arguments of `exec`.
 #[derive(Debug, Args)]
 #[command(override_usage = "roadstead compose exec [OPTIONS] SERVICE COMMAND [ARGS]...")]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]

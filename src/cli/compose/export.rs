@@ -13,7 +13,7 @@ use super::progress::Standing;
 use super::{Session, own_stdout};
 use crate::cli::Usage;
 
-/// Arguments of `export`.
+// Arguments of `export`.
 #[derive(Debug, Args)]
 pub(super) struct Export {
     /// Number of the container, where the service has several

@@ -16,7 +16,7 @@ use crate::compose::render::compact_go_json;
 use crate::docker::{ImageFacts, is_not_found};
 use crate::plan::observed::Container;
 
-/// Arguments of `images`.
+// Arguments of `images`.
 #[derive(Debug, Args)]
 pub(super) struct Images {
     /// Prints ids only

@@ -24,7 +24,7 @@ use crate::plan::observed::{Container, State};
 /// Longest wait for what a service waits for, where no other time was given.
 const PATIENCE: Duration = Duration::from_hours(24);
 
-/// Arguments of `stop`.
+// Arguments of `stop`.
 #[derive(Debug, Args)]
 pub(super) struct Stop {
     /// Seconds until a container is killed; -1 waits for ever [default: its own grace]
@@ -35,7 +35,7 @@ pub(super) struct Stop {
     pub(super) services: Vec<String>,
 }
 
-/// Arguments of `start`.
+// Arguments of `start`.
 #[derive(Debug, Args)]
 pub(super) struct Start {
     /// Waits until containers run, and are healthy where they have a health check
@@ -49,7 +49,7 @@ pub(super) struct Start {
     services: Vec<String>,
 }
 
-/// Arguments of `restart`.
+// Arguments of `restart`.
 #[derive(Debug, Args)]
 pub(super) struct Restart {
     /// Leaves services alone that are to be restarted with these
@@ -63,7 +63,7 @@ pub(super) struct Restart {
     services: Vec<String>,
 }
 
-/// Arguments of `pause` and `unpause`.
+// Arguments of `pause` and `unpause`.
 #[derive(Debug, Args)]
 pub(super) struct Services {
     /// Only these services
@@ -71,7 +71,7 @@ pub(super) struct Services {
     services: Vec<String>,
 }
 
-/// Arguments of `kill`.
+// Arguments of `kill`.
 #[derive(Debug, Args)]
 pub(super) struct Kill {
     /// The signal, by name or number

@@ -15,7 +15,7 @@ use crate::compose::render::compact_go_json;
 use crate::docker::Listed;
 use crate::plan::labels;
 
-/// Arguments of `ls`.
+// Arguments of `ls`.
 #[derive(Debug, Args)]
 pub(super) struct Ls {
     /// Those without a running container, too

@@ -6,7 +6,7 @@ use clap::Args;
 use super::Session;
 use crate::cli::output::print;
 
-/// Arguments of `port`.
+// Arguments of `port`.
 #[derive(Debug, Args)]
 pub(super) struct Port {
     /// tcp or udp

@@ -26,7 +26,7 @@ const MOUNT_WIDTH: usize = 15;
 const TABLE: &str = "{{.Name}}\t{{.Image}}\t{{.Command}}\t{{.Service}}\t{{.RunningFor}}\t\
                      {{.Status}}\t{{.Ports}}";
 
-/// Arguments of `ps`.
+// Arguments of `ps`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Ps {

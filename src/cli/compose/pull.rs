@@ -14,7 +14,7 @@ use crate::plan::observed::familiar;
 use crate::plan::order;
 use crate::registry::ClientConfig;
 
-/// Arguments of `pull`.
+// Arguments of `pull`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Pull {

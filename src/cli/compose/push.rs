@@ -14,7 +14,7 @@ use crate::image::Reference;
 use crate::plan::order;
 use crate::registry::ClientConfig;
 
-/// Arguments of `push`.
+// Arguments of `push`.
 #[derive(Debug, Args)]
 pub(super) struct Push {
     /// Exits with 0 though some images could not be pushed

@@ -11,7 +11,7 @@ use super::lifecycle::{Stop, each, stop_services};
 use super::target::is_running;
 use crate::cli::output::print;
 
-/// Arguments of `rm`.
+// Arguments of `rm`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Rm {

@@ -10,7 +10,7 @@ use crate::cli::output::print;
 use crate::compose::Request;
 use crate::plan::Options;
 
-/// Arguments of `scale`.
+// Arguments of `scale`.
 #[derive(Debug, Args)]
 pub(super) struct Scale {
     /// Leaves services alone that these depend on

@@ -23,7 +23,7 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 const TABLE: &str = "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t\
                      {{.BlockIO}}\t{{.PIDs}}";
 
-/// Arguments of `stats`.
+// Arguments of `stats`.
 #[derive(Debug, Args)]
 pub(super) struct Stats {
     /// Stopped ones, too

@@ -9,7 +9,7 @@ use super::columns::TIGHT;
 use super::target::is_running;
 use crate::cli::output::{json, print};
 
-/// Arguments of `top`.
+// Arguments of `top`.
 #[derive(Debug, Args)]
 pub(super) struct Top {
     /// Only these services

@@ -9,7 +9,7 @@ use crate::cli::output::print;
 /// The docker compose whose arguments and answers these are; scripts look for a version they know.
 const SPOKEN: &str = "2.40.3";
 
-/// Arguments of `version`.
+// Arguments of `version`.
 #[derive(Debug, Default, Args)]
 pub(super) struct Version {
     /// Prints the number only

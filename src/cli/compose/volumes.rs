@@ -17,7 +17,7 @@ const TABLE: &str = "{{.Driver}}\t{{.Name}}";
 /// What a list of volumes does not know.
 const UNKNOWN: &str = "N/A";
 
-/// Arguments of `volumes`.
+// Arguments of `volumes`.
 #[derive(Debug, Args)]
 pub(super) struct Volumes {
     /// Prints names only

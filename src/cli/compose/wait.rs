@@ -9,7 +9,7 @@ use super::target::is_running;
 use super::{Session, down};
 use crate::cli::output::print;
 
-/// Arguments of `wait`.
+// Arguments of `wait`.
 #[derive(Debug, Args)]
 pub(super) struct Wait {
     /// Takes the project down when the first container ends

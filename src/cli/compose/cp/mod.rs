@@ -26,7 +26,7 @@ const PIECES_WAITING: usize = 8;
 /// How far links are followed before they count as a circle.
 const MOST_LINKS: usize = 40;
 
-/// Arguments of `cp`.
+// Arguments of `cp`.
 #[derive(Debug, Args)]
 #[command(override_usage = "roadstead compose cp [OPTIONS] SERVICE:PATH DESTINATION|-\n       \
                             roadstead compose cp [OPTIONS] SOURCE|- SERVICE:PATH")]

@@ -19,7 +19,7 @@ use crate::cli::setup::now;
 use crate::docker::LogRange;
 use crate::plan::observed::Container;
 
-/// Arguments of `logs`.
+// Arguments of `logs`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(super) struct Logs {

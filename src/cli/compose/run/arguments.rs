@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// Arguments of `run`.
+// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(override_usage = "roadstead compose run [OPTIONS] SERVICE [COMMAND] [ARGS]...")]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]

@@ -131,10 +131,10 @@ fn an_image_of_a_registry_is_recorded_by_its_digest_and_pulled_as_its_policy_say
     engine.docker(&["pull", "--quiet", &known]);
     engine.docker(&["tag", &known, &reference]);
     roadstead.run(&["run", &name]).ok();
-    assert!(!roadstead.log(&name).contains("two"), "{}", roadstead.log(&name));
+    assert!(!roadstead.log(&name).contains("| two"), "{}", roadstead.log(&name));
     roadstead.write_job("job.yml", &job("always").replace("NAME", &name));
     roadstead.run(&["run", &name]).ok();
-    assert!(roadstead.log(&name).contains("two"), "{}", roadstead.log(&name));
+    assert!(roadstead.log(&name).contains("| two"), "{}", roadstead.log(&name));
     assert_ne!(details(&roadstead)["digest"], digest.as_str());
 }
 

@@ -123,6 +123,8 @@ pub struct Identity {
     pub id: String,
     /// Manifests of platforms that are here, where the Engine tells them.
     pub manifests: Vec<String>,
+    /// The platforms of these.
+    pub platforms: Vec<Platform>,
 }
 
 impl Identity {
@@ -131,6 +133,49 @@ impl Identity {
     pub fn is_one_of(&self, names: &[&str]) -> bool {
         let is_ours = |name: &str| name == self.id || self.manifests.iter().any(|it| it == name);
         names.iter().any(|name| !name.is_empty() && is_ours(name))
+    }
+}
+
+/// What an image runs on, in the one form of all in which people write it (containerd's
+/// `platforms.Normalize`): `linux/aarch64`, `arm64` and `linux/arm64/v8` are the same on Linux.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    os: String,
+    architecture: String,
+    variant: String,
+}
+
+impl Platform {
+    /// Reads `os/architecture[/variant]`, or one of the first two alone; what is missing is ours.
+    pub fn parse(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let words: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match words[..] {
+            [os @ ("linux" | "windows" | "darwin" | "macos" | "freebsd")] => {
+                (os, std::env::consts::ARCH, "")
+            }
+            [architecture] => ("linux", architecture, ""),
+            [os, architecture] => (os, architecture, ""),
+            [os, architecture, variant, ..] => (os, architecture, variant),
+            [] => ("linux", std::env::consts::ARCH, ""),
+        };
+        let (architecture, variant) = match (architecture, variant) {
+            ("x86_64" | "x86-64" | "amd64", "" | "v1") => ("amd64", ""),
+            ("x86_64" | "x86-64", variant) => ("amd64", variant),
+            ("i386" | "x86", _) => ("386", ""),
+            ("aarch64" | "arm64", "" | "8" | "v8") => ("arm64", ""),
+            ("aarch64", variant) => ("arm64", variant),
+            ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
+            ("armel", _) | ("arm", "6") => ("arm", "v6"),
+            ("arm", "5") => ("arm", "v5"),
+            other => other,
+        };
+        let os = if os == "macos" { "darwin" } else { os };
+        Self {
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.to_owned(),
+        }
     }
 }
 
@@ -215,7 +260,8 @@ mod tests {
 
     #[test]
     fn an_image_is_another_one_only_if_all_names_differ() {
-        let identity = Identity { id: "i".to_owned(), manifests: vec!["m".to_owned()] };
+        let manifests = vec!["m".to_owned()];
+        let identity = Identity { id: "i".to_owned(), manifests, ..Identity::default() };
         for (names, expected) in [
             (["i", "x"], true),
             (["x", "i"], true),
@@ -226,6 +272,26 @@ mod tests {
             assert_eq!(identity.is_one_of(&names), expected, "{names:?}");
         }
         assert!(!Identity::default().is_one_of(&[""]));
+    }
+
+    #[test]
+    fn platforms_are_the_same_in_whatever_form_they_are_written() {
+        for (one, other, expected) in [
+            ("linux/amd64", "amd64", true),
+            ("linux/amd64", "linux/x86_64", true),
+            ("linux/amd64", "linux/amd64/v2", false),
+            ("linux/arm64", "linux/aarch64/v8", true),
+            ("linux/arm64", "linux/amd64", false),
+            ("linux/arm", "linux/arm/v7", true),
+            ("linux/arm/v6", "armel", true),
+            ("linux/arm/v6", "linux/arm/v7", false),
+            ("linux/386", "i386", true),
+            ("LINUX/AMD64", "linux/amd64", true),
+            ("windows/amd64", "linux/amd64", false),
+            ("linux", std::env::consts::ARCH, true),
+        ] {
+            assert_eq!(Platform::parse(one) == Platform::parse(other), expected, "{one} {other}");
+        }
     }
 
     #[test]

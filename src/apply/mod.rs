@@ -19,7 +19,7 @@ pub use self::hooks::{before as run_hooks_before, inside as run_hooks};
 pub use self::journal::Journal;
 pub use self::materials::Materials;
 pub use self::oneoff::{OneOffContainer, OneOffModel};
-pub use self::pull::{as_in_registry, due_by_age, platform_of, pull};
+pub use self::pull::{as_in_registry, due_by_age, due_by_platform, platform_of, pull};
 use self::switch::Switch;
 pub use self::teardown::{Stopping, tear_down};
 pub use self::watch::{Gate, Watch};

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use crate::compose::model::{Project, PullPolicy};
 use crate::docker::{Engine, Layers, PullOptions};
-use crate::image::Reference;
+use crate::image::{Platform, Reference};
 use crate::plan::observed::{Observed, familiar};
 use crate::plan::pull::pull_due;
 use crate::registry::{ClientConfig, Registries};
@@ -106,6 +106,38 @@ pub async fn due_by_age(
         }
         let tagged = engine.last_tagged(&service.image).await?;
         if pull_due(&service.pull_policy, true, tagged, now) {
+            due.insert(service.image.clone());
+        }
+    }
+    Ok(due)
+}
+
+/// Images that are there, but of another platform than a service asks for; `default` is that of services
+/// that name none. Asks the Engine only about services with a platform, and only where its list of
+/// images does not tell.
+///
+/// # Errors
+///
+/// When the Engine does not answer.
+pub async fn due_by_platform(
+    engine: &Engine,
+    project: &Project,
+    default: Option<&str>,
+    observed: &Observed,
+) -> Result<BTreeSet<String>> {
+    let mut due = BTreeSet::new();
+    for service in project.services.values() {
+        let Some(wanted) = service.platform.as_deref().or(default) else { continue };
+        let Some(image) = observed.images.get(&familiar(&service.image)) else { continue };
+        let platform = Platform::parse(wanted);
+        let is_here = if image.platforms.is_empty() {
+            Platform::parse(&engine.image_facts(&service.image).await?.platform) == platform
+        } else {
+            // One name can have several.
+            image.platforms.contains(&platform)
+        };
+        if !is_here {
+            debug!("image {} is not there for {wanted}", service.image);
             due.insert(service.image.clone());
         }
     }

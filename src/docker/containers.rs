@@ -9,6 +9,7 @@ use bollard::query_parameters::{
     WaitContainerOptions,
 };
 use futures_util::StreamExt;
+use tracing::warn;
 
 use super::create::{Attachment, Blueprint, NewContainer, blueprint};
 use super::{Engine, is_not_found, raw, status_of};
@@ -84,7 +85,14 @@ impl Engine {
             None => self.docker()?.clone(),
         };
         let created = Box::pin(docker.create_container(Some(options), body)).await;
-        Ok(created.with_context(|| format!("create container `{name}`"))?.id)
+        let created = created.with_context(|| format!("create container `{name}`"))?;
+        for warning in created.warnings {
+            let mut warned_of = self.warned_of.lock().expect("no holder of this lock panics");
+            if warned_of.insert(warning.clone()) {
+                warn!("the Engine says of container {name}: {warning}");
+            }
+        }
+        Ok(created.id)
     }
 
     /// Connects a container to a network, with the same settings as at its creation.
@@ -116,9 +124,18 @@ impl Engine {
                 if is_paused && docker.unpause_container(id).await.is_ok() {
                     return Ok(());
                 }
-                Err(error).with_context(|| format!("start container `{}`", short(id)))
+                let name = self.name_of(id).await;
+                Err(error).with_context(|| format!("start container `{name}`"))
             }
         }
+    }
+
+    /// The name of a container, for a message; the beginning of its id where it cannot be looked up.
+    async fn name_of(&self, id: &str) -> String {
+        let Ok(docker) = self.docker() else { return short(id).to_owned() };
+        let inspected = docker.inspect_container(id, None).await;
+        let name = inspected.ok().and_then(|it| it.name);
+        name.map_or_else(|| short(id).to_owned(), |name| name.trim_start_matches('/').to_owned())
     }
 
     /// Stops a container with its own signal and grace; one that is stopped or gone is left alone.

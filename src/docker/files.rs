@@ -2,6 +2,8 @@
 //!
 //! A file whose owner or mode was written is a copy, too: a mount cannot have any but its own.
 
+use std::time::SystemTime;
+
 use anyhow::{Context, Result};
 use futures_util::stream;
 use sha2::{Digest as _, Sha256};
@@ -165,7 +167,9 @@ impl Engine {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the date of files, by which nothing is decided")]
 fn archive(uploads: &[Upload]) -> std::io::Result<Vec<u8>> {
+    let written = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut archive = tar::Builder::new(Vec::new());
     for upload in uploads {
         let mut header = tar::Header::new_gnu();
@@ -173,7 +177,7 @@ fn archive(uploads: &[Upload]) -> std::io::Result<Vec<u8>> {
         header.set_uid(u64::from(upload.uid));
         header.set_gid(u64::from(upload.gid));
         header.set_mode(upload.mode);
-        header.set_mtime(0);
+        header.set_mtime(written.as_secs());
         let path = upload.target.trim_start_matches('/');
         archive.append_data(&mut header, path, upload.content.as_slice())?;
     }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bollard::models::{ContainerConfig, ImageManifestSummaryKindEnum, ImageSummary};
+use bollard::models::{
+    ContainerConfig, ImageManifestSummary, ImageManifestSummaryKindEnum, ImageSummary, OciPlatform,
+};
 use bollard::query_parameters::{
     CommitContainerOptions, CreateImageOptions, ListImagesOptions, PushImageOptions,
     RemoveImageOptions, TagImageOptions,
@@ -15,7 +17,7 @@ use super::auth::{self, REGISTRY_AUTH};
 use super::containers::short;
 use super::raw::{self, Change};
 use super::{Engine, is_not_found};
-use crate::image::{Credentials, Identity, Reference, name_and_tag};
+use crate::image::{Credentials, Identity, Platform, Reference, name_and_tag};
 use crate::plan::observed::familiar;
 
 /// Longest silence in the middle of a pull before it counts as dead.
@@ -280,10 +282,18 @@ fn by_reference(images: &[ImageSummary]) -> BTreeMap<String, Identity> {
 /// attested build, while the manifest of the platform stays.
 pub(super) fn identity(image: &ImageSummary) -> Identity {
     let manifests = image.manifests.iter().flatten();
-    let here = manifests
-        .filter(|it| it.available && it.kind == Some(ImageManifestSummaryKindEnum::IMAGE))
-        .map(|it| it.id.clone());
-    Identity { id: image.id.clone(), manifests: here.collect() }
+    let here =
+        manifests.filter(|it| it.available && it.kind == Some(ImageManifestSummaryKindEnum::IMAGE));
+    let platform = |it: &ImageManifestSummary| {
+        let OciPlatform { os, architecture, variant, .. } = &it.image_data.as_ref()?.platform;
+        let words = [os, architecture, variant].map(|it| it.as_deref().unwrap_or_default());
+        Some(Platform::parse(words.join("/").trim_end_matches('/')))
+    };
+    Identity {
+        id: image.id.clone(),
+        manifests: here.clone().map(|it| it.id.clone()).collect(),
+        platforms: here.filter_map(platform).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -307,19 +317,25 @@ mod tests {
                 "ID": id, "Kind": kind, "Available": available,
                 "Descriptor": {"mediaType": "m", "digest": id, "size": 1},
                 "Size": {"Content": 1, "Total": 1},
+                "ImageData": {
+                    "Platform": {"os": "linux", "architecture": id.split(':').nth(1), "variant": ""},
+                    "Containers": [], "Size": {"Unpacked": 1},
+                },
             })
         };
         let several = json!([
-            manifest("sha256:here", "image", true),
+            manifest("sha256:s390x", "image", true),
             manifest("sha256:far", "image", false),
             manifest("sha256:proof", "attestation", true),
         ]);
-        for (manifests, expected) in [(json!(null), vec![]), (several, vec!["sha256:here"])] {
+        for (manifests, expected) in [(json!(null), vec![]), (several, vec!["sha256:s390x"])] {
             let found = by_reference(&[image(manifests)]);
             let names: Vec<_> = found.keys().map(String::as_str).collect();
             assert_eq!(names, ["a:1", "a@sha256:d", "b:2", "sha256:id"]);
             assert_eq!(found["a:1"].id, "sha256:id");
             assert_eq!(found["a:1"].manifests, expected);
+            let platforms = expected.iter().map(|_| Platform::parse("linux/s390x"));
+            assert_eq!(found["a:1"].platforms, platforms.collect::<Vec<_>>());
         }
     }
 }

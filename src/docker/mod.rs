@@ -53,7 +53,8 @@ pub use self::prune::Removed;
 pub use self::usage::Usage;
 pub use crate::plan::observed::Container;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -74,6 +75,8 @@ pub struct Engine {
     docker: Arc<OnceLock<Docker>>,
     api_version: Arc<OnceLock<ApiVersion>>,
     own_container: Arc<OnceLock<Option<String>>>,
+    /// What it warned of; it says the same again with each container.
+    warned_of: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// A version of the Engine API, e.g. 1.41.
@@ -101,6 +104,7 @@ impl Engine {
             docker: Arc::default(),
             api_version: Arc::default(),
             own_container: Arc::default(),
+            warned_of: Arc::default(),
         })
     }
 

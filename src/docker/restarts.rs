@@ -1,24 +1,38 @@
 //! Restart policies of containers that are there.
 
 use anyhow::{Context, Result};
-use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
+use bollard::models::{
+    ContainerStateStatusEnum, ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum,
+};
 
-use super::Engine;
 use super::containers::short;
+use super::{Engine, is_not_found};
 
 impl Engine {
     /// The restart policy by which the Engine starts a stopped container when it starts itself, as a
-    /// Compose file writes it; `None` where the container rests.
+    /// Compose file writes it; `None` where the container rests, is going away or gone.
     ///
     /// Only `unless-stopped` heeds that somebody stopped it. To `on-failure` the end by a signal is a
     /// failure (moby, `restartmanager/restartmanager.go`).
     ///
     /// # Errors
     ///
-    /// When there is no such container.
+    /// When the Engine does not answer.
     pub async fn reviving_policy(&self, id: &str) -> Result<Option<String>> {
         let inspected = self.docker()?.inspect_container(id, None).await;
-        let container = inspected.with_context(|| format!("inspect container `{}`", short(id)))?;
+        let container =
+            match inspected.with_context(|| format!("inspect container `{}`", short(id))) {
+                Ok(container) => container,
+                Err(error) if is_not_found(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+        let status = container.state.and_then(|state| state.status);
+        if matches!(
+            status,
+            Some(ContainerStateStatusEnum::DEAD | ContainerStateStatusEnum::REMOVING)
+        ) {
+            return Ok(None);
+        }
         Ok(container.host_config.and_then(|host| host.restart_policy).as_ref().and_then(reviving))
     }
 

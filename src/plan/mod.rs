@@ -113,7 +113,7 @@ pub struct Options {
     pub services: BTreeSet<String>,
     /// Leaves what they depend on alone.
     pub no_deps: bool,
-    /// Images that are there and old enough to be pulled again.
+    /// Images that are there, and old enough to be pulled again or of another platform.
     pub due: BTreeSet<String>,
     /// Images that are what their registry has: `pull_policy: always` has nothing to pull.
     pub as_in_registry: BTreeSet<String>,
@@ -419,7 +419,7 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed) -> Result<Plan, Refusal>
     resources::plan_volumes(desired, observed, &services, &mut plan, &mut refusals);
     let sorted = Sorted::new(desired, observed);
     for service in services {
-        resources::plan_image(desired, service, observed, &mut plan);
+        resources::plan_images(desired, service, observed, &mut plan);
         Scope::new(desired, (observed, &sorted), service, &plan).plan(&mut plan);
     }
     orphans::plan_orphans(desired, observed, &mut plan);

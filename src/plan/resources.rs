@@ -111,32 +111,39 @@ fn definition(it: &Resource, key_label: &str, current: Option<&Vec<String>>) -> 
     if is_current { Definition::Same } else { Definition::Changed }
 }
 
-/// Builds what the caller found to be due, pulls what is missing or old.
-pub(super) fn plan_image(
+/// Builds what the caller found to be due, pulls what is missing or old; images that are mounted, too,
+/// whatever the policy is, as docker compose does.
+pub(super) fn plan_images(
     desired: &Desired<'_>,
     service: &Service,
     observed: &Observed,
     plan: &mut Plan,
 ) {
+    let is_here = |image: &str| observed.images.contains_key(&familiar(image));
+    let mounts = service.volumes.iter().filter(|it| matches!(it.kind, MountKind::Image { .. }));
+    let mounted = mounts.filter_map(|it| it.source.as_deref()).filter(|image| !is_here(image));
+    let pull = |image: &str| Preparation::PullImage { image: image.to_owned() };
+    let mut steps: Vec<Preparation> = mounted.map(pull).collect();
     let image = service.image.clone();
-    let present = observed.images.contains_key(&familiar(&image));
+    let is_due = desired.options.due.contains(&image);
+    let present = is_here(&image);
     let is_built = desired.options.builds.contains(&service.name);
     let is_pulled = match &service.pull_policy {
         // What can be built is built.
         PullPolicy::Unset if service.build.is_some() => false,
         PullPolicy::Always => !present || !desired.options.as_in_registry.contains(&image),
         // Time is not ours to read: the caller has looked.
-        PullPolicy::Daily | PullPolicy::Weekly | PullPolicy::Every { .. } => {
-            !present || desired.options.due.contains(&image)
+        PullPolicy::Daily | PullPolicy::Weekly | PullPolicy::Every { .. } => !present || is_due,
+        policy => pull_due(policy, present && !is_due, None, 0),
+    };
+    if is_built {
+        steps.push(Preparation::BuildImage { service: service.name.clone(), image });
+    } else if is_pulled {
+        steps.push(pull(&image));
+    }
+    for step in steps {
+        if service.replicas() > 0 && !plan.prepare.contains(&step) {
+            plan.prepare.push(step);
         }
-        policy => pull_due(policy, present, None, 0),
-    };
-    let step = match (is_built, is_pulled) {
-        (true, _) => Preparation::BuildImage { service: service.name.clone(), image },
-        (false, true) => Preparation::PullImage { image },
-        (false, false) => return,
-    };
-    if service.replicas() > 0 && !plan.prepare.contains(&step) {
-        plan.prepare.push(step);
     }
 }

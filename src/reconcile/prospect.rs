@@ -86,7 +86,9 @@ pub async fn prospect(
     let marked = world.engine.mark_stopped(&project.name, containers, (world.now)()).await;
     marked.map_err(|error| about(engine_ending(&error)))?;
     let pulls = apply::due_by_age(&world.engine, &project, &observed, (world.now)().timestamp());
-    let pulls = pulls.await.map_err(|error| about(engine_ending(&error)))?;
+    let mut pulls = pulls.await.map_err(|error| about(engine_ending(&error)))?;
+    let others = apply::due_by_platform(&world.engine, &project, None, &observed).await;
+    pulls.extend(others.map_err(|error| about(engine_ending(&error)))?);
     let is_new = is_new(applied.as_ref(), &revision);
     let due = Due {
         pulls,

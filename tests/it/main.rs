@@ -33,6 +33,7 @@ mod cli_compose;
 mod clock_commands;
 mod compose_attached;
 mod compose_flags;
+mod compose_images;
 mod compose_keep;
 mod compose_scripts;
 mod compose_up;

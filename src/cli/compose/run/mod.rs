@@ -17,7 +17,7 @@ use super::build::build_missing;
 use super::lifecycle::{each, wait_for};
 use super::target::Target;
 use super::terminal::{Manner, Resize, converse, wants_terminal};
-use super::up::{self, Found};
+use super::up::{self, Found, INTERRUPTED};
 use crate::apply::Watch;
 use crate::cli::Usage;
 use crate::cli::output::print;
@@ -49,11 +49,15 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
         if build_missing(session, &found, &asked, arguments.quiet_build).await? {
             found.observed.images = session.engine.images().await?;
         }
+        pull_images(session, arguments, service, &mut found).await?;
     }
     if arguments.remove_orphans {
         remove_orphans(session, &found).await?;
     }
-    bring_up(session, arguments, service, &mut found).await?;
+    let is_ready = bring_up(session, arguments, service, &found).await?;
+    if !is_ready {
+        return Ok(INTERRUPTED);
+    }
     if session.dry_run {
         bail!("interactive run is not supported in dry-run mode");
     }
@@ -87,45 +91,75 @@ async fn look(session: &Session, service: &str) -> Result<Found> {
     up::look(&session.engine, &request).await
 }
 
-/// Networks, volumes, the image, and what the service depends on, unless that is not wanted.
-async fn bring_up(
+/// Pulls what a new container of the service is made from, and what it depends on.
+async fn pull_images(
     session: &Session,
     arguments: &Run,
     service: &str,
     found: &mut Found,
 ) -> Result<()> {
+    let mut alone = found.clone();
+    alone.observed.containers.clear();
+    let own = alone.project.services.get_mut(service).context("the service was looked up")?;
+    own.scale = Some(1);
+    let options = Options {
+        services: BTreeSet::from([service.to_owned()]),
+        no_deps: arguments.no_deps,
+        due: up::due(session, &alone).await?,
+        ..Options::default()
+    };
+    let plan = alone.plan(&options)?;
+    if plan.pulls().next().is_some() {
+        up::pull(session, &alone, &plan, arguments.quiet_pull).await?;
+        found.observed.images = session.engine.images().await?;
+    }
+    Ok(())
+}
+
+/// Networks, volumes, and what the service depends on, unless that is not wanted; false where
+/// somebody interrupted it.
+async fn bring_up(
+    session: &Session,
+    arguments: &Run,
+    service: &str,
+    found: &Found,
+) -> Result<bool> {
     // Its own lasting containers are not what this is about.
     let mut others = found.project.clone();
     let own = others.services.get_mut(service).context("the service was looked up")?;
     own.scale = Some(0);
     let mut observed = found.observed.clone();
     observed.containers.retain(|it| it.service() != service);
-    let mut others = Found { project: others, observed, ..found.clone() };
+    let others = Found { project: others, observed, ..found.clone() };
     let options = Options { services: BTreeSet::from([service.to_owned()]), ..Options::default() };
     let mut plan = others.plan(&options)?;
-    if plan.pulls().next().is_some() && !session.dry_run {
-        up::pull(session, &others, &plan, arguments.quiet_pull).await?;
-        found.observed.images = session.engine.images().await?;
-        others.observed.images.clone_from(&found.observed.images);
-        plan = others.plan(&options)?.without_pulls();
+    if !session.dry_run {
+        plan = plan.without_pulls();
     }
     if arguments.no_deps {
         plan.changes.clear();
         plan.removals.clear();
     }
     if session.dry_run {
-        return Ok(print(|to| plan.lines().iter().try_for_each(|line| writeln!(to, "{line}")))?);
+        print(|to| plan.lines().iter().try_for_each(|line| writeln!(to, "{line}")))?;
+        return Ok(true);
     }
     if !plan.is_empty() {
         let starting = up::Manner::starting();
         if let Err(failure) = up::apply(&session.engine, starting, &others, &plan).await? {
+            if failure.cancelled {
+                return Ok(false);
+            }
             return Err(failure.error.context(format!("start what `{service}` depends on")));
         }
     }
     if arguments.no_deps {
-        return Ok(());
+        return Ok(true);
     }
-    wait_for_dependencies(session, service, found).await
+    tokio::select! {
+        ready = wait_for_dependencies(session, service, found) => ready.map(|()| true),
+        asked = up::interrupted() => asked.map(|()| false),
+    }
 }
 
 async fn wait_for_dependencies(session: &Session, service: &str, found: &Found) -> Result<()> {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::cast::{Cast, Happened, What, happened, starts};
-use super::{Manner, Ready, apply_until, report, timeout};
+use super::{INTERRUPTED, Manner, Ready, apply_until, report, timeout};
 use crate::apply::Failure;
 use crate::cli::compose::Session;
 use crate::cli::compose::arguments::{LookingOn, Up};
@@ -32,8 +32,6 @@ use crate::cli::setup::now;
 use crate::docker::{EngineEvent, LogRange, Stream, is_not_found};
 use crate::plan::observed::Container;
 
-/// Exit code of somebody who was interrupted, as shells and docker compose have it.
-const INTERRUPTED: u8 = 130;
 /// Longest wait for the last lines of containers that have ended.
 const LAST_LINES: Duration = Duration::from_secs(2);
 

@@ -27,6 +27,8 @@ use crate::plan::observed::{Container, Observed};
 use crate::plan::{self, Desired, Finished, Hashes, Options, Plan, Preparation, Recreate};
 use crate::registry::ClientConfig;
 
+/// Exit code of what somebody interrupted, as shells and docker compose have it.
+pub(super) const INTERRUPTED: u8 = 130;
 /// Longest wait where nobody sets a limit, as good as none.
 pub(super) const NO_LIMIT: Duration = Duration::from_hours(365 * 24);
 
@@ -155,8 +157,7 @@ async fn prepare(
     if options.remove_orphans && flag(request, "COMPOSE_IGNORE_ORPHANS") {
         bail!(Usage("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans".to_owned()));
     }
-    options.due =
-        apply::due_by_age(engine, &found.project, &found.observed, now().timestamp()).await?;
+    options.due = due(session, &found).await?;
     let make = |found: &Found| {
         let plan = found.plan(&options)?;
         anyhow::Ok(if start { plan } else { plan.without_starts() })
@@ -185,6 +186,16 @@ async fn prepare(
         tracing::warn!("{note}");
     }
     Ok(Ready { found, plan })
+}
+
+/// Images that are to be pulled although they are there.
+pub(super) async fn due(session: &Session, found: &Found) -> Result<BTreeSet<String>> {
+    let Found { project, observed, .. } = found;
+    let engine = &session.engine;
+    let default = default_platform(&session.request);
+    let mut due = apply::due_by_age(engine, project, observed, now().timestamp()).await?;
+    due.extend(apply::due_by_platform(engine, project, default.as_deref(), observed).await?);
+    Ok(due)
 }
 
 fn options(request: &Request, changes: &Changes, project: &Project) -> Options {
@@ -333,14 +344,27 @@ pub(super) async fn apply(
     plan: &Plan,
 ) -> Result<Result<(), Failure>> {
     let cancel = CancellationToken::new();
+    let mut work = std::pin::pin!(apply_until(engine, manner, (found, plan), &cancel));
+    tokio::select! {
+        applied = &mut work => Ok(applied),
+        asked = interrupted() => {
+            asked?;
+            cancel.cancel();
+            Ok(work.await)
+        }
+    }
+}
+
+/// Waits until somebody wants an end, by Ctrl-C or SIGTERM. From the first call on, either ends nothing
+/// by itself any more.
+pub(super) async fn interrupted() -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
-    let mut work = std::pin::pin!(apply_until(engine, manner, (found, plan), &cancel));
-    Ok(tokio::select! {
-        applied = &mut work => applied,
-        _ = interrupt.recv() => { cancel.cancel(); work.await }
-        _ = terminate.recv() => { cancel.cancel(); work.await }
-    })
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }
 
 /// Carries out the plan; `cancel` stops it at the next step boundary.
@@ -378,5 +402,5 @@ pub(super) fn report(failure: &Failure) -> Result<u8> {
         Left::Incomplete => "not everything could be put back, see above",
     };
     writeln!(std::io::stderr(), "roadstead: {:#}; {after}", failure.error)?;
-    Ok(FAILED)
+    Ok(if failure.cancelled { INTERRUPTED } else { FAILED })
 }

@@ -1,0 +1,117 @@
+//! Images that a command needs and the engine does not have: of services, of mounts, of other platforms.
+
+#![expect(clippy::disallowed_methods, reason = "a test drives programs")]
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::process::output;
+use crate::support::stack::Stack;
+use crate::support::{Engine, Registry, on_both_engines, wait_for, write_files};
+
+on_both_engines!(a_run_pulls_what_is_missing, an_image_of_another_platform_is_pulled);
+
+fn a_run_pulls_what_is_missing(engine: &'static Engine) {
+    let registry = Registry::start();
+    let image = registry.push(engine, "rs-test/app:1", "alone:1");
+    engine.try_docker(&["rmi", "--force", &image]);
+    let text = format!(
+        "services:\n  web: {{image: '{image}', scale: 0, depends_on: [other]}}\n  \
+         other: {{image: '{image}-not-there'}}\n"
+    );
+    let stack = Stack::on(engine, &text);
+    let run = ["run", "--rm", "-T", "--no-deps", "web", "cat", "/www/index.html"];
+    let never = [&run[..1], &["--pull", "never"], &run[1..]].concat();
+    let said = stack.ours(&never).fails_with(1);
+    assert!(said.contains(&image), "{said}");
+    assert_eq!(stack.ours(&run).ok(), stack.theirs(&run).ok());
+    engine.try_docker(&["rmi", "--force", &image]);
+}
+
+#[test]
+fn the_image_of_a_mount_is_pulled() {
+    // Mounts of this kind came with API 1.48.
+    let engine = Engine::newer();
+    let registry = Registry::start();
+    let image = registry.push(engine, "rs-test/app:2", "mounted:1");
+    engine.try_docker(&["rmi", "--force", &image]);
+    let text = format!(
+        "services:\n  web:\n    image: 'rs-test/app:1'\n    \
+         volumes: [{{type: image, source: '{image}', target: /other}}]\n"
+    );
+    let stack = Stack::on(engine, &text);
+    let read = ["run", "--rm", "-T", "web", "cat", "/other/www/index.html"];
+    let page = stack.ours(&read);
+    assert_eq!(page.code, Some(0), "{page:?}");
+    assert!(page.stdout.contains("two"), "{page:?}");
+    engine.try_docker(&["rmi", "--force", &image]);
+    stack.ours(&["up", "-d"]).ok();
+    assert_eq!(stack.states(), ["web 1 running"]);
+    engine.try_docker(&["rmi", "--force", &image]);
+}
+
+fn an_image_of_another_platform_is_pulled(engine: &'static Engine) {
+    let registry = Registry::start();
+    let image = registry.push(engine, "rs-test/app:1", "platform:1");
+    engine.try_docker(&["rmi", "--force", &image]);
+    let ours = engine.docker(&["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"]);
+    let other = if ours.ends_with("s390x") { "linux/amd64" } else { "linux/s390x" };
+    let built = format!(
+        "services:\n  web:\n    image: '{image}'\n    \
+         build: {{platforms: [{other}], dockerfile_inline: \"FROM scratch\\nLABEL a=b\"}}\n"
+    );
+    let stack = Stack::on(engine, &built);
+    stack.ours(&["build"]).ok();
+    let text = format!("services: {{web: {{image: '{image}', platform: {ours}}}}}\n");
+    write_files(&stack.path(), &[("compose.yml", &text)]);
+    stack.ours(&["up", "-d"]).ok();
+    assert_eq!(stack.states(), ["web 1 running"]);
+    let id = stack.inspect("web-1", "{{.Id}}");
+    stack.ours(&["up", "-d"]).ok();
+    stack.theirs(&["up", "-d"]).ok();
+    assert_eq!(stack.inspect("web-1", "{{.Id}}"), id);
+    stack.ours(&["down"]).ok();
+    engine.try_docker(&["rmi", "--force", &image]);
+}
+
+/// Waits for a service that never becomes healthy.
+const WAITING: &str = "\
+services:
+  web: {image: 'rs-test/app:1', depends_on: {db: {condition: service_healthy}}}
+  db: {image: 'rs-test/app:1', healthcheck: {test: [CMD, 'false'], interval: 1s, start_period: 1h}}
+";
+
+#[test]
+fn a_wait_ends_when_somebody_interrupts_it() {
+    for arguments in [&["run", "--rm", "-T", "web", "true"][..], &["up", "-d"]] {
+        for signal in ["INT", "TERM"] {
+            let stack = Stack::new(WAITING);
+            let mut command = stack.program(&stack.path(), arguments);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            wait_for("the dependency", Duration::from_secs(30), || {
+                stack.states().contains(&"db 1 running".to_owned())
+            });
+            // It may still be on its way from the start to the wait.
+            wait_for("the end", Duration::from_secs(30), || {
+                let pid = child.id().to_string();
+                output(Command::new("kill").args(["-s", signal, &pid]));
+                std::thread::sleep(Duration::from_millis(300));
+                child.try_wait().unwrap().is_some()
+            });
+            assert_eq!(child.wait().unwrap().code(), Some(130), "{arguments:?} {signal}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_start_is_told_by_its_name() {
+    let stack = Stack::new("services: {web: {image: 'rs-test/app:1', command: [nix]}}\n");
+    let said = stack.ours(&["up", "-d"]).fails_with(1);
+    assert!(said.contains(&format!("start container `{}-web-1`", stack.name)), "{said}");
+    let secret = "services: {web: {image: 'rs-test/app:1', secrets: [key]}}\n\
+                  secrets: {key: {environment: OURS}}\n";
+    write_files(&stack.path(), &[("compose.yml", secret)]);
+    stack.ours(&["up", "-d"]).ok();
+    let year = stack.ours(&["exec", "-T", "web", "date", "-r", "/run/secrets/key", "+%Y"]).ok();
+    assert!(year.trim().parse::<u32>().unwrap() > 2000, "{year}");
+}

@@ -107,9 +107,28 @@ fn port_range(text: &str) -> Option<(u16, u16)> {
     (first <= last).then_some((first, last))
 }
 
+/// Splits at colons, but for those in `${NAME:-default}` of a text that is not interpolated.
+fn split_outside_variables(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut start, mut depth) = (0, 0_usize);
+    for (at, char) in text.char_indices() {
+        match char {
+            '$' if text[at + 1..].starts_with('{') => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
 /// Reads `[source:]target[:options]`; paths stay as written.
 pub fn mount(text: &str) -> Result<Mount, String> {
-    let parts: Vec<&str> = text.split(':').collect();
+    let parts = split_outside_variables(text);
     if text.is_empty() || parts.iter().any(|part| part.is_empty()) {
         return Err(format!(
             "volume `{text}` has an empty part: expected `[source:]target[:options]`"

@@ -72,6 +72,40 @@ const DIFFERENCES: &[Difference] = &[
         ask: &[("aliases a of web-1", "web web-1 www", "")],
         ..DIFFERENCE
     },
+    Difference {
+        name: "bind_block",
+        before: "services: {web: {image: APP}}",
+        after: "services: {web: {image: APP, volumes: [{type: bind, source: ./new, target: /new, bind: {propagation: rprivate}}]}}",
+        ours: "web-1 replaced",
+        ..DIFFERENCE
+    },
+    Difference {
+        name: "config_content",
+        of: Who::Roadstead,
+        before: "services: {web: {image: APP, configs: [c]}}\nconfigs: {c: {content: one}}",
+        after: "services: {web: {image: APP, configs: [c]}}\nconfigs: {c: {content: two}}",
+        ours: "web-1 replaced",
+        ask: &[("in web-1 cat /c", "two", "one")],
+        ..DIFFERENCE
+    },
+    Difference {
+        name: "secret_owner",
+        before: "services: {web: {image: APP}}",
+        after: "services: {web: {image: APP, secrets: [{source: s, uid: '5', mode: 0400}]}}\nsecrets: {s: {file: ./compose.yml}}",
+        ours: "web-1 replaced",
+        theirs: "web-1 replaced",
+        ask: &[("in web-1 stat -c '%u %a' /run/secrets/s", "5 400", "0 644")],
+        ..DIFFERENCE
+    },
+    Difference {
+        name: "volumes_from_mode",
+        before: "services: {db: {image: APP, volumes: ['data:/data']}, web: {image: APP}}\nvolumes: {data: {}}",
+        after: "services: {db: {image: APP, volumes: ['data:/data']}, web: {image: APP, volumes_from: ['db:ro']}}\nvolumes: {data: {}}",
+        ours: "web-1 replaced",
+        theirs: "web-1 replaced",
+        ask: &[("in web-1 touch /data/x 2> /dev/null || echo refused", "refused", "")],
+        ..DIFFERENCE
+    },
 ];
 
 on_both_engines!(up_differs_where_the_page_says_so);

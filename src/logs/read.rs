@@ -241,14 +241,19 @@ impl Follower {
     /// Lines of files that came and went since the open one was rotated away; then the newest is open.
     fn catch_up(&mut self) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
-        // The first new one is the file we have read to its end.
-        let mut read = usize::from(self.open.is_some());
+        // Of the new ones, that which we have read to its end; under another name, maybe compressed.
+        let mut read = self.whole()?;
         loop {
             let there = self.rotated()?;
             let is_new =
                 |path: &&PathBuf| self.key(path).is_some_and(|it| !self.known.contains(&it));
-            for path in there.iter().filter(is_new).skip(std::mem::take(&mut read)) {
-                lines.extend(text_of(path)?.lines().map(str::to_owned));
+            for path in there.iter().filter(is_new) {
+                let text = text_of(path)?;
+                if read.as_ref() == Some(&text) {
+                    read = None;
+                } else {
+                    lines.extend(text.lines().map(str::to_owned));
+                }
             }
             if self.reopen(&there)? {
                 return Ok(lines);
@@ -274,12 +279,28 @@ impl Follower {
         Ok(now.iter().filter_map(|path| self.key(path)).all(|key| self.known.contains(&key)))
     }
 
+    /// All that is in the open file.
+    fn whole(&mut self) -> io::Result<Option<String>> {
+        let Some((file, _)) = &mut self.open else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut bytes)?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
     /// The rotated files, oldest first; none where there is no directory yet.
     fn rotated(&self) -> io::Result<Vec<PathBuf>> {
-        if self.path.parent().is_some_and(Path::exists) {
-            rotated(&self.path)
-        } else {
-            Ok(Vec::new())
+        if !self.path.parent().is_some_and(Path::exists) {
+            return Ok(Vec::new());
+        }
+        // One that is renamed or compressed while the directory is read may be missing from the list.
+        let mut found = rotated(&self.path)?;
+        loop {
+            let again = rotated(&self.path)?;
+            if again == found {
+                return Ok(found);
+            }
+            found = again;
         }
     }
 

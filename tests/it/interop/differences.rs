@@ -1,10 +1,15 @@
 //! Where `up` differs from docker compose 2.40's on purpose; each name has its reason in
 //! `docs/compose.md`.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use super::{OLD_HASH, Who, each};
 use crate::converge::world::World;
 use crate::converge::{Do, settle};
-use crate::support::{Engine, on_both_engines};
+use crate::support::process::output;
+use crate::support::stack::Stack;
+use crate::support::{Engine, on_both_engines, wait_for, write_files};
 
 const PAGE: &str = include_str!("../../../docs/compose.md");
 
@@ -151,9 +156,50 @@ fn check(engine: &'static Engine, difference: &Difference, who: Who) {
     }
 }
 
+/// A service that does not listen when it is asked to end.
+fn stubborn(label: &str) -> String {
+    format!(
+        "services:\n  web:\n    image: rs-test/app:1\n    labels: [{label}]\n    stop_signal: TERM\n    \
+         stop_grace_period: 4s\n    command: [sh, -c, \"trap '' TERM; while :; do sleep 0.1; done\"]\n"
+    )
+}
+
+/// The difference `interrupted_up`, which no row can tell.
+#[test]
+fn an_interrupted_up_gives_back_what_it_was_replacing() {
+    for (who, expected) in
+        [(Who::Roadstead, &["running"][..]), (Who::DockerCompose, &["created", "exited"])]
+    {
+        let stack = Stack::new(&stubborn("one"));
+        stack.theirs(&["up", "-d"]).ok();
+        let before = stack.inspect("web-1", "{{.Id}}");
+        write_files(&stack.path(), &[("compose.yml", &stubborn("two"))]);
+        let mut command = match who {
+            Who::Roadstead => stack.program(&stack.path(), &["up", "-d"]),
+            Who::DockerCompose => stack.their_program(&["up", "-d"]),
+        };
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let patience = Duration::from_secs(30);
+        wait_for("the new container", patience, || stack.states().len() == 2);
+        // The old one is being stopped now, which takes its time.
+        std::thread::sleep(Duration::from_millis(500));
+        output(Command::new("kill").args(["-s", "INT", &child.id().to_string()])).ok();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let states = || {
+            let states = stack.states();
+            states.iter().map(|it| it.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        wait_for("what is left", patience, || states() == expected);
+        let is_back = stack.engine().inspect(&before, "{{.Name}} {{.State.Running}}");
+        let running = format!("/{}-web-1 true", stack.name);
+        assert_eq!(is_back == Some(running), matches!(who, Who::Roadstead));
+    }
+}
+
 #[test]
 fn each_has_its_reason() {
-    for Difference { name, .. } in DIFFERENCES {
+    let rows = DIFFERENCES.iter().map(|it| it.name);
+    for name in rows.chain(["interrupted_up"]) {
         assert!(
             PAGE.contains(&format!("`{name}`")),
             "docs/compose.md gives no reason for `{name}`"

@@ -102,9 +102,14 @@ impl Stack {
     /// What docker compose says.
     #[track_caller]
     pub(crate) fn theirs(&self, arguments: &[&str]) -> Output {
+        output(&mut self.their_program(arguments))
+    }
+
+    /// Docker compose with these arguments.
+    pub(crate) fn their_program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(oracle());
         command.args(arguments);
-        output(&mut self.prepared(command, &self.path()))
+        self.prepared(command, &self.path())
     }
 
     /// Runs a command with text on stdin.

@@ -273,8 +273,13 @@ fn stop_timeout(seconds: i64) -> i32 {
 }
 
 fn load_project(request: &Request) -> Result<Project> {
+    load_project_telling(request, |_| ())
+}
+
+/// The project, whose name is told as soon as it is known.
+fn load_project_telling(request: &Request, tell_name: impl FnOnce(&str)) -> Result<Project> {
     let load::Loaded { project, tree, environment: _ } =
-        load::load_whole(request, &View::of_this_machine())?;
+        load::load_telling(request, &View::of_this_machine(), tell_name)?;
     // The kernel takes memory back at once when the command ends, and we node by node.
     std::mem::forget(tree);
     for warning in &project.warnings {

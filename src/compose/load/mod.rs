@@ -64,8 +64,19 @@ pub fn load(request: &Request, files: &dyn Files) -> Result<Project, Problems> {
 
 /// Loads a project, and keeps what it was made from.
 pub fn load_whole(request: &Request, files: &dyn Files) -> Result<Loaded, Problems> {
+    load_telling(request, files, |_| ())
+}
+
+/// Loads a project as [`load_whole`] does, and tells its name as soon as that is known: for those
+/// who have something to ask of it meanwhile.
+pub fn load_telling(
+    request: &Request,
+    files: &dyn Files,
+    tell_name: impl FnOnce(&str),
+) -> Result<Loaded, Problems> {
     let mut loader = Loader::new(request, files);
     let (name, paths) = loader.prepare()?;
+    tell_name(&name);
     let files = paths.iter().map(|(path, _)| path.clone()).collect();
     let Some(mut tree) = loader.tree(&name, paths, false) else { return Err(loader.refused()) };
     let mut project = loader.project(name, &mut tree)?;

@@ -10,12 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
 use super::build::{self, build_missing};
-use super::{Session, default_platform, dialect, flag, load_project, registries};
+use super::{Session, default_platform, dialect, flag, load_project_telling, registries};
 use crate::apply::{self, Failure, Journal, Left, Materials, Proof, Waiting};
 use crate::cli::output::print;
 use crate::cli::setup::now;
@@ -266,17 +267,20 @@ impl Found {
     }
 }
 
-/// Loads the project while the Engine answers what does not depend on it. What is wrong with the
-/// files is told before what is wrong with the Engine.
+/// Loads the project while the Engine answers. What is wrong with the files is told before what is
+/// wrong with the Engine.
 pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
-    // With a name that was given, even the containers need not wait for the files.
-    let mut early = JoinSet::new();
-    early.spawn(observe(engine.clone(), request.project_name.clone()));
+    let (tell, told) = oneshot::channel();
+    let given = request.project_name.clone().filter(|name| !name.is_empty());
+    let mut observing = JoinSet::new();
+    observing.spawn(observe(engine.clone(), given, told));
     let host_paths = engine.host_paths().await;
     let loading = {
         let (request, host) = (request.clone(), engine.host().to_owned());
         tokio::task::spawn_blocking(move || {
-            let project = load_project(&request)?;
+            // Nobody listens where the name was given.
+            let tell = |name: &str| drop(tell.send(name.to_owned()));
+            let project = load_project_telling(&request, tell)?;
             let client = ClientConfig::load(&request.variables)?;
             let read = |path: &str| std::fs::read(path);
             let materials =
@@ -288,20 +292,27 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
         })
     };
     let (project, materials, hashes) = loading.await.context("load the project")??;
-    let mut observed = early.join_next().await.context("observe")???;
-    if request.project_name.as_ref() != Some(&project.name) {
-        observed.containers = engine.containers_of(&project.name).await?;
-    }
+    let mut observed = observing.join_next().await.context("observe")???;
     engine.mark_stopped(&project.name, &mut observed.containers, now()).await?;
     Ok(Found { project, hashes, materials, observed })
 }
 
-/// Networks, volumes and images, and the containers of a project whose name is known.
-async fn observe(engine: Engine, project: Option<String>) -> Result<Observed> {
-    match &project {
-        Some(name) => engine.observe(name).await,
-        None => engine.surroundings().await,
-    }
+/// Networks, volumes and images, and the containers as soon as the project's name is known: given,
+/// or told.
+async fn observe(
+    engine: Engine,
+    given: Option<String>,
+    told: oneshot::Receiver<String>,
+) -> Result<Observed> {
+    let containers = async {
+        let name = match given {
+            Some(name) => name,
+            None => told.await.context("the project has no name")?,
+        };
+        engine.containers_of(&name).await
+    };
+    let (containers, surroundings) = tokio::try_join!(containers, engine.surroundings())?;
+    Ok(Observed { containers, ..surroundings })
 }
 
 /// Refuses a name that no service has, with the nearest one.

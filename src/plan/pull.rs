@@ -6,21 +6,24 @@ use super::observed::familiar;
 use crate::compose::model::{Project, PullPolicy};
 use crate::image::Identity;
 
-/// Services whose images are to be built now: those that are not there, and all that are only ever built
-/// where the revision is a new one. What did not change comes out of the builder's cache as the same
-/// image. Where the policy names a registry, it is asked first: `has_pulled`.
+/// Services whose images are to be built now: those that are not there, or only for another platform
+/// (`elsewhere`), and all that are only ever built where the revision is a new one. What did not change
+/// comes out of the builder's cache as the same image. Where the policy names a registry, it is asked
+/// first: `has_pulled`.
 pub fn builds_due(
     project: &Project,
     present: &BTreeMap<String, Identity>,
+    elsewhere: &BTreeSet<String>,
     is_new_revision: bool,
     has_pulled: bool,
 ) -> BTreeSet<String> {
     let buildable = project.services.values().filter(|it| it.build.is_some());
     let due = buildable.filter(|service| {
         let is_missing = !present.contains_key(&familiar(&service.image));
+        let is_useless = is_missing || elsewhere.contains(&service.image);
         match service.pull_policy {
-            PullPolicy::Unset | PullPolicy::Build => is_new_revision || is_missing,
-            PullPolicy::Never => is_missing,
+            PullPolicy::Unset | PullPolicy::Build => is_new_revision || is_useless,
+            PullPolicy::Never => is_useless,
             PullPolicy::Always
             | PullPolicy::Missing
             | PullPolicy::Refresh
@@ -58,12 +61,12 @@ mod tests {
     fn what_only_a_build_makes_is_built_with_each_revision() {
         // Expected: as it is; at a new revision; absent; absent after a pull.
         for (policy, expected) in [
-            (PullPolicy::Unset, [false, true, true, true]),
-            (PullPolicy::Build, [false, true, true, true]),
-            (PullPolicy::Never, [false, false, true, true]),
-            (PullPolicy::Missing, [false, false, false, true]),
-            (PullPolicy::Always, [false, false, false, true]),
-            (PullPolicy::Daily, [false, false, false, true]),
+            (PullPolicy::Unset, [false, true, true, true, true]),
+            (PullPolicy::Build, [false, true, true, true, true]),
+            (PullPolicy::Never, [false, false, true, true, true]),
+            (PullPolicy::Missing, [false, false, false, true, false]),
+            (PullPolicy::Always, [false, false, false, true, false]),
+            (PullPolicy::Daily, [false, false, false, true, false]),
         ] {
             let service = Service {
                 name: "web".to_owned(),
@@ -75,14 +78,19 @@ mod tests {
             let mut project = Project::default();
             project.services.insert("web".to_owned(), service);
             let there = [("app:latest".to_owned(), Identity::default())].into();
-            let gone = BTreeMap::new();
-            let found = [(&there, false, false), (&there, true, false), (&gone, false, false)]
-                .into_iter()
-                .chain([(&gone, false, true)])
-                .map(|(present, is_new, has_pulled)| {
-                    !builds_due(&project, present, is_new, has_pulled).is_empty()
-                });
-            assert_eq!(found.collect::<Vec<_>>(), expected, "{policy:?}");
+            let (gone, nothing) = (BTreeMap::new(), BTreeSet::new());
+            let elsewhere = BTreeSet::from(["app".to_owned()]);
+            let found = [
+                (&there, &nothing, false, false),
+                (&there, &nothing, true, false),
+                (&gone, &nothing, false, false),
+                (&gone, &nothing, false, true),
+                (&there, &elsewhere, false, true),
+            ]
+            .map(|(present, elsewhere, is_new, has_pulled)| {
+                !builds_due(&project, present, elsewhere, is_new, has_pulled).is_empty()
+            });
+            assert_eq!(found, expected, "{policy:?}");
         }
     }
 

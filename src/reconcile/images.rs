@@ -158,8 +158,8 @@ impl<'a> Images<'a> {
     async fn plan_again(&mut self, is_new: bool) -> Result<(), Ending> {
         let images = self.world.engine.images().await;
         self.observed.images = images.map_err(|error| engine_ending(&error))?;
-        let Prospect { project, hashes, .. } = self.prospect;
-        let builds = builds_due(project, &self.observed.images, is_new, true);
+        let Prospect { project, hashes, elsewhere, .. } = self.prospect;
+        let builds = builds_due(project, &self.observed.images, elsewhere, is_new, true);
         let due = Due { builds, ..Due::default() };
         self.plan = make_plan(project, hashes, self.run.deploy, (&self.observed, due))?;
         Ok(())

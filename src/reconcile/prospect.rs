@@ -47,6 +47,8 @@ pub struct Prospect {
     pub(super) hashes: Hashes,
     pub(super) materials: Materials,
     pub(super) observed: Observed,
+    /// Images that are there only for another platform than a service asks for.
+    pub(super) elsewhere: BTreeSet<String>,
     /// What would be done.
     pub plan: Plan,
 }
@@ -87,17 +89,28 @@ pub async fn prospect(
     marked.map_err(|error| about(engine_ending(&error)))?;
     let pulls = apply::due_by_age(&world.engine, &project, &observed, (world.now)().timestamp());
     let mut pulls = pulls.await.map_err(|error| about(engine_ending(&error)))?;
-    let others = apply::due_by_platform(&world.engine, &project, None, &observed).await;
-    pulls.extend(others.map_err(|error| about(engine_ending(&error)))?);
+    let elsewhere = apply::due_by_platform(&world.engine, &project, None, &observed).await;
+    let elsewhere = elsewhere.map_err(|error| about(engine_ending(&error)))?;
+    pulls.extend(elsewhere.iter().cloned());
     let is_new = is_new(applied.as_ref(), &revision);
     let due = Due {
         pulls,
         as_in_registry: apply::as_in_registry(&materials.client, &project, &observed).await,
-        builds: builds_due(&project, &observed.images, is_new, false),
+        builds: builds_due(&project, &observed.images, &elsewhere, is_new, false),
     };
     let plan = make_plan(&project, &hashes, deploy, (&observed, due)).map_err(about)?;
     let advances = advances_of(&deploy.sources, &looks, applied.as_ref());
-    Ok(Prospect { revision, applied, advances, project, hashes, materials, observed, plan })
+    Ok(Prospect {
+        revision,
+        applied,
+        advances,
+        project,
+        hashes,
+        materials,
+        observed,
+        elsewhere,
+        plan,
+    })
 }
 
 /// Whether a revision differs from what was applied last.

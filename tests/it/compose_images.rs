@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use crate::support::process::output;
 use crate::support::stack::Stack;
-use crate::support::{Engine, Registry, on_both_engines, wait_for, write_files};
+use crate::support::{Engine, Registry, on_both_engines, unique, wait_for, write_files};
 
-on_both_engines!(a_run_pulls_what_is_missing, an_image_of_another_platform_is_pulled);
+on_both_engines!(
+    a_run_pulls_what_is_missing,
+    an_image_of_another_platform_is_pulled,
+    an_image_that_was_built_for_another_platform_is_built_anew,
+);
 
 fn a_run_pulls_what_is_missing(engine: &'static Engine) {
     let registry = Registry::start();
@@ -73,6 +77,34 @@ fn an_image_of_another_platform_is_pulled(engine: &'static Engine) {
     stack.ours(&["down"]).ok();
     engine.try_docker(&["rmi", "--force", &image]);
 }
+
+fn an_image_that_was_built_for_another_platform_is_built_anew(engine: &'static Engine) {
+    let image = unique("rs-test/built");
+    let ours = engine.docker(&["version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"]);
+    let other = if ours.ends_with("s390x") { "linux/amd64" } else { "linux/s390x" };
+    let text = |platform: &str, more: &str| {
+        format!(
+            "services:\n  web:\n    image: '{image}'\n    command: sleep 1000\n    {more}\n    \
+             build: {{platforms: [{platform}], dockerfile_inline: \"FROM rs-test/app:1\"}}\n"
+        )
+    };
+    for verb in [&["up", "-d"][..], &["run", "--rm", "-T", "web", "true"]] {
+        // It has nothing in it: nothing of the other platform could be run here.
+        let empty = text(other, "").replace("FROM rs-test/app:1", "FROM scratch\\nLABEL a=b");
+        let stack = Stack::on(engine, &empty);
+        stack.ours(&["build"]).ok();
+        assert_ne!(engine.docker(&["image", "inspect", "--format", PLATFORM, &image]), ours);
+        let wanted = text(&ours, &format!("platform: {ours}"));
+        write_files(&stack.path(), &[("compose.yml", &wanted)]);
+        stack.ours(verb).ok();
+        assert_eq!(engine.docker(&["image", "inspect", "--format", PLATFORM, &image]), ours);
+        stack.ours(&["down"]).ok();
+        engine.try_docker(&["rmi", "--force", &image]);
+    }
+}
+
+/// What an image was built for, as templates of Docker have it.
+const PLATFORM: &str = "{{.Os}}/{{.Architecture}}";
 
 /// Waits for a service that never becomes healthy.
 const WAITING: &str = "\

@@ -155,16 +155,17 @@ pub(super) async fn build(session: &Session, how: &Build) -> Result<u8> {
 }
 
 /// Builds the images of these services and of what they depend on (of all where none is named), where
-/// they are missing or to be built each time. Tells whether there was one. Contexts are read here.
+/// they are missing, there only for another platform (among those that are `due`), or to be built each
+/// time. Tells whether there was one. Contexts are read here.
 pub(super) async fn build_missing(
     session: &Session,
     found: &Found,
-    asked: &BTreeSet<String>,
+    (asked, due): (&BTreeSet<String>, &BTreeSet<String>),
     quiet: bool,
 ) -> Result<bool> {
     let project = &found.project;
     let chosen = order::selected(project, asked, true);
-    let due = builds_due(project, &found.observed.images, false, false);
+    let due = builds_due(project, &found.observed.images, due, false, false);
     let is_wanted = |service: &Service| {
         let is_due = service.pull_policy == PullPolicy::Build || due.contains(&service.name);
         is_due && chosen.contains(service.name.as_str())

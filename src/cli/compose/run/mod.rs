@@ -46,7 +46,8 @@ pub(super) async fn run(session: &Session, arguments: &Run) -> Result<u8> {
     }
     if !session.dry_run {
         let asked = BTreeSet::from([service.to_owned()]);
-        if build_missing(session, &found, &asked, arguments.quiet_build).await? {
+        let due = up::due(session, &found).await?;
+        if build_missing(session, &found, (&asked, &due), arguments.quiet_build).await? {
             found.observed.images = session.engine.images().await?;
         }
         pull_images(session, arguments, service, &mut found).await?;

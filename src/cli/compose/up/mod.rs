@@ -166,7 +166,13 @@ async fn prepare(
     let mut plan = make(&found)?;
     if !session.dry_run {
         let built = !changes.no_build
-            && build_missing(session, &found, &options.services, changes.quiet_build).await?;
+            && build_missing(
+                session,
+                &found,
+                (&options.services, &options.due),
+                changes.quiet_build,
+            )
+            .await?;
         if built {
             found.observed.images = engine.images().await?;
             plan = make(&found)?;

@@ -69,6 +69,14 @@ const DIFFERENCES: &[Difference] = &[
         ..DIFFERENCE
     },
     Difference {
+        name: "hook_start",
+        before: "services: {web: {image: APP}}",
+        after: "services: {web: {image: APP, post_start: [{command: [/nowhere]}]}}",
+        ours: "web-1 restarted",
+        theirs: "web-1 replaced",
+        ..DIFFERENCE
+    },
+    Difference {
         name: "network_change",
         before: "services: {web: {image: APP, networks: {a: {aliases: [www]}}}}\nnetworks: {a: {}}",
         after: "services: {web: {image: APP, networks: {a: {aliases: [www]}}}}\nnetworks: {a: {labels: {x: y}}}",

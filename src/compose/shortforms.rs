@@ -168,11 +168,19 @@ pub fn mount(text: &str) -> Result<Mount, String> {
         }
     }
     let is_path = source.is_some_and(|source| source.starts_with(['.', '/', '~']));
-    let kind = if is_path {
-        MountKind::Bind { selinux, propagation, create_host_path: Some(true), recursive: None }
+    let bind = |create_host_path| MountKind::Bind {
+        selinux: selinux.clone(),
+        propagation: propagation.clone(),
+        create_host_path,
+        recursive: None,
+    };
+    let is_shared = selinux.is_some() || propagation.is_some();
+    let (kind, other_blocks) = if is_path {
+        (bind(Some(true)), Vec::new())
     } else {
         let labels = BTreeMap::new();
-        MountKind::Volume { selinux, propagation, nocopy: no_copy, subpath: None, labels }
+        let volume = MountKind::Volume { nocopy: no_copy, subpath: None, labels };
+        (volume, is_shared.then(|| bind(None)).into_iter().collect())
     };
     Ok(Mount {
         kind,
@@ -182,6 +190,7 @@ pub fn mount(text: &str) -> Result<Mount, String> {
         consistency: None,
         // `docker compose` writes an empty `volume` block for any short form that names a source.
         options_given: source.is_some() || text.len() > 2,
+        other_blocks,
     })
 }
 

@@ -206,6 +206,7 @@ mod tests {
             read_only: false,
             consistency: None,
             options_given: true,
+            other_blocks: Vec::new(),
         }
     }
 
@@ -217,13 +218,8 @@ mod tests {
             create_host_path: None,
             recursive: Some(word.to_owned()),
         };
-        let subpath = MountKind::Volume {
-            selinux: None,
-            propagation: None,
-            nocopy: false,
-            subpath: Some("a".to_owned()),
-            labels: [].into(),
-        };
+        let subpath =
+            MountKind::Volume { nocopy: false, subpath: Some("a".to_owned()), labels: [].into() };
         let mac =
             |key: &str| (key.to_owned(), Some(network(|it| it.mac_address = Some("02:1".into()))));
         let rows = vec![

@@ -75,18 +75,19 @@ fn is_taken(service: &Service, target: &str) -> bool {
 /// The mount as `source:target:options`, where that form can say it all.
 fn bind_text(project: &Project, mount: &Mount, api: ApiVersion) -> Option<String> {
     let source = mount.source.as_ref()?;
-    let (source, is_simple, selinux, propagation) = match &mount.kind {
-        MountKind::Bind { selinux, propagation, create_host_path, recursive } => {
+    let (selinux, propagation) = mount.sharing();
+    let (source, is_simple) = match &mount.kind {
+        MountKind::Bind { create_host_path, recursive, .. } => {
             // Only this form can say `selinux`, and on an old Engine make the path.
             let needs_text = selinux.is_some() || api < CREATE_MOUNTPOINT;
             let is_simple = *create_host_path != Some(false)
                 && recursive.is_none()
                 && (propagation.is_none() || needs_text);
-            (source, is_simple, selinux, propagation)
+            (source, is_simple)
         }
-        MountKind::Volume { nocopy, subpath, labels, selinux, propagation } => {
+        MountKind::Volume { nocopy, subpath, labels } => {
             let name = project.volumes.get(source).map_or(source, |volume| &volume.name);
-            (name, !nocopy && subpath.is_none() && labels.is_empty(), selinux, propagation)
+            (name, !nocopy && subpath.is_none() && labels.is_empty())
         }
         MountKind::Tmpfs { .. }
         | MountKind::Image { .. }
@@ -94,7 +95,7 @@ fn bind_text(project: &Project, mount: &Mount, api: ApiVersion) -> Option<String
         | MountKind::Cluster => return None,
     };
     let access = if mount.read_only { "ro" } else { "rw" };
-    let options = [Some(access), selinux.as_deref(), propagation.as_deref()];
+    let options = [Some(access), selinux, propagation];
     let options = options.into_iter().flatten().collect::<Vec<_>>().join(",");
     is_simple.then(|| format!("{source}:{}:{options}", mount.target))
 }
@@ -119,7 +120,7 @@ fn api_mount(new: &NewContainer<'_>, mount: &Mount, api: ApiVersion) -> ApiMount
             }),
             ..plain
         },
-        MountKind::Volume { nocopy, subpath, labels, .. } => {
+        MountKind::Volume { nocopy, subpath, labels } => {
             let name = match &mount.source {
                 Some(key) => Some(project.volumes.get(key).map_or(key, |volume| &volume.name)),
                 // Without a source a new one is made, unless the container before had one.

@@ -100,6 +100,7 @@ mod tests {
             read_only: false,
             consistency: None,
             options_given: false,
+            other_blocks: Vec::new(),
         };
         let bind = || MountKind::Bind {
             selinux: None,
@@ -107,13 +108,7 @@ mod tests {
             create_host_path: None,
             recursive: None,
         };
-        let named = MountKind::Volume {
-            selinux: None,
-            propagation: None,
-            nocopy: false,
-            subpath: None,
-            labels: BTreeMap::new(),
-        };
+        let named = MountKind::Volume { nocopy: false, subpath: None, labels: BTreeMap::new() };
         let options = |o: &str, device: &str| {
             [("o".to_owned(), o.to_owned()), ("device".to_owned(), device.to_owned())].into()
         };

@@ -7,6 +7,9 @@ use crate::compose::model::{
     ServiceNetwork,
 };
 
+/// Blocks of options, in the order in which compose-go declares them.
+const BLOCKS: &[&str] = &["bind", "volume", "tmpfs", "image"];
+
 pub(super) fn attachment_json(network: &ServiceNetwork) -> Object {
     let mut object = Object::new();
     object.list("aliases", &network.aliases);
@@ -35,24 +38,31 @@ pub(super) fn port_json(port: &Port) -> Object {
 
 pub(super) fn mount_json(mount: &Mount, dialect: Dialect) -> Object {
     let mut object = Object::new();
-    object.put(
-        "type",
-        match mount.kind {
-            MountKind::Bind { .. } => "bind",
-            MountKind::Volume { .. } => "volume",
-            MountKind::Tmpfs { .. } => "tmpfs",
-            MountKind::Image { .. } => "image",
-            MountKind::NamedPipe => "npipe",
-            MountKind::Cluster => "cluster",
-        },
-    );
+    object.put("type", mount.kind.name());
     object.text("source", mount.source.as_ref());
     object.text("target", Some(&mount.target));
     object.flag("read_only", mount.read_only);
     object.text("consistency", mount.consistency.as_ref());
-    let mut bind = Object::new();
+    if mount.other_blocks.is_empty() {
+        let options = options_json(&mount.kind, dialect);
+        if mount.options_given || !options.is_empty() {
+            object.put(mount.kind.name(), options);
+        }
+        return object;
+    }
+    for name in BLOCKS {
+        let is_own = mount.options_given && mount.kind.name() == *name;
+        let own = is_own.then_some(&mount.kind);
+        let block = own.or_else(|| mount.other_blocks.iter().find(|other| other.name() == *name));
+        object.some(name, block.map(|block| options_json(block, dialect)));
+    }
+    object
+}
+
+/// The options that a kind has.
+fn options_json(kind: &MountKind, dialect: Dialect) -> Object {
     let mut options = Object::new();
-    let block = match &mount.kind {
+    match kind {
         MountKind::Bind { selinux, propagation, create_host_path, recursive } => {
             options.text("selinux", selinux.as_ref());
             options.text("propagation", propagation.as_ref());
@@ -62,35 +72,20 @@ pub(super) fn mount_json(mount: &Mount, dialect: Dialect) -> Object {
                 (Dialect::V2_40 | Dialect::V5, _) => {}
             }
             options.text("recursive", recursive.as_ref());
-            "bind"
         }
-        MountKind::Volume { selinux, propagation, nocopy, subpath, labels } => {
-            bind.text("selinux", selinux.as_ref());
-            bind.text("propagation", propagation.as_ref());
+        MountKind::Volume { nocopy, subpath, labels } => {
             options.map("labels", labels);
             options.flag("nocopy", *nocopy);
             options.text("subpath", subpath.as_ref());
-            "volume"
         }
         MountKind::Tmpfs { size, mode } => {
             options.bytes("size", *size);
             options.some("mode", mode.filter(|mode| *mode != 0));
-            "tmpfs"
         }
-        MountKind::Image { subpath } => {
-            options.text("subpath", subpath.as_ref());
-            "image"
-        }
-        MountKind::NamedPipe | MountKind::Cluster => "volume",
-    };
-    if !bind.is_empty() {
-        // A short form with `z` on a named volume: the block of a bind on a volume.
-        object.put("bind", bind);
+        MountKind::Image { subpath } => options.text("subpath", subpath.as_ref()),
+        MountKind::NamedPipe | MountKind::Cluster => {}
     }
-    if mount.options_given || !options.is_empty() {
-        object.put(block, options);
-    }
-    object
+    options
 }
 
 pub(super) fn reference_json(reference: &FileReference) -> Object {

@@ -1,6 +1,5 @@
 //! A service's ports and mounts.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use indexmap::IndexMap;
@@ -8,7 +7,7 @@ use indexmap::IndexMap;
 use super::{At, Decoder};
 use crate::compose::model::{Mount, MountKind, Port};
 use crate::compose::shortforms;
-use crate::compose::yaml::Value;
+use crate::compose::yaml::{Key, Node, Value};
 
 /// Most ports of a project that are written short: ranges make many of a few signs.
 pub(in crate::compose) const MOST_PORTS: usize = 100_000;
@@ -138,12 +137,13 @@ fn long_mount(decoder: &mut Decoder, at: At<'_>) -> Option<Mount> {
     let kind_at = at.key(kind_key, kind_node);
     let kind_name = decoder.word(kind_at, KINDS)?;
     let mut mount = Mount {
-        kind: empty_kind(&kind_name),
+        kind: MountKind::named(&kind_name),
         source: None,
         target: String::new(),
         read_only: false,
         consistency: None,
         options_given: false,
+        other_blocks: Vec::new(),
     };
     for (key, node) in entries {
         let field = at.key(key, node);
@@ -157,11 +157,8 @@ fn long_mount(decoder: &mut Decoder, at: At<'_>) -> Option<Mount> {
                 mount.options_given = true;
                 mount_options(decoder, field, &mut mount.kind);
             }
-            "bind" if kind_name == "volume" => volume_bind(decoder, field, &mut mount.kind),
-            "bind" | "volume" | "tmpfs" | "image" => {
-                decoder.problems.push(key.span.problem(format!(
-                    "`{field}` does not belong to a mount of type `{kind_name}`"
-                )));
+            block @ ("bind" | "volume" | "tmpfs" | "image") => {
+                other_block(decoder, field, block, &mut mount);
             }
             _ => decoder.unknown(at, key, MOUNT_KEYS),
         }
@@ -177,39 +174,20 @@ fn long_mount(decoder: &mut Decoder, at: At<'_>) -> Option<Mount> {
     Some(mount)
 }
 
-fn empty_kind(name: &str) -> MountKind {
-    match name {
-        "bind" => MountKind::Bind {
-            selinux: None,
-            propagation: None,
-            create_host_path: None,
-            recursive: None,
-        },
-        "volume" => MountKind::Volume {
-            selinux: None,
-            propagation: None,
-            nocopy: false,
-            subpath: None,
-            labels: BTreeMap::new(),
-        },
-        "image" => MountKind::Image { subpath: None },
-        "npipe" => MountKind::NamedPipe,
-        "cluster" => MountKind::Cluster,
-        _ => MountKind::Tmpfs { size: None, mode: None },
+/// Reads a block of options that belongs to another kind than the mount's.
+fn other_block(decoder: &mut Decoder, at: At<'_>, block: &str, mount: &mut Mount) {
+    let mut other = MountKind::named(block);
+    mount_options(decoder, at, &mut other);
+    // What a short form such as `data:/data:z` means.
+    let is_sharing = |(key, _): &(Key, Node)| matches!(&*key.name, "selinux" | "propagation");
+    let is_used =
+        matches!((&mount.kind, &other), (MountKind::Volume { .. }, MountKind::Bind { .. }))
+            && at.node.as_mapping().is_some_and(|entries| entries.iter().all(is_sharing));
+    if !is_used {
+        let kind = mount.kind.name();
+        decoder.warn(at, format!("is ignored, since the mount is of type `{kind}`: remove it"));
     }
-}
-
-/// Reads the `bind` block of a volume, which is what a short form such as `data:/data:z` means.
-fn volume_bind(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {
-    let MountKind::Volume { selinux, propagation, .. } = kind else { return };
-    for (key, node) in decoder.mapping(at) {
-        let field = at.key(key, node);
-        match key.name.as_str() {
-            "selinux" => *selinux = decoder.word(field, &["z", "Z"]),
-            "propagation" => *propagation = decoder.text(field),
-            _ => decoder.unknown(at, key, &["selinux", "propagation"]),
-        }
-    }
+    mount.other_blocks.push(other);
 }
 
 fn mount_options(decoder: &mut Decoder, at: At<'_>, kind: &mut MountKind) {

@@ -163,14 +163,15 @@ fn mount_node(mount: &Mount, span: &Span) -> Option<Node> {
     let node = |value: Value| Node { value, span: span.clone(), tag: None };
     let mut options = texts([], span);
     let mut bind = texts([], span);
-    let kind = if let MountKind::Bind { selinux, propagation, .. } = &mount.kind {
-        put_text(&mut options, "selinux", selinux.as_ref());
-        put_text(&mut options, "propagation", propagation.as_ref());
+    let (selinux, propagation) = mount.sharing();
+    let kind = if let MountKind::Bind { .. } = &mount.kind {
+        put_text(&mut options, "selinux", selinux);
+        put_text(&mut options, "propagation", propagation);
         options.insert(Key::implied("create_host_path", span), node(Value::Bool(true)));
         "bind"
-    } else if let MountKind::Volume { selinux, propagation, nocopy, .. } = &mount.kind {
-        put_text(&mut bind, "selinux", selinux.as_ref());
-        put_text(&mut bind, "propagation", propagation.as_ref());
+    } else if let MountKind::Volume { nocopy, .. } = &mount.kind {
+        put_text(&mut bind, "selinux", selinux);
+        put_text(&mut bind, "propagation", propagation);
         if *nocopy {
             options.insert(Key::implied("nocopy", span), node(Value::Bool(true)));
         }
@@ -179,7 +180,7 @@ fn mount_node(mount: &Mount, span: &Span) -> Option<Node> {
         return None;
     };
     let mut long = texts([("type", kind.to_owned())], span);
-    put_text(&mut long, "source", mount.source.as_ref());
+    put_text(&mut long, "source", mount.source.as_deref());
     put_text(&mut long, "target", Some(&mount.target));
     if mount.read_only {
         long.insert(Key::implied("read_only", span), node(Value::Bool(true)));
@@ -193,9 +194,9 @@ fn mount_node(mount: &Mount, span: &Span) -> Option<Node> {
     Some(long)
 }
 
-fn put_text(mapping: &mut Node, key: &str, text: Option<&String>) {
+fn put_text(mapping: &mut Node, key: &str, text: Option<&str>) {
     if let Some(text) = text {
-        let node = mapping.with_value(Value::String(text.clone()));
+        let node = mapping.with_value(Value::String(text.to_owned()));
         mapping.insert(Key::implied(key, &mapping.span.clone()), node);
     }
 }

@@ -20,6 +20,27 @@ pub struct Mount {
     /// The block of options that belongs to its kind was written, maybe empty; the configuration hash
     /// tells the difference. A short form counts as written.
     pub options_given: bool,
+    /// Blocks of options that belong to other kinds: printed and hashed, and not told to the Engine,
+    /// except for `selinux` and `propagation` of a volume.
+    pub other_blocks: Vec<MountKind>,
+}
+
+impl Mount {
+    /// `selinux` and `propagation`: those of a bind, or those that a volume has of one.
+    pub fn sharing(&self) -> (Option<&str>, Option<&str>) {
+        let mut kinds = std::iter::once(&self.kind).chain(&self.other_blocks);
+        let found = kinds.find_map(|kind| match kind {
+            MountKind::Bind { selinux, propagation, .. } => Some((selinux, propagation)),
+            MountKind::Volume { .. }
+            | MountKind::Tmpfs { .. }
+            | MountKind::Image { .. }
+            | MountKind::NamedPipe
+            | MountKind::Cluster => None,
+        });
+        found.map_or((None, None), |(selinux, propagation)| {
+            (selinux.as_deref(), propagation.as_deref())
+        })
+    }
 }
 
 /// Kind of a mount, with the options only that kind has.
@@ -38,10 +59,6 @@ pub enum MountKind {
     },
     /// A named or anonymous volume.
     Volume {
-        /// `selinux`: `z` or `Z`, from a short form.
-        selinux: Option<String>,
-        /// `propagation`, from a short form.
-        propagation: Option<String>,
         /// `nocopy`.
         nocopy: bool,
         /// `subpath`.
@@ -65,6 +82,37 @@ pub enum MountKind {
     NamedPipe,
     /// A cluster volume of Swarm.
     Cluster,
+}
+
+impl MountKind {
+    /// A kind by its name, without options; what has no name here is memory.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "bind" => Self::Bind {
+                selinux: None,
+                propagation: None,
+                create_host_path: None,
+                recursive: None,
+            },
+            "volume" => Self::Volume { nocopy: false, subpath: None, labels: BTreeMap::new() },
+            "image" => Self::Image { subpath: None },
+            "npipe" => Self::NamedPipe,
+            "cluster" => Self::Cluster,
+            _ => Self::Tmpfs { size: None, mode: None },
+        }
+    }
+
+    /// Its name: also that of its block of options, where it has one.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Bind { .. } => "bind",
+            Self::Volume { .. } => "volume",
+            Self::Tmpfs { .. } => "tmpfs",
+            Self::Image { .. } => "image",
+            Self::NamedPipe => "npipe",
+            Self::Cluster => "cluster",
+        }
+    }
 }
 
 /// A top-level named volume.

@@ -166,8 +166,6 @@ async fn in_volume(
 fn mount(name: &str) -> Mount {
     Mount {
         kind: MountKind::Volume {
-            selinux: None,
-            propagation: None,
             nocopy: true,
             subpath: None,
             labels: std::collections::BTreeMap::new(),
@@ -177,6 +175,7 @@ fn mount(name: &str) -> Mount {
         read_only: false,
         consistency: None,
         options_given: true,
+        other_blocks: Vec::new(),
     }
 }
 

@@ -540,20 +540,30 @@ fn bind(source: String, target: String, read_only: bool, make: Option<bool>) -> 
         recursive: None,
     };
     let source = Some(source);
-    Mount { kind, source, target, read_only, consistency: None, options_given: true }
+    Mount {
+        kind,
+        source,
+        target,
+        read_only,
+        consistency: None,
+        options_given: true,
+        other_blocks: Vec::new(),
+    }
 }
 
 /// What is in the image at the same path does not come into it: there is nothing.
 fn volume(name: &str, target: String, read_only: bool) -> Mount {
-    let kind = MountKind::Volume {
-        selinux: None,
-        propagation: None,
-        nocopy: true,
-        subpath: None,
-        labels: BTreeMap::new(),
-    };
+    let kind = MountKind::Volume { nocopy: true, subpath: None, labels: BTreeMap::new() };
     let source = Some(name.to_owned());
-    Mount { kind, source, target, read_only, consistency: None, options_given: true }
+    Mount {
+        kind,
+        source,
+        target,
+        read_only,
+        consistency: None,
+        options_given: true,
+        other_blocks: Vec::new(),
+    }
 }
 
 #[cfg(test)]

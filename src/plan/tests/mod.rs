@@ -158,18 +158,13 @@ fn resource(name: &str, key_label: &str, hash: &str) -> Resource {
 
 fn mount(source: Option<&str>, target: &str) -> Mount {
     Mount {
-        kind: MountKind::Volume {
-            selinux: None,
-            propagation: None,
-            nocopy: false,
-            subpath: None,
-            labels: BTreeMap::new(),
-        },
+        kind: MountKind::Volume { nocopy: false, subpath: None, labels: BTreeMap::new() },
         source: source.map(str::to_owned),
         target: target.to_owned(),
         read_only: false,
         consistency: None,
         options_given: false,
+        other_blocks: Vec::new(),
     }
 }
 

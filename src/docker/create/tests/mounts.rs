@@ -18,13 +18,7 @@ fn rslave() -> MountKind {
 }
 
 fn volume() -> MountKind {
-    MountKind::Volume {
-        selinux: None,
-        propagation: None,
-        nocopy: false,
-        subpath: None,
-        labels: BTreeMap::new(),
-    }
+    MountKind::Volume { nocopy: false, subpath: None, labels: BTreeMap::new() }
 }
 
 fn mount(kind: MountKind, source: Option<&str>, read_only: bool) -> Mount {
@@ -35,6 +29,7 @@ fn mount(kind: MountKind, source: Option<&str>, read_only: bool) -> Mount {
         read_only,
         consistency: None,
         options_given: true,
+        other_blocks: Vec::new(),
     }
 }
 
@@ -46,12 +41,15 @@ fn mounts_that_text_can_say_are_binds() {
         create_host_path: Some(true),
         recursive: None,
     };
-    let with_options = MountKind::Volume {
+    let of_a_bind = MountKind::Bind {
         selinux: text("Z"),
         propagation: None,
-        nocopy: false,
-        subpath: None,
-        labels: BTreeMap::new(),
+        create_host_path: None,
+        recursive: None,
+    };
+    let relabelled = Mount {
+        other_blocks: vec![of_a_bind, MountKind::Tmpfs { size: Some(1), mode: None }],
+        ..mount(volume(), Some("data"), false)
     };
     for (mount, expected) in [
         (mount(bind(Some(true), None), Some("/h"), false), "/h:/t:rw"),
@@ -60,7 +58,7 @@ fn mounts_that_text_can_say_are_binds() {
         (mount(rslave(), Some("/h"), true), "/h:/t:ro,rslave"),
         (mount(volume(), Some("data"), false), "p_data:/t:rw"),
         (mount(volume(), Some("data"), true), "p_data:/t:ro"),
-        (mount(with_options, Some("data"), false), "p_data:/t:rw,Z"),
+        (relabelled, "p_data:/t:rw,Z"),
     ] {
         let body = body(&Service { volumes: vec![mount.clone()], ..service() }, OLD);
         assert_eq!(body["HostConfig"]["Binds"], json!([expected]), "{mount:?}");
@@ -70,13 +68,8 @@ fn mounts_that_text_can_say_are_binds() {
 
 #[test]
 fn mounts_that_text_cannot_say_are_mounts() {
-    let nocopy = MountKind::Volume {
-        selinux: None,
-        propagation: None,
-        nocopy: true,
-        subpath: text("s"),
-        labels: pairs(&[("k", "v")]),
-    };
+    let nocopy =
+        MountKind::Volume { nocopy: true, subpath: text("s"), labels: pairs(&[("k", "v")]) };
     let propagated = MountKind::Bind {
         selinux: None,
         propagation: text("rshared"),

@@ -55,7 +55,7 @@ fn resolve_build(build: &mut Node, base: Base<'_>) {
     if build.as_mapping().is_none() {
         return;
     }
-    if build.get("context").is_none_or(Node::is_null) {
+    if build.get("context").is_none() {
         let context = build.with_value(Value::String(".".to_owned()));
         build.insert(Key::implied("context", &build.span.clone()), context);
     }
@@ -115,9 +115,11 @@ impl Base<'_> {
         replace(node, |text| if text.is_empty() { String::new() } else { self.joined(text) });
     }
 
-    /// A path of the machine the Engine runs on.
+    /// A path of the machine the Engine runs on, which may be one of Windows.
     fn unix(self, node: Option<&mut Node>) {
-        replace(node, |text| self.joined(text));
+        replace(node, |text| {
+            if is_absolute_on_windows(text) { text.to_owned() } else { self.joined(text) }
+        });
     }
 
     fn context(self, node: Option<&mut Node>) {
@@ -142,6 +144,16 @@ impl Base<'_> {
             _ if self.directory.is_empty() => clean_path(path),
             _ => clean_path(&format!("{}/{path}", self.directory)),
         }
+    }
+}
+
+/// Whether a path begins with a drive and a slash, or names a share of the network.
+fn is_absolute_on_windows(path: &str) -> bool {
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    match path.as_bytes() {
+        [drive, b':', slash, ..] => drive.is_ascii_alphabetic() && is_slash(slash),
+        [first @ b'\\', second, ..] => is_slash(first) && is_slash(second),
+        _ => false,
     }
 }
 

@@ -254,31 +254,31 @@ pub(super) struct Config {
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// Prints the names of services
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) services: bool,
     /// Prints the names of volumes
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) volumes: bool,
     /// Prints the names of networks
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) networks: bool,
     /// Prints the names of models
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) models: bool,
     /// Prints the images
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) images: bool,
     /// Prints the profiles
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) profiles: bool,
     /// Prints the hashes of services; `*` for all
-    #[arg(long, value_name = "SERVICES", group = "what")]
+    #[arg(long, value_name = "SERVICES")]
     pub(super) hash: Option<String>,
     /// Prints the variables that are there for interpolation
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) environment: bool,
     /// Prints the variables that the files use, and their defaults
-    #[arg(long, group = "what")]
+    #[arg(long)]
     pub(super) variables: bool,
     /// Leaves variables as written
     #[arg(long)]
@@ -307,15 +307,53 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// Whether what is printed needs no variables of services.
-    pub(super) fn names_only(&self) -> bool {
-        self.services
-            || self.volumes
-            || self.networks
-            || self.models
-            || self.images
-            || self.profiles
+    /// What is printed: of several the first that `docker compose` looks for.
+    pub(super) fn what(&self) -> What<'_> {
+        let flags = [
+            (self.services, What::Services),
+            (self.volumes, What::Volumes),
+            (self.networks, What::Networks),
+            (self.models, What::Models),
+        ];
+        let later = [
+            (self.profiles, What::Profiles),
+            (self.images, What::Images),
+            (self.variables, What::Variables),
+            (self.quiet, What::Nothing),
+            (self.environment, What::Environment),
+        ];
+        let hash = self.hash.as_deref().filter(|wanted| !wanted.is_empty());
+        let hash = hash.map(|wanted| (true, What::Hashes(wanted)));
+        let mut all = flags.into_iter().chain(hash).chain(later);
+        all.find(|(is_asked, _)| *is_asked).map_or(What::Project, |(_, what)| what)
     }
+}
+
+/// What `config` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What<'a> {
+    /// Names of services.
+    Services,
+    /// Names of volumes.
+    Volumes,
+    /// Names of networks.
+    Networks,
+    /// Names of models.
+    Models,
+    /// Hashes of these services.
+    Hashes(&'a str),
+    /// Profiles.
+    Profiles,
+    /// Images.
+    Images,
+    /// Variables that the files use.
+    Variables,
+    /// Nothing: the project is only checked.
+    Nothing,
+    /// Variables that are there.
+    Environment,
+    /// The project.
+    Project,
 }
 
 // Arguments of `up`.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 use super::Session;
-use super::arguments::Config;
+use super::arguments::{Config, What};
 use crate::cli::Usage;
 use crate::cli::output::print;
 use crate::compose::load::{Loaded, load_model, load_whole};
@@ -30,7 +30,7 @@ pub(super) fn config(session: &Session, arguments: &Config) -> Result<u8> {
         ));
     }
     let text = text(session, arguments)?;
-    if arguments.quiet || text.is_empty() {
+    if text.is_empty() {
         return Ok(0);
     }
     match &arguments.output {
@@ -43,21 +43,34 @@ pub(super) fn config(session: &Session, arguments: &Config) -> Result<u8> {
 }
 
 fn text(session: &Session, arguments: &Config) -> Result<String> {
+    let what = arguments.what();
+    let is_list = matches!(
+        what,
+        What::Services | What::Volumes | What::Networks | What::Models | What::Profiles
+    );
+    // These are asked of a project that was read, be it with variables in its values.
+    let is_read = matches!(
+        what,
+        What::Volumes | What::Networks | What::Hashes(_) | What::Images | What::Environment
+    );
     let mut request = session.request.clone();
     request.skip = Skip {
-        interpolation: arguments.no_interpolate || arguments.variables,
+        interpolation: arguments.no_interpolate || what == What::Variables,
         // So docker compose has it, though only for the flag.
         normalisation: arguments.no_normalize || request.underscores,
         path_resolution: arguments.no_path_resolution,
         consistency: arguments.no_consistency,
-        environment: arguments.no_env_resolution || arguments.names_only(),
+        environment: arguments.no_env_resolution || is_list || what == What::Images,
     };
     let json = session.output.json || arguments.format.as_deref() == Some("json");
-    let whole = arguments.hash.is_some() || arguments.services || arguments.volumes;
-    if !whole && !arguments.networks && !arguments.models {
+    let is_whole = matches!(
+        what,
+        What::Services | What::Volumes | What::Networks | What::Models | What::Hashes(_)
+    );
+    if !is_whole {
         request.services.clone_from(&arguments.names);
     }
-    if request.skip.interpolation {
+    if request.skip.interpolation && !is_read {
         return untyped(&request, arguments, json);
     }
     let Loaded { project, tree, environment } = load_whole(&request, &View::of_this_machine())?;
@@ -66,27 +79,24 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
     for warning in &project.warnings {
         tracing::warn!("{warning}");
     }
-    let names: Vec<String> = if arguments.services {
-        in_order_of_dependency(&project)
-    } else if arguments.volumes {
-        project.volumes.keys().cloned().collect()
-    } else if arguments.networks {
-        project.networks.keys().cloned().collect()
-    } else if arguments.models {
-        names_of(&tree, "models")
-    } else if arguments.images {
-        project.services.values().map(|service| image(&project, service)).collect()
-    } else if arguments.profiles {
-        profiles(&tree)
-    } else if let Some(wanted) = &arguments.hash {
-        return hashes(&project, wanted);
-    } else if arguments.environment {
-        environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
-    } else if json {
-        return Ok(canonical::config_text(&project));
-    } else {
-        let add = |value: &mut Value| render::add_extensions(&tree, value);
-        return Ok(canonical::config_yaml_with(&project, add));
+    let names: Vec<String> = match what {
+        What::Services => in_order_of_dependency(&project),
+        What::Volumes => project.volumes.keys().cloned().collect(),
+        What::Networks => project.networks.keys().cloned().collect(),
+        What::Models => names_of(&tree, "models"),
+        What::Hashes(wanted) => return hashes(&project, wanted),
+        What::Profiles => profiles(&tree),
+        What::Images => project.services.values().map(|service| image(&project, service)).collect(),
+        // Variables are read from a project without values.
+        What::Variables | What::Nothing => Vec::new(),
+        What::Environment => {
+            environment.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+        }
+        What::Project if json => return Ok(canonical::config_text(&project)),
+        What::Project => {
+            let add = |value: &mut Value| render::add_extensions(&tree, value);
+            return Ok(canonical::config_yaml_with(&project, add));
+        }
     };
     Ok(lines(&names))
 }
@@ -101,29 +111,21 @@ fn untyped(request: &Request, arguments: &Config, json: bool) -> Result<String> 
     for warning in &model.warnings {
         tracing::warn!("{warning}");
     }
-    if arguments.variables {
-        return Ok(variables(&render::variables(&model.tree), arguments.format.as_deref(), json));
-    }
-    for (wanted, section) in [
-        (arguments.services, "services"),
-        (arguments.volumes, "volumes"),
-        (arguments.networks, "networks"),
-        (arguments.models, "models"),
-    ] {
-        if wanted {
-            return Ok(lines(&names_of(&model.tree, section)));
-        }
-    }
-    if arguments.profiles {
-        return Ok(lines(&profiles(&model.tree)));
-    }
-    if arguments.images || arguments.hash.is_some() || arguments.environment {
-        bail!(Usage("`--no-interpolate` does not go with this: leave one of them out".to_owned()));
-    }
-    Ok(if json {
-        render::go_json(&mut render::json(&model.tree))
-    } else {
-        render::yaml(&model.tree)
+    let tree = &model.tree;
+    Ok(match arguments.what() {
+        What::Services => lines(&names_of(tree, "services")),
+        What::Models => lines(&names_of(tree, "models")),
+        What::Profiles => lines(&profiles(tree)),
+        What::Variables => variables(&render::variables(tree), arguments.format.as_deref(), json),
+        // All but the last are asked of a project that was read.
+        What::Volumes
+        | What::Networks
+        | What::Hashes(_)
+        | What::Images
+        | What::Environment
+        | What::Nothing => String::new(),
+        What::Project if json => render::go_json(&mut render::json(tree)),
+        What::Project => render::yaml(tree),
     })
 }
 

@@ -40,7 +40,7 @@ pub(super) fn build(decoder: &mut Decoder, at: At<'_>) -> Build {
     let mut build = Build { context: ".".to_owned(), ..Build::default() };
     if let Value::String(context) = &at.node.value {
         build.context.clone_from(context);
-        return finished(build, true);
+        return build;
     }
     if at.node.as_mapping().is_none() {
         decoder.wrong(at, "a directory, or a mapping with `context`");
@@ -76,17 +76,8 @@ pub(super) fn build(decoder: &mut Decoder, at: At<'_>) -> Build {
             _ => decoder.unknown(at, key, KEYS),
         }
     }
-    let inline = at.node.get("dockerfile_inline").is_some();
-    let named = at.node.get("dockerfile").is_some();
     if build.dockerfile_inline.is_some() && build.dockerfile.is_some() {
         decoder.refuse(at, "has both `dockerfile` and `dockerfile_inline`: write one of them");
-    }
-    finished(build, !inline && !named)
-}
-
-fn finished(mut build: Build, by_default: bool) -> Build {
-    if by_default {
-        build.dockerfile = Some("Dockerfile".to_owned());
     }
     build
 }

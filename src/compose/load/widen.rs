@@ -33,6 +33,11 @@ pub(super) fn widen(root: &mut Node) {
 /// Widens the rest as well, and fills in what is meant by what is not said.
 pub(super) fn widen_all(root: &mut Node) {
     widen(root);
+    for section in ["networks", "volumes", "secrets", "configs"] {
+        if let Some(resources) = root.get_mut(section) {
+            each_entry(resources, external_name);
+        }
+    }
     let mut ports_left = MOST_PORTS;
     each_service(root, |key, node| match key {
         "ports" => {
@@ -46,7 +51,19 @@ pub(super) fn widen_all(root: &mut Node) {
             if let Some(contexts) = node.get_mut("additional_contexts") {
                 key_values(contexts);
             }
+            if let Some(keys) = node.get_mut("ssh") {
+                key_values(keys);
+            }
+            if let Some(secrets) = node.get_mut("secrets") {
+                sources(secrets);
+            }
         }
+        "depends_on" => each_entry(node, |dependency| {
+            if dependency.get("required").is_none() {
+                let yes = dependency.with_value(Value::Bool(true));
+                dependency.insert(Key::implied("required", &yes.span), yes);
+            }
+        }),
         "devices" => each_item(node, |item| {
             let device = shortforms::device(item.as_str()?).ok()?;
             let parts = [
@@ -57,16 +74,10 @@ pub(super) fn widen_all(root: &mut Node) {
             Some(texts(parts, &item.span))
         }),
         "secrets" => {
-            each_item(node, |item| {
-                Some(texts([("source", item.as_str()?.to_owned())], &item.span))
-            });
+            sources(node);
             each_mapping(node, secret_target);
         }
-        "configs" => {
-            each_item(node, |item| {
-                Some(texts([("source", item.as_str()?.to_owned())], &item.span))
-            });
-        }
+        "configs" => sources(node),
         "volumes" => each_mapping(node, |mount| {
             let span = mount.span.clone();
             if let Some(bind) = mount.get_mut("bind")
@@ -78,6 +89,24 @@ pub(super) fn widen_all(root: &mut Node) {
         }),
         _ => {}
     });
+}
+
+/// Names of secrets or configs in their long form.
+fn sources(node: &mut Node) {
+    each_item(node, |item| Some(texts([("source", item.as_str()?.to_owned())], &item.span)));
+}
+
+/// The name that the old form has within `external`, beside it.
+fn external_name(resource: &mut Node) {
+    let Some(external) = resource.get_mut("external").filter(|it| it.as_mapping().is_some()) else {
+        return;
+    };
+    let name = external.remove("name");
+    external.value = Value::Bool(true);
+    if let Some(name) = name {
+        resource.remove("name");
+        resource.insert(Key::implied("name", &name.span.clone()), name);
+    }
 }
 
 fn secret_target(secret: &mut Node) {
@@ -95,14 +124,17 @@ fn or_else(mapping: &mut Node, key: &str, text: &str) {
     }
 }
 
-/// A list of `KEY=VALUE` as a mapping.
+/// A list of `KEY=VALUE` as a mapping; `KEY` alone has no value.
 fn key_values(node: &mut Node) {
     let Value::Sequence(items) = &node.value else { return };
-    let pairs = items.iter().map(|item| Some((item.as_str()?.split_once('=')?, &item.span)));
-    let Some(pairs) = pairs.collect::<Option<Vec<_>>>() else { return };
-    let entries = pairs.into_iter().map(|((name, value), span)| {
-        let node = Node { value: Value::String(value.to_owned()), span: span.clone(), tag: None };
-        (Key::implied(name, span), node)
+    let texts = items.iter().map(|item| Some((item.as_str()?, &item.span)));
+    let Some(texts) = texts.collect::<Option<Vec<_>>>() else { return };
+    let entries = texts.into_iter().map(|(text, span)| {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Value::String(value.to_owned())),
+            None => (text, Value::Null),
+        };
+        (Key::implied(name, span), Node { value, span: span.clone(), tag: None })
     });
     node.value = Value::Mapping(entries.collect());
 }
@@ -242,6 +274,12 @@ fn each_item(node: &mut Node, widened: impl Fn(&Node) -> Option<Node>) {
                 *item = wide;
             }
         }
+    }
+}
+
+fn each_entry(node: &mut Node, visit: impl FnMut(&mut Node)) {
+    if let Value::Mapping(entries) = &mut node.value {
+        entries.iter_mut().map(|(_, entry)| entry).for_each(visit);
     }
 }
 

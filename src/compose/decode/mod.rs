@@ -99,11 +99,25 @@ pub struct Decoder {
     pub warnings: Vec<String>,
     /// How many ports the short forms made.
     ports: usize,
+    /// Whether only kinds, words and keys are looked at, and not what a value means.
+    kinds_only: bool,
 }
 
 impl Decoder {
-    /// Notes a problem at a node.
+    /// A decoder that looks only at what a schema tells: kinds, words and keys.
+    pub fn of_kinds() -> Self {
+        Self { kinds_only: true, ..Self::default() }
+    }
+
+    /// Notes a problem with what a node means.
     pub fn refuse(&mut self, at: At<'_>, message: impl fmt::Display) {
+        if !self.kinds_only {
+            self.problems.push(at.problem(message));
+        }
+    }
+
+    /// Notes a problem with the form of a node, which a schema tells.
+    pub fn refuse_form(&mut self, at: At<'_>, message: impl fmt::Display) {
         self.problems.push(at.problem(message));
     }
 
@@ -266,7 +280,7 @@ impl Decoder {
         let value = whole_number(&at.node.value);
         if value.is_none() {
             match at.node.value.scalar_text() {
-                Some(text) => self.refuse(at, format!("is `{text}`: expected a whole number")),
+                Some(text) => self.refuse_form(at, format!("is `{text}`: expected a whole number")),
                 None => self.wrong(at, "a whole number"),
             }
         }
@@ -276,7 +290,10 @@ impl Decoder {
     /// A whole number where compose takes no string.
     pub fn strict_integer(&mut self, at: At<'_>) -> Option<i64> {
         if matches!(at.node.value, Value::String(_)) {
-            self.wrong(at, "a whole number without quotes");
+            // The schema takes it.
+            if !self.kinds_only {
+                self.wrong(at, "a whole number without quotes");
+            }
             return None;
         }
         self.integer(at)

@@ -48,7 +48,14 @@ pub(super) fn ports(decoder: &mut Decoder, at: At<'_>) -> Vec<Port> {
 }
 
 fn short_ports(decoder: &mut Decoder, at: At<'_>, text: &str) -> Vec<Port> {
-    let Some(ranges) = short(decoder, at, shortforms::port_ranges(text)) else { return Vec::new() };
+    let ranges = match shortforms::port_ranges(text) {
+        Ok(ranges) => ranges,
+        Err(message) => {
+            // To tell equal ports, compose reads them in each file.
+            decoder.refuse_form(at, format!("has a wrong value: {message}"));
+            return Vec::new();
+        }
+    };
     let before = decoder.ports;
     decoder.ports += ranges.count();
     if decoder.ports <= MOST_PORTS {

@@ -71,7 +71,7 @@ pub fn volume(decoder: &mut Decoder, at: At<'_>) -> Volume {
             _ => decoder.unknown(at, key, VOLUME_KEYS),
         }
     }
-    if volume.external {
+    if volume.external && !decoder.kinds_only {
         refuse_beside_external(decoder, at);
     }
     volume

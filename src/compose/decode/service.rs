@@ -4,7 +4,7 @@ use super::running::{depends_on, healthcheck, logging, pull_policy, restart, uli
 use super::surroundings::{env_files, expose, extra_hosts, group_add, networks};
 use super::{At, Decoder, build, deploy, devices, files, hooks, keys, mounts};
 use crate::compose::model::Service;
-use crate::compose::yaml::{Key, Span};
+use crate::compose::yaml::{Key, Node, Span, Value};
 
 /// A service whose `env_file`s are not read yet.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
         let field = at.key(key, node);
         let service = &mut draft.service;
         match key.name.as_str() {
+            // The schema takes any options.
+            "storage_opt" if decoder.kinds_only => {}
             "annotations" => service.annotations = decoder.labels(field),
             "attach" => service.attach = decoder.boolean(field),
             "blkio_config" => service.blkio_config = Some(devices::blkio(decoder, field).into()),
@@ -131,6 +133,8 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
             "volumes" => service.volumes = mounts::mounts(decoder, field),
             "volumes_from" => service.volumes_from = decoder.distinct_strings(field),
             "working_dir" => service.working_dir = decoder.text(field),
+            // None of them is nothing that is not supported.
+            "models" if is_empty(node) => {}
             "use_api_socket" if decoder.strict_boolean(field) != Some(true) => {}
             // The loader uses this key up; one that is left would change the service unseen.
             "extends" => decoder.refuse(field, "is not supported in this place"),
@@ -138,6 +142,14 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
         }
     }
     draft
+}
+
+fn is_empty(node: &Node) -> bool {
+    match &node.value {
+        Value::Sequence(items) => items.is_empty(),
+        Value::Mapping(entries) => entries.is_empty(),
+        _ => false,
+    }
 }
 
 fn refuse(decoder: &mut Decoder, at: At<'_>, key: &Key, name: &str, enabled: bool) {
@@ -160,14 +172,23 @@ fn dns(decoder: &mut Decoder, at: At<'_>) -> Vec<String> {
 }
 
 fn cpu_count(decoder: &mut Decoder, at: At<'_>) -> Option<i64> {
-    let count: Option<u32> = decoder.integer_within(at, "a number of CPUs");
-    count.map(i64::from).filter(|count| *count != 0)
+    let count = decoder.integer(at)?;
+    if count < 0 {
+        decoder.refuse_form(at, format!("is {count}: expected a number of CPUs"));
+    }
+    (count != 0).then_some(count)
 }
 
 fn cpu_percent(decoder: &mut Decoder, at: At<'_>) -> Option<f32> {
+    if let Value::Int(percent) = at.node.value
+        && percent < 0
+    {
+        decoder.refuse_form(at, format!("is {percent}: expected a percentage from 0 to 100"));
+        return None;
+    }
     let percent = decoder.single_float(at, "a percentage from 0 to 100")?;
     if percent > 100.0 || percent.fract() != 0.0 {
-        decoder.refuse(at, format!("is {percent}: expected a whole percentage from 0 to 100"));
+        decoder.refuse_form(at, format!("is {percent}: expected a whole percentage from 0 to 100"));
     }
     (percent != 0.0).then_some(percent)
 }
@@ -183,7 +204,7 @@ fn memswap_limit(decoder: &mut Decoder, at: At<'_>) -> Option<i64> {
 fn oom_score_adj(decoder: &mut Decoder, at: At<'_>) -> Option<i64> {
     let value = decoder.integer(at)?;
     if !(-1000..=1000).contains(&value) {
-        decoder.refuse(at, format!("is {value}: expected a number from -1000 to 1000"));
+        decoder.refuse_form(at, format!("is {value}: expected a number from -1000 to 1000"));
     }
     (value != 0).then_some(value)
 }
@@ -193,7 +214,7 @@ fn container_name(decoder: &mut Decoder, at: At<'_>) -> Option<String> {
     let starts = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     let rest = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.len() < 2 || !starts || !name.chars().all(rest) {
-        decoder.refuse(
+        decoder.refuse_form(
             at,
             format!(
                 "is `{name}`: expected two or more letters, digits, `_`, `.`, `-`, first a letter \

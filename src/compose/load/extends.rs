@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::discovery::cleaned;
 use super::paths::{self, Base};
 use super::{Loader, Scope, remote, widen};
-use crate::compose::merge::{self, Resets, unique};
+use crate::compose::merge::{self, Notes, Resets, unique};
 use crate::compose::yaml::{Key, Node, Value};
 use crate::problem::nearest;
 
@@ -114,7 +114,10 @@ impl Loader<'_> {
             Some(base) => {
                 let mut base = Rc::unwrap_or_clone(base);
                 sheet.resets.apply_to("services", name, &mut base);
-                merge::service(base, service, name, &mut self.problems)
+                let mut notes = Notes::default();
+                let merged = merge::service(base, service, name, &mut notes);
+                self.problems.append(&mut notes.problems);
+                merged
             }
             None => service,
         });
@@ -205,7 +208,8 @@ impl Loader<'_> {
         };
         for (key, value) in entries {
             self.known_key(&path, key, KEYS);
-            if value.as_str().is_none() && KEYS.contains(&key.name.as_str()) {
+            let is_unset = value.is_null() && key.name == "file";
+            if value.as_str().is_none() && !is_unset && KEYS.contains(&key.name.as_str()) {
                 let kind = value.value.kind();
                 let message = format!("`{path}.{}` is {kind}: expected a string", key.name);
                 self.problems.push(value.problem(message));
@@ -261,15 +265,18 @@ impl Loader<'_> {
         let documents = self.parse_shared(path, place);
         let mut merged: Option<Node> = None;
         let mut all = Resets::default();
+        let mut notes = Notes::default();
         for mut document in documents {
             self.interpolate(&mut document, scope);
             let resets = merge::take_resets(&mut document);
             if let Some(merged) = &mut merged {
-                resets.apply(merged);
+                resets.apply(merged, &mut notes);
             }
             all.extend(resets);
-            merged = Some(merge::merge(merged, document, &mut self.problems));
+            merged = Some(merge::merge(merged, document, &mut notes));
         }
+        // Nobody checks values of this file that it replaces itself: docker compose does not either.
+        self.problems.append(&mut notes.problems);
         let mut root = merged?;
         widen::widen(&mut root);
         unique::deduplicate(&mut root);

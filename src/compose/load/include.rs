@@ -9,7 +9,7 @@ use super::discovery::cleaned;
 use super::paths::{self, Base};
 use super::{Loader, Scope, normalise, remote};
 use crate::compose::Conflicts;
-use crate::compose::merge::{self, Resets};
+use crate::compose::merge::{self, Notes, Resets};
 use crate::compose::yaml::{Key, Node, Span, Value};
 
 const KEYS: &[&str] = &["path", "project_directory", "env_file"];
@@ -129,6 +129,11 @@ impl Loader<'_> {
             let place = format!("{path}.{}", key.name);
             match key.name.as_str() {
                 "path" => include.paths = self.texts(&place, node),
+                "env_file" | "project_directory" if node.is_null() => {}
+                "project_directory" if node.as_sequence().is_some() => {
+                    let message = format!("`{place}` is a list: expected a directory");
+                    self.problems.push(node.problem(message));
+                }
                 "env_file" => include.env_files = self.texts(&place, node),
                 "project_directory" => {
                     include.directory = self.texts(&place, node).pop().map(|(text, _)| text);
@@ -260,7 +265,9 @@ impl Loader<'_> {
                 resets.apply_to(section, &key.name, &mut resource);
                 let empty = own.with_value(Value::Null);
                 let over = std::mem::replace(own, empty);
-                *own = merge::resource(section, &key.name, resource, over, &mut self.problems);
+                let mut notes = Notes::default();
+                *own = merge::resource(section, &key.name, resource, over, &mut notes);
+                self.problems.append(&mut notes.problems);
             }
             Conflicts::Refuse if is_same(&resource, own) => {}
             Conflicts::Refuse => {

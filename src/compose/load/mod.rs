@@ -31,7 +31,8 @@ use self::extends::Sheet;
 pub use self::name::normalise_name;
 pub(in crate::compose) use self::normalise::IMPLIED;
 use self::paths::Base;
-use super::merge::{self, unique};
+use super::decode::Decoder;
+use super::merge::{self, Notes, Replaced, unique};
 use super::model::Project;
 use super::yaml::{self, Node, Span};
 use super::{Files, Request, interpolate};
@@ -279,17 +280,41 @@ impl<'a> Loader<'a> {
         let Origin { path, scope, chain } = origin;
         self.interpolate(&mut document, scope);
         self.drop_version(&mut document);
+        self.check_name(&document);
         let resets = merge::take_resets(&mut document);
+        let mut notes = Notes::default();
         if document.get("include").is_some() {
             let mut chain = chain.to_vec();
             chain.push(path.to_owned());
             self.include(&mut document, scope, &resets, &chain);
         }
         if let Some(before) = &mut before {
-            resets.apply(before);
+            resets.apply(before, &mut notes);
         }
         self.extend(&mut document, path, scope, &resets);
-        merge::merge(before, document, &mut self.problems)
+        let merged = merge::merge(before, document, &mut notes);
+        self.problems.append(&mut notes.problems);
+        self.check_replaced(notes.replaced);
+        merged
+    }
+
+    /// Reads what a document replaced: docker compose checks what each document adds before it reads
+    /// the next one.
+    fn check_replaced(&mut self, replaced: Vec<Replaced>) {
+        // What holds variables may be of any kind.
+        if self.request.skip.interpolation || replaced.is_empty() {
+            return;
+        }
+        let mut decoder = Decoder::of_kinds();
+        for value in replaced {
+            let mut document = value.into_document();
+            widen::widen(&mut document);
+            project::read(&mut decoder, &document, &mut Project::default(), &BTreeSet::new());
+        }
+        // What did not merge was told already.
+        let known: BTreeSet<_> = self.problems.iter().map(place).collect();
+        decoder.problems.retain(|problem| !known.contains(&place(problem)));
+        self.problems.append(&mut decoder.problems);
     }
 
     /// The documents of a file; `place` is where another file names it.
@@ -350,6 +375,16 @@ impl<'a> Loader<'a> {
         ));
     }
 
+    /// Refuses a name that is none, also where another one is asked for.
+    fn check_name(&mut self, document: &Node) {
+        if let Some(name) = document.get("name")
+            && name.as_str().is_none()
+        {
+            let kind = name.value.kind();
+            self.problems.push(name.problem(format!("`name` is {kind}: expected a string")));
+        }
+    }
+
     fn all_warnings(&mut self) -> impl Iterator<Item = String> + use<> {
         let unset = std::mem::take(&mut self.unset).into_iter();
         let unset =
@@ -361,6 +396,11 @@ impl<'a> Loader<'a> {
     fn refused(&mut self) -> Problems {
         in_order(std::mem::take(&mut self.problems))
     }
+}
+
+/// Where a problem is.
+fn place(problem: &Problem) -> (String, Option<usize>, Option<usize>) {
+    (problem.file.clone(), problem.line, problem.column)
 }
 
 /// Problems in the order of files and lines, each once.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::select::Selection;
-use super::{Loader, in_order};
+use super::{Loader, in_order, place};
 use crate::compose::check::{self, Names};
 use crate::compose::decode::service::{Draft, service};
 use crate::compose::decode::{At, Decoder, files, resources};
@@ -79,13 +79,8 @@ impl Loader<'_> {
     /// All problems, those of loading first: what is wrong at a place of theirs follows from them.
     fn refuse(&mut self, found: Vec<crate::problem::Problem>) -> Result<(), Problems> {
         let mut problems = std::mem::take(&mut self.problems);
-        let known: BTreeSet<_> = problems
-            .iter()
-            .map(|problem| (problem.file.clone(), problem.line, problem.column))
-            .collect();
-        problems.extend(found.into_iter().filter(|problem| {
-            !known.contains(&(problem.file.clone(), problem.line, problem.column))
-        }));
+        let known: BTreeSet<_> = problems.iter().map(place).collect();
+        problems.extend(found.into_iter().filter(|problem| !known.contains(&place(problem))));
         in_order(problems).into_result()
     }
 
@@ -95,7 +90,9 @@ impl Loader<'_> {
         let Project { services, secrets, configs, .. } = project;
         for service in services.values_mut() {
             // Compose says the number in both places when there is a `deploy`.
-            if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
+            if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy)
+                && !self.request.skip.consistency
+            {
                 deploy.replicas = Some(scale);
             }
         }
@@ -145,7 +142,7 @@ impl Loader<'_> {
 }
 
 /// Reads every section.
-fn read(
+pub(super) fn read(
     decoder: &mut Decoder,
     tree: &Node,
     project: &mut Project,

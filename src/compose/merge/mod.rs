@@ -4,43 +4,70 @@
 //! documents were merged, by [`unique`].
 
 mod lists;
+mod replaced;
 mod tags;
 pub mod unique;
 
 use std::collections::HashMap;
 use std::fmt;
 
+pub use self::replaced::Replaced;
 pub use self::tags::{Resets, take_resets};
-use super::yaml::{Key, Node, Value};
+use super::yaml::{Key, Node, Span, Value};
 use crate::problem::Problem;
 
 /// Mappings up to this size are searched; a larger one gets an index.
 const FEW: usize = 8;
 
+/// What merging tells besides the result.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// What does not merge.
+    pub problems: Vec<Problem>,
+    /// Values that stand in no result, since a later document says something else.
+    pub replaced: Vec<Replaced>,
+}
+
+impl Notes {
+    /// Keeps a value that becomes a list of strings, unless it is one and can be nothing else.
+    fn converted(&mut self, path: &Path<'_>, node: &Node) {
+        let items = node.as_sequence().unwrap_or_default();
+        if items.is_empty() || items.iter().any(|item| item.as_str().is_none()) {
+            self.replaced(path, node.clone());
+        }
+    }
+
+    fn replaced(&mut self, path: &Path<'_>, node: Node) {
+        let (mut keys, mut span, mut next) = (Vec::new(), None, Some(path));
+        while let Some(path) = next.filter(|path| path.parent.is_some()) {
+            span = span.or(path.span);
+            keys.push(path.name.to_owned());
+            next = path.parent;
+        }
+        keys.reverse();
+        let key_span = span.unwrap_or(&node.span).clone();
+        self.replaced.push(Replaced { keys, key_span, node });
+    }
+}
+
 /// Lays a document over what was read before it; `None` before the first.
-pub fn merge(base: Option<Node>, over: Node, problems: &mut Vec<Problem>) -> Node {
+pub fn merge(base: Option<Node>, over: Node, notes: &mut Notes) -> Node {
     match base {
-        Some(base) => node(base, over, Path::root(), problems),
+        Some(base) => node(base, over, Path::root(), notes),
         None => over,
     }
 }
 
 /// Lays one service over the service it extends.
-pub fn service(base: Node, over: Node, name: &str, problems: &mut Vec<Problem>) -> Node {
-    resource("services", name, base, over, problems)
+pub fn service(base: Node, over: Node, name: &str, notes: &mut Notes) -> Node {
+    resource("services", name, base, over, notes)
 }
 
 /// Lays one resource of a top-level section over another of its name.
-pub fn resource(
-    section: &str,
-    name: &str,
-    base: Node,
-    over: Node,
-    problems: &mut Vec<Problem>,
-) -> Node {
+pub fn resource(section: &str, name: &str, base: Node, over: Node, notes: &mut Notes) -> Node {
     let root = Path::root();
-    let section = root.at(section);
-    node(base, over, section.at(name), problems)
+    let section = root.at(section, None);
+    node(base, over, section.at(name, None), notes)
 }
 
 /// A build in its long form.
@@ -105,17 +132,19 @@ struct Path<'a> {
     name: &'a str,
     place: Place,
     rule: Rule,
+    /// Where the key stands, if that is known.
+    span: Option<&'a Span>,
     parent: Option<&'a Self>,
 }
 
 impl<'a> Path<'a> {
     fn root() -> Self {
-        Self { name: "", place: Place::Root, rule: Rule::Generic, parent: None }
+        Self { name: "", place: Place::Root, rule: Rule::Generic, span: None, parent: None }
     }
 
-    fn at(&'a self, name: &'a str) -> Self {
+    fn at(&'a self, name: &'a str, span: Option<&'a Span>) -> Self {
         let (place, rule) = inside(self.place, name);
-        Self { name, place, rule, parent: Some(self) }
+        Self { name, place, rule, span, parent: Some(self) }
     }
 }
 
@@ -173,44 +202,56 @@ fn started(name: &Node) -> Value {
     ])
 }
 
-fn node(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) -> Node {
+fn node(base: Node, over: Node, path: Path<'_>, notes: &mut Notes) -> Node {
     match path.rule {
-        Rule::Generic => generic(base, over, path, problems),
-        Rule::Replace => over,
+        Rule::Generic => generic(base, over, path, notes),
+        Rule::Replace => {
+            notes.replaced(&path, base);
+            over
+        }
         Rule::List => {
+            notes.converted(&path, &base);
             let span = base.span.clone();
-            let mut items = lists::items(base, &path, problems);
-            items.extend(lists::items(over, &path, problems));
+            let mut items = lists::items(base, &path, &mut notes.problems);
+            items.extend(lists::items(over, &path, &mut notes.problems));
             Node { value: Value::Sequence(items), span, tag: None }
         }
         Rule::Hosts => {
+            notes.converted(&path, &base);
             let span = base.span.clone();
-            let mut items = lists::items(base, &path, problems);
-            let added = lists::items(over, &path, problems);
+            let mut items = lists::items(base, &path, &mut notes.problems);
+            let added = lists::items(over, &path, &mut notes.problems);
             let new: Vec<Node> = added.into_iter().filter(|one| !items.contains(one)).collect();
             items.extend(new);
             Node { value: Value::Sequence(items), span, tag: None }
         }
         Rule::Names(value) => {
-            generic(lists::names(base, value), lists::names(over, value), path, problems)
+            generic(lists::names(base, value), lists::names(over, value), path, notes)
         }
-        Rule::Build => generic(lists::build(base), lists::build(over), path, problems),
-        Rule::Gpus => generic(lists::gpus(base), over, path, problems),
+        Rule::Build => generic(lists::build(base), lists::build(over), path, notes),
+        Rule::Gpus => {
+            notes.converted(&path, &base);
+            generic(lists::gpus(base), over, path, notes)
+        }
         Rule::Logging => {
             let (old, new) = (base.get("driver"), over.get("driver"));
             let agree = old.is_none() || new.is_none() || old == new;
-            if agree { generic(base, over, path, problems) } else { over }
+            if agree {
+                return generic(base, over, path, notes);
+            }
+            notes.replaced(&path, base);
+            over
         }
-        Rule::Pools => pools(base, over, path, problems),
+        Rule::Pools => pools(base, over, path, notes),
     }
 }
 
-fn generic(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) -> Node {
+fn generic(base: Node, over: Node, path: Path<'_>, notes: &mut Notes) -> Node {
     let Node { value: base_value, span: base_span, tag } = base;
     match (base_value, over.value) {
         (value, Value::Null) => Node { value, span: base_span, tag },
         (Value::Mapping(entries), Value::Mapping(others)) => {
-            let value = Value::Mapping(mappings(entries, others, path, problems));
+            let value = Value::Mapping(mappings(entries, others, path, notes));
             Node { value, span: base_span, tag }
         }
         (Value::Sequence(mut items), Value::Sequence(others)) => {
@@ -219,7 +260,7 @@ fn generic(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) 
         }
         (old @ (Value::Mapping(_) | Value::Sequence(_)), new) => {
             let file = &base_span.source.file;
-            problems.push(over.span.problem(format!(
+            notes.problems.push(over.span.problem(format!(
                 "`{path}` is {} here, but {} in {file}:{}: expected the same kind",
                 new.kind(),
                 old.kind(),
@@ -227,7 +268,10 @@ fn generic(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) 
             )));
             Node { value: old, span: base_span, tag }
         }
-        (_, value) => Node { value, span: over.span, tag },
+        (old, value) => {
+            notes.replaced(&path, Node { value: old, span: base_span, tag: None });
+            Node { value, span: over.span, tag }
+        }
     }
 }
 
@@ -235,7 +279,7 @@ fn mappings(
     mut entries: Vec<(Key, Node)>,
     others: Vec<(Key, Node)>,
     path: Path<'_>,
-    problems: &mut Vec<Problem>,
+    notes: &mut Notes,
 ) -> Vec<(Key, Node)> {
     let index = (others.len() > FEW && entries.len() > FEW).then(|| index(&entries));
     for (key, other) in others {
@@ -248,7 +292,7 @@ fn mappings(
             continue;
         };
         let old = std::mem::replace(slot, other.with_value(Value::Null));
-        *slot = node(old, other, path.at(&key.name), problems);
+        *slot = node(old, other, path.at(&key.name, Some(&known.span)), notes);
         *known = key;
     }
     entries
@@ -259,24 +303,29 @@ fn index(entries: &[(Key, Node)]) -> HashMap<String, usize> {
     entries.iter().enumerate().map(|(slot, (key, _))| (key.name.clone(), slot)).collect()
 }
 
-fn pools(base: Node, over: Node, path: Path<'_>, problems: &mut Vec<Problem>) -> Node {
+fn pools(base: Node, over: Node, path: Path<'_>, notes: &mut Notes) -> Node {
     let Node { value, span, tag } = base;
     match (value, over.value) {
         (Value::Sequence(mut items), Value::Sequence(others)) => {
+            let old = Value::Sequence(items.clone());
+            notes.replaced(&path, Node { value: old, span: span.clone(), tag: None });
+            // What this merge replaces is in the old list, which is whole.
+            let mut inside = Notes::default();
             let mut pool = |other: Node| {
                 let subnet = other.get("subnet");
                 let same = |item: &Node| item.get("subnet") == subnet;
                 match items.iter().position(same) {
-                    Some(slot) => generic(items.swap_remove(slot), other, path, problems),
+                    Some(slot) => generic(items.swap_remove(slot), other, path, &mut inside),
                     None => other,
                 }
             };
             let pools = others.into_iter().map(&mut pool).collect();
+            notes.problems.append(&mut inside.problems);
             Node { value: Value::Sequence(pools), span, tag }
         }
         (value, other) => {
             let over = Node { value: other, span: over.span, tag: over.tag };
-            generic(Node { value, span, tag }, over, path, problems)
+            generic(Node { value, span, tag }, over, path, notes)
         }
     }
 }
@@ -303,20 +352,20 @@ mod tests {
 
     /// Merges two services and shows what becomes of them.
     fn check(base: &str, over: &str, expected: &str) {
-        let mut problems = Vec::new();
+        let mut notes = Notes::default();
         let mut merged = None;
         for service in [base, over] {
             let document = format!("services: {{a: {service}}}");
             let mut document = yaml::parse(&document, "f").unwrap().remove(0);
             let resets = take_resets(&mut document);
             if let Some(merged) = &mut merged {
-                resets.apply(merged);
+                resets.apply(merged, &mut notes);
             }
-            merged = Some(merge(merged, document, &mut problems));
+            merged = Some(merge(merged, document, &mut notes));
         }
         let mut merged = merged.unwrap();
         unique::deduplicate(&mut merged);
-        let shown = match problems.first() {
+        let shown = match notes.problems.first() {
             Some(problem) => problem.message.clone(),
             None => text(merged.get("services").and_then(|all| all.get("a")).unwrap()),
         };

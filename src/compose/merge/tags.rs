@@ -1,6 +1,7 @@
 //! `!reset` and `!override`: what a document removes from those before it.
 
-use crate::compose::yaml::{Node, OVERRIDE, RESET, Value};
+use super::{Notes, Replaced};
+use crate::compose::yaml::{Key, Node, OVERRIDE, RESET, Value};
 
 /// Places that a document removes from what was read before it, each a path of keys.
 #[derive(Clone, Debug, Default)]
@@ -18,9 +19,12 @@ pub fn take_resets(document: &mut Node) -> Resets {
 
 impl Resets {
     /// Removes those places from a document.
-    pub fn apply(&self, document: &mut Node) {
+    pub fn apply(&self, document: &mut Node, notes: &mut Notes) {
         for path in &self.0 {
-            remove(document, path);
+            if let Some((key, node)) = remove(document, path) {
+                let keys = path.clone();
+                notes.replaced.push(Replaced { keys, key_span: key.span, node });
+            }
         }
     }
 
@@ -41,17 +45,11 @@ impl Resets {
     }
 }
 
-fn remove(node: &mut Node, path: &[String]) {
+fn remove(node: &mut Node, path: &[String]) -> Option<(Key, Node)> {
     match path {
-        [] => {}
-        [last] => {
-            node.remove(last);
-        }
-        [first, rest @ ..] => {
-            if let Some(inner) = node.get_mut(first) {
-                remove(inner, rest);
-            }
-        }
+        [] => None,
+        [last] => node.remove_entry(last),
+        [first, rest @ ..] => remove(node.get_mut(first)?, rest),
     }
 }
 

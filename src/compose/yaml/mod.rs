@@ -249,9 +249,14 @@ impl Node {
 
     /// Takes the value at a key out, if it is a mapping that has it.
     pub fn remove(&mut self, name: &str) -> Option<Self> {
+        self.remove_entry(name).map(|(_, node)| node)
+    }
+
+    /// Takes a key and its value out, if it is a mapping that has it.
+    pub fn remove_entry(&mut self, name: &str) -> Option<(Key, Self)> {
         let Value::Mapping(entries) = &mut self.value else { return None };
         let at = entries.iter().position(|(key, _)| key.name == name)?;
-        Some(entries.remove(at).1)
+        Some(entries.remove(at))
     }
 
     /// Calls `visit` with every string value beneath; keys are no values.

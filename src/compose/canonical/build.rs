@@ -21,7 +21,7 @@ pub(super) fn build_json(build: &Build) -> Object {
     object.flag("no_cache", build.no_cache);
     object.map("additional_contexts", &build.additional_contexts);
     object.flag("pull", build.pull);
-    object.list("extra_hosts", &extra_hosts(&build.extra_hosts));
+    object.some("extra_hosts", extra_hosts(&build.extra_hosts));
     object.text("isolation", build.isolation.as_ref());
     object.text("network", build.network.as_ref());
     object.text("target", build.target.as_ref());

@@ -128,7 +128,7 @@ impl<'a, V: Json, I: Iterator<Item = (&'a String, V)>> Json for Entries<I> {
 }
 
 /// A list.
-struct Items<I>(I);
+pub(super) struct Items<I>(pub(super) I);
 
 impl<V: Json, I: Iterator<Item = V>> Json for Items<I> {
     fn write(self, to: &mut String) {

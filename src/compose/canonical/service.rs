@@ -8,7 +8,7 @@ use super::deploy::deploy_json;
 use super::mounts::{
     attachment_json, blkio_json, device_json, mount_json, port_json, reference_json, request_json,
 };
-use super::object::{Json, Object};
+use super::object::{Items, Json, Object};
 use crate::compose::model::{CredentialSpec, Healthcheck, Logging, Service, Ulimit};
 
 /// A service in a form: with everything, or as its hash sees it.
@@ -55,7 +55,7 @@ pub(in crate::compose) fn service_json(service: &Service, form: Form) -> Object 
     object.map("environment", service.environment.iter().map(|(k, v)| (k, v.as_ref())));
     object.list("expose", &service.expose);
     object.list("external_links", &service.external_links);
-    object.list("extra_hosts", &extra_hosts(&service.extra_hosts));
+    object.some("extra_hosts", extra_hosts(&service.extra_hosts));
     object.list("group_add", &service.group_add);
     object.values("gpus", service.gpus.iter().map(request_json));
     object.text("hostname", service.hostname.as_ref());
@@ -148,13 +148,16 @@ impl Json for Limit {
     }
 }
 
-pub(super) fn extra_hosts(hosts: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+/// Hosts with their addresses; an empty list where no host has one.
+pub(super) fn extra_hosts(
+    hosts: &BTreeMap<String, Vec<String>>,
+) -> Option<Items<impl Iterator<Item = String> + use<>>> {
     let mut lines: Vec<String> = hosts
         .iter()
         .flat_map(|(host, addresses)| addresses.iter().map(move |ip| format!("{host}={ip}")))
         .collect();
     lines.sort();
-    lines
+    (!hosts.is_empty()).then(|| Items(lines.into_iter()))
 }
 
 fn credential_json(spec: &CredentialSpec) -> Object {

@@ -52,6 +52,9 @@ pub(super) fn repeatable_references(decoder: &mut Decoder, at: At<'_>) -> Vec<Fi
         let at = at.item(index, item);
         match &item.value {
             Value::String(source) => {
+                if source.is_empty() {
+                    decoder.refuse(at, "is empty: expected a name of the top level");
+                }
                 references.push(FileReference { source: source.clone(), ..Default::default() });
             }
             Value::Mapping(_) => references.push(reference(decoder, at)),
@@ -116,6 +119,9 @@ pub fn secret(decoder: &mut Decoder, at: At<'_>) -> FileObject {
     let is_elsewhere = object.source == FileSource::Elsewhere && !object.external;
     if is_elsewhere && (has("driver") || has("external")) {
         decoder.refuse(at, "needs a `file` or an `environment`: no store but these is supported");
+    }
+    if matches!(&object.source, FileSource::Environment { variable, .. } if variable.is_empty()) {
+        decoder.refuse(at, "has an `environment` that names no variable");
     }
     object
 }

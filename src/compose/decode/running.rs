@@ -156,13 +156,24 @@ fn limits(decoder: &mut Decoder, at: At<'_>, read: ReadLimit) -> BTreeMap<String
         let field = at.key(key, node);
         let ulimit = match &node.value {
             Value::Mapping(_) => ulimit(decoder, field, read),
-            _ => {
-                read(decoder, field).map(|limit| Ulimit { single: true, soft: limit, hard: limit })
-            }
+            _ => limit(decoder, field, read).map(|limit| Ulimit {
+                single: true,
+                soft: limit,
+                hard: limit,
+            }),
         };
         ulimits.extend(ulimit.map(|ulimit| (key.name.clone(), ulimit)));
     }
     ulimits
+}
+
+/// A limit; compose takes no number with a point or an exponent, not even a whole one.
+fn limit(decoder: &mut Decoder, at: At<'_>, read: ReadLimit) -> Option<i64> {
+    if let Value::Float(value) = at.node.value {
+        decoder.refuse_form(at, format!("is `{value}`: expected a whole number"));
+        return None;
+    }
+    read(decoder, at)
 }
 
 fn ulimit(decoder: &mut Decoder, at: At<'_>, read: ReadLimit) -> Option<Ulimit> {
@@ -170,8 +181,8 @@ fn ulimit(decoder: &mut Decoder, at: At<'_>, read: ReadLimit) -> Option<Ulimit> 
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
         match key.name.as_str() {
-            "soft" => soft = Some(read(decoder, field)?),
-            "hard" => hard = Some(read(decoder, field)?),
+            "soft" => soft = Some(limit(decoder, field, read)?),
+            "hard" => hard = Some(limit(decoder, field, read)?),
             _ => decoder.unknown(at, key, ULIMIT_KEYS),
         }
     }
@@ -212,7 +223,7 @@ fn every(decoder: &mut Decoder, at: At<'_>, written: &str) -> PullPolicy {
             PullPolicy::Every { written: written.to_owned(), interval }
         }
         _ => {
-            decoder.refuse(
+            decoder.refuse_form(
                 at,
                 format!(
                     "is `every_{written}`: expected a duration, e.g. `every_12h` or `every_3d`"

@@ -110,7 +110,10 @@ pub(super) fn extra_hosts(decoder: &mut Decoder, at: At<'_>) -> BTreeMap<String,
                 if let Err(message) = shortforms::check_host(&key.name) {
                     decoder.refuse(field, format!("has a wrong name: {message}"));
                 }
-                let addresses = decoder.string_or_strings(field);
+                let addresses = match &node.value {
+                    Value::Sequence(_) => decoder.strings(field),
+                    _ => decoder.string_or_strings(field),
+                };
                 let bare = addresses.iter().map(|it| shortforms::bare_address(it).to_owned());
                 add(&key.name, bare.collect());
             }

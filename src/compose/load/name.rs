@@ -51,7 +51,7 @@ impl Loader<'_> {
         let documents = parsed.iter().flat_map(|(_, documents)| documents);
         for node in documents.filter_map(|document| document.get("name")) {
             let mut node = node.clone();
-            if node.is_null() || node.as_str() == Some("") {
+            if node.as_str() == Some("") {
                 continue;
             }
             let environment = &self.environment;

@@ -22,11 +22,12 @@ pub(super) fn normalise(root: &mut Node, name: &str, environment: &BTreeMap<Stri
         }
     }
     if uses_default {
-        if root.get("networks").is_none_or(Node::is_null) {
+        if root.get("networks").is_none() {
             let none = Node { value: Value::Mapping(Vec::new()), span: span.clone(), tag: None };
             root.insert(Key::implied("networks", &span), none);
         }
         if let Some(networks) = root.get_mut("networks")
+            && networks.as_mapping().is_some()
             && networks.get("default").is_none()
         {
             networks.insert(Key::implied("default", &span), null(&span));
@@ -181,9 +182,7 @@ fn name_resources(section: &mut Node, project: &str) {
         if resource.is_null() {
             resource.value = Value::Mapping(Vec::new());
         }
-        if resource.as_mapping().is_none()
-            || resource.get("name").is_some_and(|name| !name.is_null())
-        {
+        if resource.as_mapping().is_none() || resource.get("name").is_some() {
             continue;
         }
         // The old form names an external resource within `external`.

@@ -77,9 +77,9 @@ impl Loader<'_> {
         if !self.request.profiles.is_empty() {
             return self.request.profiles.clone();
         }
-        let list = self.environment.get("COMPOSE_PROFILES");
-        let list = list.into_iter().flat_map(|list| list.split(','));
-        list.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+        // Of no profiles the list holds one without a name, which a service may have.
+        let list = self.environment.get("COMPOSE_PROFILES").map_or("", String::as_str);
+        list.split(',').map(|name| name.trim().to_owned()).collect()
     }
 }
 

@@ -19,10 +19,11 @@ pub fn parse(
     earlier: &BTreeMap<String, String>,
     unset: &mut BTreeSet<String>,
 ) -> Result<BTreeMap<String, String>, Problems> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    // Line ends of Windows stay within quotes, and are blanks before a line feed elsewhere.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut values = BTreeMap::new();
     let mut budget = Budget::default();
-    let (mut rest, mut line) = (text.as_str(), 1);
+    let (mut rest, mut line) = (text, 1);
     let mut counted = rest;
     while let Some(statement) = next_statement(rest) {
         line += counted[..counted.len() - statement.len()].matches('\n').count();
@@ -53,6 +54,7 @@ pub fn parse_raw(
     lookup: Lookup<'_>,
 ) -> Result<BTreeMap<String, String>, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
     let mut values = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim_start();

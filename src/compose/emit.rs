@@ -135,19 +135,18 @@ fn is_literal(string: &str) -> bool {
     let only_plain_breaks = !string.contains(['\u{2028}', '\u{2029}']);
     let whole_lines = !string.contains(" \n") && !string.ends_with(' ');
     let printable = string.chars().all(|c| c == '\t' || c == '\n' || is_printable(c));
-    // A reader would see the first line of blanks as indentation.
-    let starts = !string.starts_with(['\t', '\n']);
-    string.contains('\n') && only_plain_breaks && whole_lines && printable && starts
+    string.contains('\n') && only_plain_breaks && whole_lines && printable
 }
 
 fn literal(string: &str, level: usize, text: &mut String) {
     text.push('|');
-    if string.starts_with(' ') {
+    // A reader would take blanks of the first lines for indentation.
+    if string.starts_with([' ', '\n']) {
         text.push('2');
     }
     if !string.ends_with('\n') {
         text.push('-');
-    } else if string.ends_with("\n\n") {
+    } else if string == "\n" || string.ends_with("\n\n") {
         text.push('+');
     }
     text.push('\n');

@@ -51,10 +51,12 @@ pub fn arguments() -> Arguments {
     // Hardly anybody writes them so, and to know the flags costs time.
     let is_odd = |word: &OsString| {
         let bytes = word.as_encoded_bytes();
-        let is_number = bytes.get(1).is_some_and(u8::is_ascii_digit);
-        bytes.is_empty() || bytes.starts_with(b"-") && (is_number || bytes.contains(&b'='))
+        bytes.is_empty() || bytes.starts_with(b"-") && bytes.contains(&b'=')
     };
-    if !words.iter().any(is_odd) {
+    // The second one may be the value of the first.
+    let are_flags =
+        |pair: &[OsString]| pair.iter().all(|it| it.as_encoded_bytes().starts_with(b"-"));
+    if !words.iter().any(is_odd) && !words.windows(2).any(are_flags) {
         return Arguments::parse_from(words);
     }
     Arguments::parse_from(compose::rewrite(words, &Arguments::command()))

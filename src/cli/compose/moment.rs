@@ -42,8 +42,9 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
     if let Some(time) = whole.parse().ok().and_then(|it| DateTime::from_timestamp(it, 0)) {
         return Ok(Moment::At(time));
     }
-    let ago = units::duration(text).ok().and_then(|it| TimeDelta::from_std(it).ok());
-    ago.map(Moment::Ago).ok_or_else(|| {
+    let (sign, length) = text.strip_prefix('-').map_or((1, text), |length| (-1, length));
+    let ago = units::duration(length).ok().and_then(|it| TimeDelta::from_std(it).ok());
+    ago.map(|it| Moment::Ago(it * sign)).ok_or_else(|| {
         "expected a time such as `2026-03-01T12:00:00Z`, or how long ago, such as `42m`".to_owned()
     })
 }
@@ -65,6 +66,9 @@ mod tests {
             ("1772366400.5", at(1_772_366_400)),
             ("42m", Some(Moment::Ago(TimeDelta::minutes(42)))),
             ("1h30m", Some(Moment::Ago(TimeDelta::minutes(90)))),
+            // A time to come.
+            ("-1h", Some(Moment::Ago(-TimeDelta::hours(1)))),
+            ("--1h", None),
             ("yesterday", None),
             ("", None),
         ] {

@@ -1,5 +1,6 @@
 //! Words of a command line as Go's flags allow them, turned into those that clap reads: boolean flags
-//! with a value (`--detach=false`), empty values that mean none, and values that begin with a hyphen.
+//! with a value (`--detach=false`), empty values that mean none, and values that begin with a hyphen:
+//! the word after an option that needs a value is that value, whatever it looks like.
 
 use std::ffi::OsString;
 
@@ -68,70 +69,90 @@ struct Reader<'a> {
     kept: Vec<OsString>,
 }
 
+/// What the words of a flag are for.
+enum Flag<'a> {
+    /// It is true or false, and true where nothing is said.
+    Switch(&'a Arg),
+    /// It has a value: after `=`, or else in the next word, whatever that begins with.
+    Valued(&'a Arg),
+    /// It has its value already, or nobody knows it.
+    Complete,
+}
+
 impl Reader<'_> {
     fn flag(&mut self, word: &OsString, text: &str, rest: &mut std::slice::Iter<'_, OsString>) {
         let (name, value) =
             text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
-        let Some(arg) = self.find(name).cloned() else {
-            self.kept.push(word.clone());
-            return;
-        };
-        let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
-        let takes_next = !is_switch
-            && value.is_none()
-            && !arg.is_require_equals_set()
-            && matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
-            // Letters before it in one word would be flags of their own.
-            && (name.starts_with("--") || name.len() == 2);
-        match value.and_then(boolean) {
-            Some(yes) if is_switch => {
-                self.kept.retain(|it| it != name);
-                if yes {
-                    self.kept.push(name.into());
+        match self.read(name) {
+            Flag::Complete => self.kept.push(word.clone()),
+            Flag::Switch(arg) => {
+                // clap knows two words only.
+                let two_words = arg.is_require_equals_set();
+                match value.and_then(boolean) {
+                    Some(yes) if two_words => self.kept.push(format!("{name}={yes}").into()),
+                    Some(yes) => {
+                        self.kept.retain(|it| it != name);
+                        self.kept.extend(yes.then(|| name.into()));
+                    }
+                    None => self.kept.push(word.clone()),
                 }
-                return;
             }
-            // clap knows two words only.
-            Some(yes) if arg.is_require_equals_set() => {
-                self.kept.push(format!("{name}={yes}").into());
-                return;
-            }
-            _ => {}
-        }
-        let next = if takes_next { rest.next() } else { None };
-        let is_empty = value == Some("") || next.is_some_and(|it| it.is_empty());
-        let long = arg.get_long().unwrap_or_default();
-        if is_empty && OPTIONAL.contains(&long) {
-            return;
-        }
-        match next {
-            // clap takes it for a flag of its own.
-            Some(value) if value.as_encoded_bytes().starts_with(b"-") => {
-                let mut joined = word.clone();
-                joined.push("=");
-                joined.push(value);
-                self.kept.push(joined);
-            }
-            _ => {
-                self.kept.push(word.clone());
-                self.kept.extend(next.cloned());
+            Flag::Valued(arg) => {
+                let optional = OPTIONAL.contains(&arg.get_long().unwrap_or_default());
+                let next = if value.is_none() { rest.next() } else { None };
+                let is_empty = value == Some("") || next.is_some_and(|it| it.is_empty());
+                if is_empty && optional {
+                    return;
+                }
+                match next {
+                    // clap takes it for a flag of its own.
+                    Some(value) if value.as_encoded_bytes().starts_with(b"-") => {
+                        let mut joined = word.clone();
+                        joined.push("=");
+                        joined.push(value);
+                        self.kept.push(joined);
+                    }
+                    _ => {
+                        self.kept.push(word.clone());
+                        self.kept.extend(next.cloned());
+                    }
+                }
             }
         }
     }
 
-    /// The argument that a flag without its value names, here or further up.
-    fn find(&self, name: &str) -> Option<&Arg> {
-        let commands = self.verb.iter().chain([self.compose, self.root]);
-        let is_it = |arg: &&Arg| match name.strip_prefix("--") {
-            Some(long) => {
+    /// Reads a flag without its value; several letters in one word are flags until one has a value.
+    fn read(&self, name: &str) -> Flag<'_> {
+        let kind = |arg| if takes_value(arg) { Flag::Valued(arg) } else { Flag::Switch(arg) };
+        if let Some(long) = name.strip_prefix("--") {
+            let is_it = |arg: &&Arg| {
                 let aliases = arg.get_all_aliases().unwrap_or_default();
                 arg.get_long() == Some(long) || aliases.contains(&long)
+            };
+            return self.all().find(is_it).map_or(Flag::Complete, kind);
+        }
+        let mut letters = name.chars().skip(1).peekable();
+        while let Some(letter) = letters.next() {
+            let found = self.all().find(|arg| arg.get_short() == Some(letter));
+            match (found, letters.peek()) {
+                (Some(arg), None) => return kind(arg),
+                (Some(arg), Some(_)) if !takes_value(arg) => {}
+                _ => break,
             }
-            // Of several letters in one word the last one may have a value.
-            None => arg.get_short() == name.chars().last(),
-        };
-        commands.flat_map(Command::get_arguments).find(is_it)
+        }
+        Flag::Complete
     }
+
+    /// The arguments that are known here, and further up.
+    fn all(&self) -> impl Iterator<Item = &Arg> {
+        let commands = self.verb.iter().chain([self.compose, self.root]);
+        commands.flat_map(Command::get_arguments)
+    }
+}
+
+fn takes_value(arg: &Arg) -> bool {
+    let is_set = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
+    is_set && !arg.is_require_equals_set()
 }
 
 /// A boolean as Go's `strconv.ParseBool` reads it.
@@ -163,9 +184,17 @@ mod tests {
             ("down -t -1 -v", "down -t=-1 -v"),
             ("up --wait-timeout -1", "up --wait-timeout=-1"),
             ("cp - web:/", "cp - web:/"),
-            ("logs -fn -1 web", "logs -fn -1 web"),
+            ("logs -fn -1 web", "logs -fn=-1 web"),
             ("exec -T=true web cat --x=true", "exec -T web cat --x=true"),
             ("exec -e --x=true web sh", "exec -e=--x=true web sh"),
+            ("exec -e -x web sh", "exec -e=-x web sh"),
+            ("exec -Te -x -u --all web sh -e -x", "exec -Te=-x -u=--all web sh -e -x"),
+            ("exec -eAT=true web sh", "exec -eAT=true web sh"),
+            ("run --env -d --name -n web", "run --env=-d --name=-n web"),
+            ("run -e -- web", "run -e=-- web"),
+            ("run -i -e A web", "run -i -e A web"),
+            ("logs --since -1h -n -1 web", "logs --since=-1h -n=-1 web"),
+            ("down -vt -1", "down -vt=-1"),
             ("run --rm=false web --rm=true", "run web --rm=true"),
             ("ps --orphans=F", "ps --orphans=false"),
             ("up --menu=1", "up --menu=true"),

@@ -44,7 +44,7 @@ pub(super) struct Ps {
     status: Vec<String>,
     /// Only containers of which this is true: `status=STATE`
     #[arg(long, value_name = "FILTER")]
-    filter: Vec<String>,
+    filter: Option<String>,
     /// Form of the output: table, json, `table TEMPLATE` or a Go template
     #[arg(long, default_value = "table")]
     format: String,
@@ -66,8 +66,9 @@ pub(super) struct Ps {
 pub(super) async fn ps(session: &Session, arguments: &Ps) -> Result<u8> {
     let states = arguments.states()?;
     let target = session.target(&arguments.services_named)?;
-    let mut listed = session.listed(&target, arguments.all).await?;
+    // Who asks for states is shown all that have them.
     let all = arguments.all || !states.is_empty();
+    let mut listed = session.listed(&target, all).await?;
     listed.retain(|it| {
         let container = &it.container;
         let named = &arguments.services_named;
@@ -88,12 +89,13 @@ pub(super) async fn ps(session: &Session, arguments: &Ps) -> Result<u8> {
 impl Ps {
     fn states(&self) -> Result<Vec<String>> {
         let mut states = self.status.clone();
-        for filter in &self.filter {
-            match filter.split_once('=') {
-                Some(("status", state)) => states.push(state.to_owned()),
-                Some((name, _)) => bail!("unknown filter {name}: expected `status=STATE`"),
-                None => bail!("filter `{filter}`: expected `status=STATE`"),
-            }
+        // The last one counts, as with docker compose; several states are for `--status`.
+        let filter = self.filter.as_deref().filter(|it| !it.is_empty());
+        match filter.map(|it| it.split_once('=').ok_or(it)) {
+            None => {}
+            Some(Ok(("status", state))) => states.push(state.to_owned()),
+            Some(Ok((name, _))) => bail!("unknown filter {name}: expected `status=STATE`"),
+            Some(Err(filter)) => bail!("filter `{filter}`: expected `status=STATE`"),
         }
         Ok(states)
     }
@@ -106,10 +108,14 @@ fn print_list(session: &Session, arguments: &Ps, listed: &[Listed]) -> Result<()
         })?);
     }
     if arguments.services {
-        let mut services: Vec<&str> = listed.iter().map(|it| it.container.service()).collect();
-        services.sort_unstable();
-        services.dedup();
-        return Ok(print(|to| services.iter().try_for_each(|it| writeln!(to, "{it}")))?);
+        let mut services: Vec<&str> = Vec::new();
+        for service in listed.iter().map(|it| it.container.service()) {
+            if !services.contains(&service) {
+                services.push(service);
+            }
+        }
+        // One line at least, as docker compose prints it.
+        return Ok(print(|to| writeln!(to, "{}", services.join("\n")))?);
     }
     let time = now();
     let rows: Vec<Value> = listed.iter().map(|it| row(it, arguments.no_trunc, time)).collect();

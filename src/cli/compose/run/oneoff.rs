@@ -66,8 +66,19 @@ fn change(service: &mut Service, arguments: &Run, command: &[String]) -> Result<
     if let Some(directory) = &arguments.workdir {
         service.working_dir = Some(directory.clone());
     }
-    service.cap_add.extend(arguments.cap_add.iter().cloned());
-    service.cap_drop.extend(arguments.cap_drop.iter().cloned());
+    let mut added = capabilities(service.cap_add.iter().chain(&arguments.cap_add));
+    let mut dropped = capabilities(service.cap_drop.iter().chain(&arguments.cap_drop));
+    for names in [&mut added, &mut dropped] {
+        if names.contains("ALL") {
+            names.retain(|it| it == "ALL");
+        }
+    }
+    dropped.retain(|it| !added.contains(it));
+    service.cap_add = added.into_iter().collect();
+    service.cap_drop = dropped.into_iter().collect();
+    if arguments.no_deps {
+        service.depends_on.clear();
+    }
     service.labels.extend(arguments.label.iter().cloned());
     if !arguments.service_ports {
         service.ports.clear();
@@ -77,6 +88,15 @@ fn change(service: &mut Service, arguments: &Run, command: &[String]) -> Result<
         service.ports.extend(ports?);
     }
     Ok(())
+}
+
+/// The full names of capabilities, each once.
+fn capabilities<'a>(names: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    let full = |name: &String| {
+        let name = name.trim().to_uppercase();
+        if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+    };
+    names.map(full).collect()
 }
 
 /// Variables of `--env-from-file`, then those of `-e`.

@@ -49,7 +49,6 @@ pub fn check(
         checker.replicas();
         checker.limits();
     }
-    container_names(root, services, problems);
     if let Some(cycle) = cycle(services) {
         let span = place(root, &["services", cycle[0], "depends_on"], cycle[1 % cycle.len()]);
         let mut shown = cycle.clone();
@@ -60,7 +59,11 @@ pub fn check(
 }
 
 /// Refuses one `container_name` for two services.
-fn container_names(root: &Node, services: &BTreeMap<String, Service>, problems: &mut Vec<Problem>) {
+pub fn container_names(
+    root: &Node,
+    services: &BTreeMap<String, Service>,
+    problems: &mut Vec<Problem>,
+) {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for service in services.values() {
         let Some(name) = &service.container_name else { continue };

@@ -104,6 +104,8 @@ pub struct Skip {
     pub path_resolution: bool,
     /// References are not checked.
     pub consistency: bool,
+    /// Two services may have one `container_name`, which matters only to who makes their containers.
+    pub unique_names: bool,
     /// `env_file`s are not read.
     pub environment: bool,
 }

@@ -60,6 +60,8 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
         normalisation: arguments.no_normalize || request.underscores,
         path_resolution: arguments.no_path_resolution,
         consistency: arguments.no_consistency,
+        unique_names: is_list
+            || matches!(what, What::Images | What::Hashes(_) | What::Environment),
         environment: arguments.no_env_resolution || is_list || what == What::Images,
     };
     let json = session.output.json || arguments.format.as_deref() == Some("json");

@@ -59,10 +59,11 @@ impl Session {
     }
 
     /// The request of a command that makes no container: it needs no variables of services, and their
-    /// file may be gone.
+    /// file may be gone; nor does it matter that two services have one `container_name`.
     pub(super) fn request_for_names(&self) -> Request {
         let mut request = self.request.clone();
         request.skip.environment = true;
+        request.skip.unique_names = true;
         request
     }
 

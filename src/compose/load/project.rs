@@ -51,6 +51,9 @@ impl Loader<'_> {
                 configs: project.configs.keys().map(String::as_str).collect(),
             };
             check::check(tree, &project.services, &names, &mut decoder.problems);
+            if !self.request.skip.unique_names {
+                check::container_names(tree, &project.services, &mut decoder.problems);
+            }
         }
         self.refuse(decoder.problems)?;
         project.warnings = decoder.warnings;

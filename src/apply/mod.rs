@@ -4,6 +4,7 @@
 //! between any two is a normal case.
 
 mod build;
+mod deed;
 mod hooks;
 mod journal;
 mod materials;
@@ -15,6 +16,7 @@ mod teardown;
 mod watch;
 
 pub use self::build::{Builder, buildable};
+pub use self::deed::{Deed, Onlooker, Thing, Turn, Verb};
 pub use self::hooks::{before as run_hooks_before, inside as run_hooks};
 pub use self::journal::Journal;
 pub use self::materials::Materials;
@@ -210,10 +212,28 @@ async fn prepare_resources(context: &Context<'_>, plan: &Plan) -> Result<()> {
             return Err(stopped());
         }
         let started = Instant::now();
-        context.journal.step(step, prepare(context, step)).await?;
+        match deed_of(step) {
+            Some(deed) => {
+                let work = prepare(context, step);
+                context.journal.watched(deed, context.journal.step(step, work)).await?;
+            }
+            None => context.journal.step(step, prepare(context, step)).await?,
+        }
         info!("{step}: done in {}", seconds(started));
     }
     Ok(())
+}
+
+/// What a preparation does, where somebody may look on.
+fn deed_of(step: &Preparation) -> Option<Deed<'_>> {
+    let (thing, name) = match step {
+        Preparation::CreateNetwork { name, .. } => (Thing::Network, name),
+        Preparation::CreateVolume { name, .. } => (Thing::Volume, name),
+        Preparation::PullImage { .. }
+        | Preparation::BuildImage { .. }
+        | Preparation::RemoveLeftover { .. } => return None,
+    };
+    Some(Deed { verb: Verb::Create, thing, name })
 }
 
 /// Removes the networks that a failed plan had created; volumes may hold data by now and stay.
@@ -273,9 +293,12 @@ async fn remove_all(context: &Context<'_>, plan: &Plan) {
 
 async fn remove_one(context: &Context<'_>, removal: &Removal) {
     let started = Instant::now();
+    let deed = |verb| Deed::container(verb, &removal.name);
     let work = async {
-        context.engine.stop(&removal.id, None).await?;
-        context.engine.remove(&removal.id).await
+        let stopping = context.engine.stop(&removal.id, None);
+        context.journal.watched(deed(Verb::Stop), stopping).await?;
+        let removing = context.engine.remove(&removal.id);
+        context.journal.watched(deed(Verb::Remove), removing).await
     };
     match context.journal.step(removal, work).await {
         Ok(()) => info!("{removal}: done in {}", seconds(started)),

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use self::policies::Policy;
 use super::hooks;
 use super::networks::{self, Moved};
-use super::{Context, Gate, Proof, Watch, seconds, stopped};
+use super::{Context, Deed, Gate, Proof, Verb, Watch, seconds, stopped};
 use crate::compose::model::{Condition, Service};
 use crate::docker::{NewContainer, Peer, Surroundings};
 use crate::plan::observed::{Container, State};
@@ -233,7 +233,9 @@ impl<'a, 'c> Switch<'a, 'c> {
         };
         // Boxed: the body of a create call is large.
         let work = Box::pin(context.engine.create_service(&new));
-        let id = context.journal.step(format!("create container {name}"), work).await?;
+        let step = context.journal.step(format!("create container {name}"), work);
+        let verb = if old.is_some() { Verb::Replace } else { Verb::Create };
+        let id = context.journal.watched(Deed::container(verb, &change.name), step).await?;
         self.set_id(index, Some(id));
         Ok(())
     }
@@ -338,7 +340,13 @@ impl<'a, 'c> Switch<'a, 'c> {
                     None => context.engine.stop(id, grace).await,
                 }
             };
-            context.journal.step(format!("stop container {name}"), work).await?;
+            let step = context.journal.step(format!("stop container {name}"), work);
+            if old.is_some() {
+                // Somebody who looks on sees one container being replaced.
+                step.await?;
+            } else {
+                context.journal.watched(Deed::container(Verb::Stop, name), step).await?;
+            }
         }
         if matches!(change.action, Action::Finish { .. } | Action::Rename { .. }) || !context.start
         {
@@ -358,8 +366,8 @@ impl<'a, 'c> Switch<'a, 'c> {
         }
         let uploads = context.materials.uploads.get(&change.service);
         context.engine.upload_secrets(id, uploads.map_or(&[], Vec::as_slice)).await?;
-        let name = format!("start container {}", change.name);
-        context.journal.step(name, context.engine.start(id)).await?;
+        let deed = Deed::container(Verb::Start, &change.name);
+        context.journal.deed(deed, context.engine.start(id)).await?;
         hooks::inside(context.engine, container, &service.post_start, "post_start").await
     }
 
@@ -395,9 +403,10 @@ impl<'a, 'c> Switch<'a, 'c> {
             healthy: self.context.wait.healthy,
             restarts: crate::plan::restarts_after_success(service),
         };
-        let name = format!("verify container {}", change.name);
-        let work = self.watch.well(id, &change.name, &gate);
-        let verified = self.context.journal.step(name, work).await;
+        let deed = Deed::container(Verb::Verify, &change.name);
+        let work = self.context.journal.step(deed, self.watch.well(id, &change.name, &gate));
+        let verified =
+            if gate.healthy { self.context.journal.watched(deed, work).await } else { work.await };
         if verified.is_err() {
             self.tell_last_lines(change, id).await;
         }
@@ -454,7 +463,16 @@ impl<'a, 'c> Switch<'a, 'c> {
             .iter()
             .filter_map(|index| Some((self.id(*index)?, self.changes[*index].name.clone())));
         for (id, name) in existing.chain(changed) {
-            self.watch.reach(&id, &name, wait.condition, deadline).await?;
+            let work = self.watch.reach(&id, &name, wait.condition, deadline);
+            let verb = match wait.condition {
+                Condition::Started => {
+                    work.await?;
+                    continue;
+                }
+                Condition::Healthy => Verb::Verify,
+                Condition::CompletedSuccessfully => Verb::Await,
+            };
+            self.context.journal.watched(Deed::container(verb, &name), work).await?;
         }
         Ok(())
     }

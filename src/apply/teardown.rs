@@ -6,7 +6,7 @@ use anyhow::Result;
 use futures_util::future::try_join_all;
 use tracing::{info, warn};
 
-use super::hooks;
+use super::{Deed, Journal, Thing, Verb, hooks};
 use crate::compose::model::Project;
 use crate::docker::Engine;
 use crate::plan::observed::{Container, State};
@@ -27,11 +27,18 @@ pub struct Stopping<'a> {
 /// # Errors
 ///
 /// The Engine's first; what is left goes with the next try.
-pub async fn tear_down(engine: &Engine, teardown: &Teardown, stopping: Stopping<'_>) -> Result<()> {
+pub async fn tear_down(
+    engine: &Engine,
+    journal: &Journal,
+    teardown: &Teardown,
+    stopping: Stopping<'_>,
+) -> Result<()> {
     for wave in &teardown.waves {
         try_join_all(wave.iter().map(|container| async move {
-            stop(engine, container, stopping).await?;
-            engine.discard(&container.id, teardown.with_anonymous_volumes).await?;
+            let deed = |verb| Deed::container(verb, &container.name);
+            journal.deed(deed(Verb::Stop), stop(engine, container, stopping)).await?;
+            let removing = engine.discard(&container.id, teardown.with_anonymous_volumes);
+            journal.deed(deed(Verb::Remove), removing).await?;
             info!("removed container {}", container.name);
             anyhow::Ok(())
         }))
@@ -39,13 +46,16 @@ pub async fn tear_down(engine: &Engine, teardown: &Teardown, stopping: Stopping<
     }
     for name in &teardown.networks {
         // One that somebody else is attached to stays, as with docker compose.
-        tell("network", name, engine.remove_network(name).await);
+        let deed = Deed { verb: Verb::Remove, thing: Thing::Network, name };
+        tell("network", name, journal.deed(deed, engine.remove_network(name)).await);
     }
     for name in &teardown.volumes {
-        tell("volume", name, engine.remove_volume(name).await);
+        let deed = Deed { verb: Verb::Remove, thing: Thing::Volume, name };
+        tell("volume", name, journal.deed(deed, engine.remove_volume(name)).await);
     }
     for name in &teardown.images {
-        tell("image", name, engine.remove_image(name).await);
+        let deed = Deed { verb: Verb::Remove, thing: Thing::Image, name };
+        tell("image", name, journal.deed(deed, engine.remove_image(name)).await);
     }
     Ok(())
 }

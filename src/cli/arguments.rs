@@ -177,14 +177,11 @@ pub(super) enum Command {
     )]
     Backup(Box<Backup>),
     /// Works on a Compose project as docker compose does, without job, git or history
-    #[command(
-        arg_required_else_help = true,
-        after_help = "Examples:\n  roadstead compose config\n  \
+    #[command(after_help = "Examples:\n  roadstead compose config\n  \
                       roadstead compose -f compose.yml -f compose.prod.yml up -d\n  \
                       roadstead compose -p hello ps\n  roadstead compose logs -f web\n  \
                       roadstead compose exec web sh\n  roadstead compose down\n\n\
-                      Scripts written for docker compose run with DOCKER_COMPOSE=\"roadstead compose\"."
-    )]
+                      Scripts written for docker compose run with DOCKER_COMPOSE=\"roadstead compose\".")]
     Compose(Box<Compose>),
     /// Writes the jobs of another scheduler as job files
     #[command(

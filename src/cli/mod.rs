@@ -127,12 +127,19 @@ async fn dispatch(arguments: Arguments) -> Result<u8> {
 
 /// Prints why a command ended; what a person wrote wrong is no failure of a run.
 fn report(error: &anyhow::Error) -> ExitCode {
-    let is_usage = error.is::<Problems>() || error.is::<Usage>();
-    let _ = match error.downcast_ref::<Problems>() {
-        Some(problems) => writeln!(io::stderr(), "roadstead: {}", problems.clone().in_order()),
-        None => writeln!(io::stderr(), "roadstead: {error:#}"),
-    };
-    ExitCode::from(if is_usage { USAGE } else { FAILED })
+    let _ = writeln!(io::stderr(), "roadstead: {}", message(error));
+    ExitCode::from(exit_code(error))
+}
+
+fn message(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Problems>() {
+        Some(problems) => problems.clone().in_order().to_string(),
+        None => format!("{error:#}"),
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Problems>() || error.is::<Usage>() { USAGE } else { FAILED }
 }
 
 /// A command that cannot be carried out as it was given: what to give instead.

@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::compose::Files;
 use crate::config::{self, Loaded};
@@ -125,6 +128,53 @@ pub(super) fn world(env_file: Option<&Path>, configuration: &Configuration) -> R
     let mut world = World::new(engine, git, reader, now);
     world.variables = variables;
     Ok(world)
+}
+
+/// Sends warnings to stderr as objects, in docker compose's form.
+pub(super) fn log_as_objects() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::WARN)
+        .event_format(Objects)
+        .finish();
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// One object a line.
+struct Objects;
+
+impl<S, N> FormatEvent<S, N> for Objects
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let level = match *event.metadata().level() {
+            tracing::Level::WARN => "warning".to_owned(),
+            other => other.to_string().to_lowercase(),
+        };
+        let time = now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let line = serde_json::json!({ "level": level, "msg": message.0, "time": time });
+        writeln!(writer, "{line}")
+    }
+}
+
+/// The message of an event.
+struct Message(String);
+
+impl tracing::field::Visit for Message {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
 }
 
 /// Sends warnings to stderr, for commands whose answer goes to stdout.

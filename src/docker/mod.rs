@@ -184,6 +184,11 @@ pub fn is_not_found(error: &anyhow::Error) -> bool {
     status_of(error) == Some(404)
 }
 
+/// True where something could not be removed because somebody uses it.
+pub fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(status_of(error), Some(403 | 409))
+}
+
 /// True when no connection to the Engine could be made or it broke off.
 pub fn is_unreachable(error: &anyhow::Error) -> bool {
     let is_transport = |cause: &(dyn std::error::Error + 'static)| {

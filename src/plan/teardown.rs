@@ -34,7 +34,8 @@ pub struct Extent<'a> {
     pub volumes: bool,
     /// The images of its services, too.
     pub images: Option<Images>,
-    /// Containers of these services only, and nothing but containers; empty means all.
+    /// Containers of these services only, with their networks, volumes and images; empty means all. Then
+    /// the project is one of these services and what they depend on.
     pub services: &'a [String],
 }
 
@@ -54,22 +55,54 @@ pub fn teardown(name: &str, observed: &Observed, extent: &Extent<'_>) -> Teardow
     let names = |resources: &[Resource]| -> Vec<String> {
         resources.iter().filter(mine).map(|resource| resource.name.clone()).collect()
     };
+    let mut networks = names(&observed.networks);
     let mut volumes = if extent.volumes { names(&observed.volumes) } else { Vec::new() };
     if let Some(project) = extent.project {
-        // What the files no longer name may be the only copy of something.
+        // Others may use what the files do not name, and a volume may be the only copy of something.
+        networks.retain(|name| project.networks.values().any(|network| network.name == *name));
         volumes.retain(|name| project.volumes.values().any(|volume| volume.name == *name));
     }
-    let goes = |container: &&Container| !container.is_ourselves && belongs(container, extent);
-    let containers: Vec<Container> = observed.containers.iter().filter(goes).cloned().collect();
-    let teardown = Teardown {
+    let named = named(&observed.containers, extent);
+    if named.as_ref().is_some_and(BTreeSet::is_empty) {
+        return Teardown::default();
+    }
+    let goes = |container: &&Container| {
+        !container.is_ourselves && belongs(container, extent, named.as_ref())
+    };
+    let (containers, stay): (Vec<&Container>, Vec<&Container>) =
+        observed.containers.iter().partition(goes);
+    // The Engine would let go of a network whose containers are only stopped; they could not start again.
+    networks.retain(|name| !stay.iter().any(|it| it.networks.contains_key(name)));
+    let containers: Vec<Container> = containers.into_iter().cloned().collect();
+    Teardown {
         waves: waves(&containers),
         with_anonymous_volumes: extent.volumes,
-        ..Teardown::default()
-    };
-    if !extent.services.is_empty() {
-        return teardown;
+        networks,
+        volumes,
+        images: images(extent),
     }
-    Teardown { networks: names(&observed.networks), volumes, images: images(extent), ..teardown }
+}
+
+/// The services that were named, as far as they are known; `None` where none was named. By labels alone,
+/// what depends on them goes along.
+fn named<'a>(containers: &'a [Container], extent: &'a Extent<'_>) -> Option<BTreeSet<&'a str>> {
+    if extent.services.is_empty() {
+        return None;
+    }
+    let mut named: BTreeSet<&str> = extent.services.iter().map(String::as_str).collect();
+    if extent.project.is_some() {
+        return Some(named);
+    }
+    named.retain(|name| containers.iter().any(|it| it.service() == *name));
+    loop {
+        let depends = |it: &&Container| dependencies(it).any(|name| named.contains(name));
+        let more: Vec<&str> = containers.iter().filter(depends).map(Container::service).collect();
+        let before = named.len();
+        named.extend(more);
+        if named.len() == before {
+            return Some(named);
+        }
+    }
 }
 
 fn images(extent: &Extent<'_>) -> Vec<String> {
@@ -82,17 +115,17 @@ fn images(extent: &Extent<'_>) -> Vec<String> {
     images.into_iter().cloned().collect()
 }
 
-fn belongs(container: &Container, extent: &Extent<'_>) -> bool {
-    let named = |name: &String| name == container.service();
-    if !extent.services.is_empty() && !extent.services.iter().any(named) {
-        return false;
-    }
-    let Some(project) = extent.project else { return true };
-    // Services of inactive profiles, and what `run` made, are left to those who name them.
+fn belongs(container: &Container, extent: &Extent<'_>, named: Option<&BTreeSet<&str>>) -> bool {
     let service = container.service();
-    let is_inactive = project.disabled_services.iter().any(|it| it == service);
-    let is_known = project.services.contains_key(service) && !container.is_oneoff();
-    is_known || extent.orphans && !is_inactive
+    let is_asked = named.is_none_or(|it| it.contains(service));
+    let is_known = extent.project.is_none_or(|it| it.services.contains_key(service));
+    // What `run` made goes with its service, for those who want no orphans.
+    if is_known || container.is_oneoff() {
+        return is_known && is_asked && (extent.orphans || !container.is_oneoff());
+    }
+    // Services of inactive profiles are left to those who name them.
+    let inactive = extent.project.into_iter().flat_map(|it| &it.disabled_services);
+    extent.orphans && inactive.into_iter().all(|it| it != service)
 }
 
 /// A container goes once no other one that is left depends on its service.
@@ -166,8 +199,10 @@ mod tests {
             (true, false, &[][..], &["db", "web"][..]),
             (true, true, &[], &["db", "gone", "web", "web run"]),
             (true, false, &named, &["web"]),
-            (true, true, &named, &["web", "web run"]),
-            (false, false, &[], &["db", "debug", "gone", "web", "web run"]),
+            (true, true, &named, &["gone", "web", "web run"]),
+            (false, false, &[], &["db", "debug", "gone", "web"]),
+            (false, true, &[], &["db", "debug", "gone", "web", "web run"]),
+            (false, false, &named, &["web"]),
         ] {
             let project = has_files.then_some(&project);
             let extent = Extent { project, orphans, services, ..Extent::default() };

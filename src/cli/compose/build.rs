@@ -200,7 +200,7 @@ async fn build_all(
     builder.platform = default_platform(&session.request);
     let progress = session.progress;
     for service in services {
-        progress.tell(&service.name, Standing::Working, "Building", "");
+        progress.tell(&service.name, Standing::Working, "", "Building");
         if !session.dry_run {
             let mut sink = |said: docker::Progress| {
                 if !how.quiet {
@@ -208,11 +208,11 @@ async fn build_all(
                 }
             };
             if let Err(error) = builder.build(service, &mut sink).await {
-                progress.tell(&service.name, Standing::Failed, "Error", "");
+                progress.tell(&service.name, Standing::Failed, "", "Error");
                 return Err(error);
             }
         }
-        progress.tell(&service.name, Standing::Done, "Built", "");
+        progress.tell(&service.name, Standing::Done, "", "Built");
     }
     Ok(())
 }

@@ -4,31 +4,27 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::arguments::Down;
-use super::{Session, flag, load_project};
-use crate::apply::{self, Stopping};
+use super::target::Target;
+use super::{Session, flag};
+use crate::apply::{self, Deed, Journal, Stopping, Thing, Turn, Verb};
 use crate::cli::output::print;
-use crate::compose::Request;
-use crate::plan::teardown::{Extent, Images, teardown};
+use crate::cli::setup::now;
+use crate::plan::teardown::{Extent, Images, Teardown, teardown};
 
 /// Removes what the project has on the Engine. Works by labels; the files only give the name, and
 /// what only they know: images and hooks.
 pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
     let Session { engine, output, .. } = session;
-    // What is named has its hooks, whatever its profiles.
-    let enabled_services = arguments.services.clone();
-    let request = &Request { enabled_services, ..session.request_for_names() };
-    // With a name and no files there are only labels to go by.
-    let loaded = match (load_project(request), &request.project_name) {
-        (Ok(project), _) => Some(engine.host_paths().await?.translate(project)),
-        (Err(_), Some(_)) if request.files.is_empty() => None,
-        (Err(error), _) => return Err(error),
+    let Target { name: project, project: loaded } = session.target_of(&arguments.services)?;
+    let project = &project;
+    let loaded = match loaded {
+        Some(project) => Some(engine.host_paths().await?.translate(project)),
+        None => None,
     };
-    let name = loaded.as_ref().map(|project| project.name.clone());
-    let project = &name.or_else(|| request.project_name.clone()).unwrap_or_default();
     let observed = engine.observe(project).await?;
     let extent = Extent {
         project: loaded.as_ref(),
-        orphans: arguments.remove_orphans || flag(request, "COMPOSE_REMOVE_ORPHANS"),
+        orphans: arguments.remove_orphans || flag(&session.request, "COMPOSE_REMOVE_ORPHANS"),
         volumes: arguments.volumes,
         images: match arguments.rmi.as_deref() {
             Some("all") => Some(Images::All),
@@ -37,15 +33,23 @@ pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
         },
         services: &arguments.services,
     };
-    let planned = teardown(project, &observed, &extent);
+    let mut planned = teardown(project, &observed, &extent);
+    if loaded.is_none() && extent.images == Some(Images::All) {
+        planned.images = images_of(session, project, &planned).await?;
+    }
     let containers: Vec<&str> =
         planned.waves.iter().flatten().map(|container| container.name.as_str()).collect();
     if containers.is_empty() && planned.networks.is_empty() && planned.volumes.is_empty() {
         tracing::info!("{project}: nothing to remove");
     }
+    if session.dry_run {
+        pretend(session, &planned);
+        return Ok(0);
+    }
     let timeout = arguments.timeout.map(super::stop_timeout);
     let stopping = Stopping { timeout, project: loaded.as_ref() };
-    apply::tear_down(engine, &planned, stopping).await?;
+    let journal = Journal::none(now).with_onlooker(session.progress.onlooker());
+    apply::tear_down(engine, &journal, &planned, stopping).await?;
     if output.json {
         let removed = json!({ "project": project, "containers": containers,
                               "networks": planned.networks, "volumes": planned.volumes,
@@ -53,4 +57,37 @@ pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
         print(|to| writeln!(to, "{removed:#}"))?;
     }
     Ok(0)
+}
+
+/// What the containers that go were made from, where no file says it.
+async fn images_of(session: &Session, project: &str, planned: &Teardown) -> Result<Vec<String>> {
+    let mut listed = session.engine.listed(Some(project)).await?;
+    listed.retain(|it| planned.waves.iter().flatten().any(|gone| gone.id == it.container.id));
+    let mut images: Vec<String> = listed.into_iter().map(|it| it.image).collect();
+    images.sort();
+    images.dedup();
+    Ok(images)
+}
+
+/// Tells what would be done.
+fn pretend(session: &Session, planned: &Teardown) {
+    let tell = |verb, thing, name: &str| {
+        for turn in [Turn::Begins, Turn::Ends] {
+            session.progress.deed(&Deed { verb, thing, name }, turn);
+        }
+    };
+    for container in planned.waves.iter().flatten() {
+        for verb in [Verb::Stop, Verb::Remove] {
+            tell(verb, Thing::Container, &container.name);
+        }
+    }
+    for (thing, names) in [
+        (Thing::Network, &planned.networks),
+        (Thing::Volume, &planned.volumes),
+        (Thing::Image, &planned.images),
+    ] {
+        for name in names {
+            tell(Verb::Remove, thing, name);
+        }
+    }
 }

@@ -42,16 +42,16 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
+use anyhow::{Context, Result};
+use clap::{CommandFactory, ValueEnum};
 
 pub(super) use self::arguments::Compose;
 use self::arguments::{Ansi, Command, ProgressForm};
 use self::progress::Progress;
 pub(super) use self::words::rewrite;
-use super::Usage;
 use super::output::Output;
-use super::setup::log_to_console;
+use super::setup::{log_as_objects, log_to_console};
+use super::{Arguments, Usage, exit_code, message};
 use crate::compose::decode::service::clean_path;
 use crate::compose::hash::Dialect;
 use crate::compose::model::Project;
@@ -83,7 +83,7 @@ pub(super) async fn run(
         if arguments.version {
             return version::version(&version::Version::default());
         }
-        bail!(Usage("name a command; `roadstead compose --help` lists them".to_owned()));
+        return help();
     };
     if arguments.no_ansi {
         arguments.ansi = Ansi::Never;
@@ -97,20 +97,51 @@ pub(super) async fn run(
     if arguments.ansi == Ansi::Auto {
         arguments.ansi = word(&variables, "COMPOSE_ANSI")?.unwrap_or(Ansi::Auto);
     }
-    let is_quiet = arguments.progress == ProgressForm::Quiet;
-    log_to_console(if is_quiet { tracing::Level::WARN } else { tracing::Level::INFO });
-    let engine = Engine::new(engine_host(&arguments, &variables)?.as_deref())?;
+    match arguments.progress {
+        ProgressForm::Quiet => log_to_console(tracing::Level::WARN),
+        ProgressForm::Json => log_as_objects(),
+        ProgressForm::Auto | ProgressForm::Tty | ProgressForm::Plain => {
+            log_to_console(tracing::Level::INFO);
+        }
+    }
+    let progress = Progress::new(arguments.progress, arguments.ansi, arguments.dry_run);
+    let ended = carry_out((env_files, output), &arguments, command, (progress, variables)).await;
+    match ended {
+        Err(error) if progress.is_json() => {
+            progress.failure(&message(&error));
+            Ok(exit_code(&error))
+        }
+        ended => ended,
+    }
+}
+
+async fn carry_out(
+    (env_files, output): (&[PathBuf], Output),
+    arguments: &Compose,
+    command: &Command,
+    (progress, variables): (Progress, BTreeMap<String, String>),
+) -> Result<u8> {
+    let engine = Engine::new(engine_host(arguments, &variables)?.as_deref())?;
     let output = colored(output, arguments.ansi);
     let session = Session {
         engine,
-        progress: Progress::new(arguments.progress, arguments.ansi, arguments.dry_run),
+        progress,
         dry_run: arguments.dry_run,
         parallel: at_once(arguments.parallel, &variables),
-        request: request(&arguments, env_files, variables)?,
+        request: request(arguments, env_files, variables)?,
         output,
     };
     // Boxed: some commands keep much across a wait.
     Box::pin(dispatch(&session, command)).await
+}
+
+/// Prints the help where no command was named, as docker compose does.
+fn help() -> Result<u8> {
+    let mut root = Arguments::command();
+    root.build();
+    let compose = root.find_subcommand_mut("compose").context("there is a command `compose`")?;
+    compose.print_long_help().context("print the help")?;
+    Ok(0)
 }
 
 async fn dispatch(session: &Session, command: &Command) -> Result<u8> {

@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write};
 use serde_json::json;
 
 use super::arguments::{Ansi, ProgressForm};
+use crate::apply::{Deed, Onlooker, Thing, Turn, Verb};
+use crate::docker::is_in_use;
 
 /// Takes away what is on the terminal's line.
 const CLEAR: &str = "\r\x1b[2K";
@@ -64,6 +66,34 @@ impl Progress {
         Self { form: Form::Quiet, ..self }
     }
 
+    /// Whether each line on stderr is an object.
+    pub(super) fn is_json(self) -> bool {
+        self.form == Form::Json
+    }
+
+    /// Tells the deeds of a plan, where the log does not: it has more to say, but not to a program.
+    pub(super) fn onlooker(self) -> Option<Box<Onlooker>> {
+        self.is_json()
+            .then(|| -> Box<Onlooker> { Box::new(move |deed, turn| self.deed(deed, turn)) })
+    }
+
+    /// Tells how it stands with a deed.
+    pub(super) fn deed(self, deed: &Deed<'_>, turn: Turn<'_>) {
+        let kind = match deed.thing {
+            Thing::Container => "Container",
+            Thing::Network => "Network",
+            Thing::Volume => "Volume",
+            Thing::Image => "Image",
+        };
+        let (standing, status) = status(deed, turn);
+        self.tell(&format!("{kind} {}", deed.name), standing, "", &status);
+    }
+
+    /// Tells why a command ends.
+    pub(super) fn failure(self, message: &str) {
+        let _ = writeln!(std::io::stderr(), "{}", json!({ "error": true, "message": message }));
+    }
+
     /// Tells how it stands with a container.
     pub(super) fn container(self, name: &str, standing: Standing, what: &str) {
         self.tell(&format!("Container {name}"), standing, "", what);
@@ -91,16 +121,16 @@ impl Progress {
             Form::Quiet => None,
             Form::Plain => Some(format!("{dry_run} {id} {text} {status}")),
             Form::Json => {
-                let mut line = json!({ "id": id });
-                for (name, value) in [("text", text), ("status", status)] {
+                let mut line = serde_json::Map::new();
+                if self.dry_run {
+                    line.insert("dry-run".to_owned(), json!(true));
+                }
+                for (name, value) in [("id", id), ("text", text), ("status", status)] {
                     if !value.is_empty() {
-                        line[name] = json!(value);
+                        line.insert(name.to_owned(), json!(value));
                     }
                 }
-                if self.dry_run {
-                    line["dry-run"] = json!(true);
-                }
-                Some(line.to_string())
+                Some(json!(line).to_string())
             }
             Form::Terminal { color } => {
                 let (mark, tint) = match standing {
@@ -115,9 +145,45 @@ impl Progress {
     }
 }
 
+/// A deed in docker compose's words.
+fn status(deed: &Deed<'_>, turn: Turn<'_>) -> (Standing, String) {
+    let (doing, done) = match deed.verb {
+        Verb::Create => ("Creating", "Created"),
+        Verb::Replace => ("Recreate", "Recreated"),
+        Verb::Start => ("Starting", "Started"),
+        Verb::Stop => ("Stopping", "Stopped"),
+        Verb::Remove => ("Removing", "Removed"),
+        Verb::Verify => ("Waiting", "Healthy"),
+        Verb::Await => ("Waiting", "Exited"),
+    };
+    match turn {
+        Turn::Begins => (Standing::Working, doing.to_owned()),
+        Turn::Ends => (Standing::Done, done.to_owned()),
+        Turn::Fails(error) if deed.verb == Verb::Remove && is_in_use(error) => {
+            (Standing::Failed, "Resource is still in use".to_owned())
+        }
+        Turn::Fails(error) => (Standing::Failed, format!("{error:#}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn deeds_are_told_in_the_words_of_docker_compose() {
+        let error = anyhow::anyhow!("no such thing");
+        for (verb, turn, expected) in [
+            (Verb::Create, Turn::Begins, "Creating"),
+            (Verb::Replace, Turn::Begins, "Recreate"),
+            (Verb::Replace, Turn::Ends, "Recreated"),
+            (Verb::Verify, Turn::Ends, "Healthy"),
+            (Verb::Await, Turn::Ends, "Exited"),
+            (Verb::Remove, Turn::Fails(&error), "no such thing"),
+        ] {
+            assert_eq!(status(&Deed::container(verb, "p-web-1"), turn).1, expected);
+        }
+    }
 
     #[test]
     fn steps_are_told_in_the_form_asked_for() {
@@ -140,7 +206,7 @@ mod tests {
                 Form::Json,
                 true,
                 Standing::Done,
-                Some(r#"{"id":"Container p-web-1","status":"Stopped","dry-run":true}"#),
+                Some(r#"{"dry-run":true,"id":"Container p-web-1","status":"Stopped"}"#),
             ),
             (Form::Quiet, false, Standing::Failed, None),
             (terminal, false, Standing::Working, None),

@@ -60,9 +60,10 @@ pub(super) async fn scale(session: &Session, arguments: &Scale) -> Result<u8> {
         print(|to| plan.lines().iter().try_for_each(|line| writeln!(to, "{line}")))?;
         return Ok(0);
     }
-    let applied = up::apply(&session.engine, Manner::starting(), &found, &plan).await;
+    let applied =
+        up::apply(&session.engine, Manner::starting(session.progress), &found, &plan).await;
     match applied.context("scale")? {
         Ok(()) => Ok(0),
-        Err(failure) => up::report(&failure),
+        Err(failure) => up::report(session.progress, &failure),
     }
 }

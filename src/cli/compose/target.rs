@@ -43,19 +43,19 @@ impl Session {
     pub(super) fn target(&self, services: &[String]) -> Result<Target> {
         // What is named is meant, whatever its profiles.
         let enabled_services = services.to_vec();
-        let request = &Request { enabled_services, ..self.request_for_names() };
-        let target = match &request.project_name {
-            Some(name) if request.files.is_empty() => Target { name: name.clone(), project: None },
-            _ => match load_project(request) {
-                Ok(project) => Target { name: project.name.clone(), project: Some(project) },
-                Err(error) => match request.variables.get("COMPOSE_PROJECT_NAME") {
-                    Some(name) if !name.is_empty() => Target { name: name.clone(), project: None },
-                    _ => return Err(error),
-                },
-            },
-        };
+        let request = Request { enabled_services, ..self.request_for_names() };
+        let target = resolve(&request)?;
         target.refuse_unknown(services)?;
         Ok(target)
+    }
+
+    /// As [`Self::target`], with nothing in it but these services and what they depend on.
+    pub(super) fn target_of(&self, services: &[String]) -> Result<Target> {
+        let target = self.target(services)?;
+        if services.is_empty() || target.project.is_none() {
+            return Ok(target);
+        }
+        resolve(&Request { services: services.to_vec(), ..self.request_for_names() })
     }
 
     /// The request of a command that makes no container: it needs no variables of services, and their
@@ -120,6 +120,20 @@ impl Session {
             Some(container) => Ok((*container).clone()),
             None => Err(target.not_running(service, index, &all)),
         }
+    }
+}
+
+/// The project that a request is about.
+fn resolve(request: &Request) -> Result<Target> {
+    match &request.project_name {
+        Some(name) if request.files.is_empty() => Ok(Target { name: name.clone(), project: None }),
+        _ => match load_project(request) {
+            Ok(project) => Ok(Target { name: project.name.clone(), project: Some(project) }),
+            Err(error) => match request.variables.get("COMPOSE_PROJECT_NAME") {
+                Some(name) if !name.is_empty() => Ok(Target { name: name.clone(), project: None }),
+                _ => Err(error),
+            },
+        },
     }
 }
 

@@ -146,7 +146,7 @@ async fn bring_up(
         return Ok(true);
     }
     if !plan.is_empty() {
-        let starting = up::Manner::starting();
+        let starting = up::Manner::starting(session.progress);
         if let Err(failure) = up::apply(&session.engine, starting, &others, &plan).await? {
             if failure.cancelled {
                 return Ok(false);

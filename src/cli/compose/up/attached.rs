@@ -109,7 +109,7 @@ pub(super) async fn run(session: &Session, up: &Up, ready: &Ready, manner: Manne
                 applying = None;
                 if let Err(failure) = applied {
                     onlooker.read_out().await?;
-                    let code = report(&failure)?;
+                    let code = report(session.progress, &failure)?;
                     return Ok(if failure.cancelled { INTERRUPTED } else { code });
                 }
                 onlooker.expect_all(ready).await?;

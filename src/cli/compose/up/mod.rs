@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Changes, Create, Up};
 use super::build::{self, build_missing};
+use super::progress::{Progress, Standing};
 use super::{Session, default_platform, dialect, flag, load_project_telling, registries};
 use crate::apply::{self, Failure, Journal, Left, Materials, Proof, Waiting};
 use crate::cli::output::print;
@@ -24,8 +25,8 @@ use crate::cli::{FAILED, Usage};
 use crate::compose::Request;
 use crate::compose::model::{Project, PullPolicy};
 use crate::docker::Engine;
-use crate::plan::observed::{Container, Observed};
-use crate::plan::{self, Desired, Finished, Hashes, Options, Plan, Preparation, Recreate};
+use crate::plan::observed::{Container, Observed, State};
+use crate::plan::{self, Desired, Finished, Hashes, Options, Plan, Preparation, Recreate, order};
 use crate::registry::ClientConfig;
 
 /// Exit code of what somebody interrupted, as shells and docker compose have it.
@@ -48,13 +49,15 @@ pub(super) struct Manner {
     pub(super) wait: Waiting,
     pub(super) start: bool,
     pub(super) stop_timeout: Option<i32>,
+    /// Who is told of it.
+    pub(super) progress: Progress,
 }
 
 impl Manner {
     /// Starts what was made, without waiting for its health.
-    pub(super) fn starting() -> Self {
+    pub(super) fn starting(progress: Progress) -> Self {
         let wait = waiting(NO_LIMIT, false);
-        Self { wait, start: true, stop_timeout: None }
+        Self { wait, start: true, stop_timeout: None, progress }
     }
 }
 
@@ -90,7 +93,8 @@ pub(super) async fn up(session: &Session, arguments: &Up) -> Result<u8> {
     }
     let ready = prepare(session, &arguments.changes, start, Finished::Awaited).await?;
     let wait = Waiting { proof: Proof::Started, ..wait };
-    let manner = Manner { wait, start, stop_timeout: timeout(&arguments.changes) };
+    let (stop_timeout, progress) = (timeout(&arguments.changes), session.progress);
+    let manner = Manner { wait, start, stop_timeout, progress };
     // Boxed: it keeps much across its waits.
     Box::pin(attached::run(session, arguments, &ready, manner)).await
 }
@@ -123,11 +127,15 @@ async fn converge(
         })?;
         return Ok(0);
     }
-    let manner = Manner { wait, start, stop_timeout: timeout(changes) };
+    let (stop_timeout, progress) = (timeout(changes), session.progress);
+    let manner = Manner { wait, start, stop_timeout, progress };
+    if start {
+        tell_untouched(progress, &found, &plan, &changes.services);
+    }
     if plan.is_empty() {
         tracing::info!("{}: nothing to do, {}", plan.project, plan.summary());
     } else if let Err(failure) = apply(engine, manner, &found, &plan).await? {
-        return report(&failure);
+        return report(progress, &failure);
     }
     if output.json {
         print(|to| writeln!(to, "{:#}", json!(plan)))?;
@@ -391,7 +399,7 @@ async fn apply_until(
     (found, plan): (&Found, &Plan),
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    let journal = Journal::none(now);
+    let journal = Journal::none(now).with_onlooker(manner.progress.onlooker());
     let context = apply::Context {
         engine,
         project: &found.project,
@@ -411,13 +419,34 @@ async fn apply_until(
     apply::apply(&context, plan).await
 }
 
-pub(super) fn report(failure: &Failure) -> Result<u8> {
+/// Tells a program of those that run already, as docker compose does.
+fn tell_untouched(progress: Progress, found: &Found, plan: &Plan, asked: &[String]) {
+    if !progress.is_json() {
+        return;
+    }
+    let asked = asked.iter().cloned().collect();
+    let chosen = order::selected(&found.project, &asked, true);
+    for it in found.observed.containers.iter().filter(|it| it.state == State::Running) {
+        let is_touched = plan.changes.iter().any(|change| change.touches(&it.id))
+            || plan.removals.iter().any(|removal| removal.id == it.id);
+        if !is_touched && !it.is_oneoff() && chosen.contains(it.service()) {
+            progress.container(&it.name, Standing::Done, "Running");
+        }
+    }
+}
+
+pub(super) fn report(progress: Progress, failure: &Failure) -> Result<u8> {
     let after = match failure.left {
         Left::Standing => "what was started stays, see `compose ps -a` and `compose logs`",
         Left::Untouched => "nothing that ran was touched",
         Left::RolledBack => "rolled back, what ran before runs again",
         Left::Incomplete => "not everything could be put back, see above",
     };
-    writeln!(std::io::stderr(), "roadstead: {:#}; {after}", failure.error)?;
+    let message = format!("{:#}; {after}", failure.error);
+    if progress.is_json() {
+        progress.failure(&message);
+    } else {
+        writeln!(std::io::stderr(), "roadstead: {message}")?;
+    }
     Ok(if failure.cancelled { INTERRUPTED } else { FAILED })
 }

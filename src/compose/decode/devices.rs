@@ -128,6 +128,8 @@ pub(super) fn blkio(decoder: &mut Decoder, at: At<'_>) -> BlkioConfig {
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
         match key.name.as_str() {
+            // The schema takes any text.
+            "weight" if decoder.kinds_only && node.as_str().is_some() => {}
             "weight" => blkio.weight = weight(decoder, field).filter(|weight| *weight != 0),
             "weight_device" => blkio.weight_device = weights(decoder, field),
             "device_read_bps" => blkio.device_read_bps = rates(decoder, field),

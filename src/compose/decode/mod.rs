@@ -290,10 +290,7 @@ impl Decoder {
     /// A whole number where compose takes no string.
     pub fn strict_integer(&mut self, at: At<'_>) -> Option<i64> {
         if matches!(at.node.value, Value::String(_)) {
-            // The schema takes it.
-            if !self.kinds_only {
-                self.wrong(at, "a whole number without quotes");
-            }
+            self.wrong(at, "a whole number without quotes");
             return None;
         }
         self.integer(at)

@@ -181,6 +181,8 @@ fn ulimit(decoder: &mut Decoder, at: At<'_>, read: ReadLimit) -> Option<Ulimit> 
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
         match key.name.as_str() {
+            // The schema takes any text.
+            "soft" | "hard" if decoder.kinds_only && node.as_str().is_some() => {}
             "soft" => soft = Some(limit(decoder, field, read)?),
             "hard" => hard = Some(limit(decoder, field, read)?),
             _ => decoder.unknown(at, key, ULIMIT_KEYS),

@@ -41,7 +41,9 @@ pub fn service(decoder: &mut Decoder, at: At<'_>, name: &str, enabled: bool) -> 
         let service = &mut draft.service;
         match key.name.as_str() {
             // The schema takes any options.
-            "storage_opt" if decoder.kinds_only => {}
+            "storage_opt" if decoder.kinds_only => {
+                decoder.mapping(field);
+            }
             "annotations" => service.annotations = decoder.labels(field),
             "attach" => service.attach = decoder.boolean(field),
             "blkio_config" => service.blkio_config = Some(devices::blkio(decoder, field).into()),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Loader, casts, in_order, normalise, paths, widen};
 use crate::compose::decode::keys;
-use crate::compose::merge::unique;
+use crate::compose::merge::{Notes, unique};
 use crate::compose::model::Service;
 use crate::compose::yaml::{Key, Node, Value};
 use crate::compose::{Files, Request, Skip};
@@ -43,7 +43,7 @@ pub fn load_alone(service: &Node, place: Place<'_>) -> Result<(Service, Vec<Stri
     let mut tree = mapping("services", mapping(place.key, service.clone()));
     casts::cast(&mut tree, &mut loader.problems);
     widen::widen(&mut tree);
-    unique::deduplicate(&mut tree);
+    unique::deduplicate(&mut tree, &mut Notes::default());
     let home = place.environment.get("HOME").map(String::as_str);
     let directory = place.directory.to_string_lossy();
     paths::resolve(&mut tree, paths::Base { directory: &directory, home });

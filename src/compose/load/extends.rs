@@ -279,7 +279,7 @@ impl Loader<'_> {
         self.problems.append(&mut notes.problems);
         let mut root = merged?;
         widen::widen(&mut root);
-        unique::deduplicate(&mut root);
+        unique::deduplicate(&mut root, &mut notes);
         let directory = path.parent().unwrap_or(Path::new("/"));
         let directory = paths::relative(&scope.directory, directory);
         paths::resolve(&mut root, Base { directory: &directory, home: scope.home() });

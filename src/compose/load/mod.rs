@@ -244,7 +244,7 @@ impl<'a> Loader<'a> {
         } else {
             widen::widen(&mut tree);
         }
-        unique::deduplicate(&mut tree);
+        self.deduplicate(&mut tree);
         if !self.request.skip.path_resolution {
             let directory = self.directory.to_string_lossy();
             paths::resolve(&mut tree, Base { directory: &directory, home: scope.home() });
@@ -271,7 +271,7 @@ impl<'a> Loader<'a> {
         }
         let mut tree = merged?;
         widen::widen(&mut tree);
-        unique::deduplicate(&mut tree);
+        self.deduplicate(&mut tree);
         Some(tree)
     }
 
@@ -296,6 +296,12 @@ impl<'a> Loader<'a> {
         self.problems.append(&mut notes.problems);
         self.check_replaced(notes.replaced);
         merged
+    }
+
+    fn deduplicate(&mut self, tree: &mut Node) {
+        let mut notes = Notes::default();
+        unique::deduplicate(tree, &mut notes);
+        self.check_replaced(notes.replaced);
     }
 
     /// Reads what a document replaced: docker compose checks what each document adds before it reads

@@ -364,7 +364,7 @@ mod tests {
             merged = Some(merge(merged, document, &mut notes));
         }
         let mut merged = merged.unwrap();
-        unique::deduplicate(&mut merged);
+        unique::deduplicate(&mut merged, &mut notes);
         let shown = match notes.problems.first() {
             Some(problem) => problem.message.clone(),
             None => text(merged.get("services").and_then(|all| all.get("a")).unwrap()),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::{Notes, Replaced};
 use crate::compose::yaml::{Node, Value};
 
 /// So few items are compared with each other; more are looked up.
@@ -11,26 +12,35 @@ const FEW: usize = 8;
 /// What of an item tells it from others.
 type Identity = fn(&Node) -> Option<Cow<'_, str>>;
 
-/// Removes the earlier of equal items from every list whose items are unique.
-pub fn deduplicate(root: &mut Node) {
-    each(root, "services", |service| {
+/// Removes the earlier of equal items from every list whose items are unique; notes the long forms
+/// that an item of another file removes.
+pub fn deduplicate(root: &mut Node, notes: &mut Notes) {
+    each(root, "services", |name, service| {
         entries(service, |key, node| match service_identity(key) {
-            Some(identity) => unique(node, identity),
+            Some(identity) => {
+                for item in unique(node, identity) {
+                    let keys = ["services", name, key].map(str::to_owned).into();
+                    let key_span = item.span.clone();
+                    let span = item.span.clone();
+                    let node = Node { value: Value::Sequence(vec![item]), span, tag: None };
+                    notes.replaced.push(Replaced { keys, key_span, node });
+                }
+            }
             None => match key {
                 "build" => entries(node, |key, node| {
                     if matches!(key, "args" | "additional_contexts" | "tags" | "labels") {
-                        unique(node, name);
+                        unique(node, self::name);
                     }
                 }),
                 "deploy" => entries(node, |key, node| {
                     if key == "labels" {
-                        unique(node, name);
+                        unique(node, self::name);
                     }
                 }),
                 "networks" => entries(node, |_, network| {
                     entries(network, |key, node| {
                         if matches!(key, "aliases" | "link_local_ips") {
-                            unique(node, name);
+                            unique(node, self::name);
                         }
                     });
                 }),
@@ -38,7 +48,7 @@ pub fn deduplicate(root: &mut Node) {
             },
         });
     });
-    each(root, "networks", |network| {
+    each(root, "networks", |_, network| {
         entries(network, |key, node| {
             if key == "labels" {
                 unique(node, name);
@@ -107,9 +117,9 @@ fn port(item: &Node) -> Option<Cow<'_, str>> {
     Some(identity.into())
 }
 
-fn each(root: &mut Node, section: &str, mut visit: impl FnMut(&mut Node)) {
+fn each(root: &mut Node, section: &str, visit: impl FnMut(&str, &mut Node)) {
     if let Some(section) = root.get_mut(section) {
-        entries(section, |_, node| visit(node));
+        entries(section, visit);
     }
 }
 
@@ -121,18 +131,25 @@ fn entries(node: &mut Node, mut visit: impl FnMut(&str, &mut Node)) {
     }
 }
 
-fn unique(list: &mut Node, identity: Identity) {
-    let Value::Sequence(items) = &mut list.value else { return };
-    let Some(places) = places(items, identity) else { return };
+/// Removes earlier items, and hands back the mappings among them that another file removes.
+fn unique(list: &mut Node, identity: Identity) -> Vec<Node> {
+    let mut removed = Vec::new();
+    let Value::Sequence(items) = &mut list.value else { return removed };
+    let Some(places) = places(items, identity) else { return removed };
     let mut kept: Vec<Node> = Vec::with_capacity(items.len());
     for (place, item) in places.into_iter().zip(items.drain(..)) {
         if place < kept.len() {
-            kept[place] = item;
+            let file = item.span.source.file.clone();
+            let old = std::mem::replace(&mut kept[place], item);
+            if old.as_mapping().is_some() && old.span.source.file != file {
+                removed.push(old);
+            }
         } else {
             kept.push(item);
         }
     }
     *items = kept;
+    removed
 }
 
 /// Which place each item gets: a new one, or that of an earlier item that is equal. `None` where a short

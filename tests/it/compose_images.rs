@@ -136,6 +136,39 @@ fn a_wait_ends_when_somebody_interrupts_it() {
 }
 
 #[test]
+fn config_pins_images_to_their_digests() {
+    let registry = Registry::start();
+    let image = registry.push(Engine::shared(), "rs-test/app:1", "pinned:1");
+    let text = format!(
+        "name: ${{NAME:-pins}}\nservices:\n  web: {{image: '{image}', ports: ['80'], depends_on: [made]}}\n  \
+         fixed: {{image: '{}@sha256:{}'}}\n  made: {{build: .}}\nx-a: b\n",
+        registry.reference("pinned"),
+        "0".repeat(64)
+    );
+    let stack = Stack::new(&text);
+    for flag in ["--resolve-image-digests", "--lock-image-digests"] {
+        for more in [
+            &[][..],
+            &["--format", "json"],
+            &["--hash", "*"],
+            &["--networks"],
+            &["web"],
+            &["-q"],
+            &["--no-interpolate"],
+            &["--no-interpolate", "--format", "json"],
+        ] {
+            let arguments = [&["config", flag], more].concat();
+            let ours = stack.ours(&arguments).ok();
+            assert_eq!(ours, stack.theirs(&arguments).ok(), "{arguments:?}");
+        }
+        assert!(stack.ours(&["config", flag]).ok().contains(&format!("{image}@sha256:")));
+        write_files(&stack.path(), &[("other.yml", &text.replace("pinned:1", "pinned:2"))]);
+        let said = stack.ours(&["-f", "other.yml", "config", flag]).fails_with(1);
+        assert!(said.contains("has no `pinned:2`"), "{said}");
+    }
+}
+
+#[test]
 fn what_does_not_start_is_told_by_its_name() {
     let stack = Stack::new("services: {web: {image: 'rs-test/app:1', command: [nix]}}\n");
     let said = stack.ours(&["up", "-d"]).fails_with(1);

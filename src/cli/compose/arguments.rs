@@ -295,10 +295,10 @@ pub(super) struct Config {
     /// Does not read environment files of services
     #[arg(long)]
     pub(super) no_env_resolution: bool,
-    /// Pins images to digests; needs a registry, see `compose pull`
+    /// Pins images to the digests that their registries have
     #[arg(long)]
     pub(super) resolve_image_digests: bool,
-    /// Prints a file that pins images to digests; needs a registry, see `compose pull`
+    /// Prints only the images, pinned: a file to lay over the project's own
     #[arg(long)]
     pub(super) lock_image_digests: bool,
     /// Only these services and what they depend on
@@ -307,6 +307,11 @@ pub(super) struct Config {
 }
 
 impl Config {
+    /// Whether images are printed with digests.
+    pub(super) fn pins(&self) -> bool {
+        self.resolve_image_digests || self.lock_image_digests
+    }
+
     /// What is printed: of several the first that `docker compose` looks for.
     pub(super) fn what(&self) -> What<'_> {
         let flags = [

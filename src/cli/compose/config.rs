@@ -7,8 +7,8 @@ use std::mem::ManuallyDrop;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
-use super::Session;
 use super::arguments::{Config, What};
+use super::{Session, digests};
 use crate::cli::Usage;
 use crate::cli::output::print;
 use crate::compose::load::{Loaded, load_model, load_whole};
@@ -21,15 +21,8 @@ use crate::git::View;
 const COLUMN: (usize, usize) = (20, 3);
 
 /// Prints the project, or one kind of names in it.
-pub(super) fn config(session: &Session, arguments: &Config) -> Result<u8> {
-    if arguments.resolve_image_digests || arguments.lock_image_digests {
-        bail!(Usage(
-            "`config` asks no registry: pin digests in the file (`image: NAME@sha256:...`), or run \
-             `roadstead compose pull` and see `roadstead compose images`"
-                .to_owned()
-        ));
-    }
-    let text = text(session, arguments)?;
+pub(super) async fn config(session: &Session, arguments: &Config) -> Result<u8> {
+    let text = text(session, arguments).await?;
     if text.is_empty() {
         return Ok(0);
     }
@@ -42,7 +35,7 @@ pub(super) fn config(session: &Session, arguments: &Config) -> Result<u8> {
     Ok(0)
 }
 
-fn text(session: &Session, arguments: &Config) -> Result<String> {
+async fn text(session: &Session, arguments: &Config) -> Result<String> {
     let what = arguments.what();
     let is_list = matches!(
         what,
@@ -60,8 +53,7 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
         normalisation: arguments.no_normalize || request.underscores,
         path_resolution: arguments.no_path_resolution,
         consistency: arguments.no_consistency,
-        unique_names: is_list
-            || matches!(what, What::Images | What::Hashes(_) | What::Environment),
+        unique_names: is_list || matches!(what, What::Images | What::Hashes(_) | What::Environment),
         environment: arguments.no_env_resolution || is_list || what == What::Images,
     };
     let json = session.output.json || arguments.format.as_deref() == Some("json");
@@ -73,13 +65,17 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
         request.services.clone_from(&arguments.names);
     }
     if request.skip.interpolation && !is_read {
-        return untyped(&request, arguments, json);
+        return untyped(session, &request, arguments, json).await;
     }
     let Loaded { project, tree, environment } = load_whole(&request, &View::of_this_machine())?;
     // The command ends with this: the kernel takes memory back at once, and we node by node.
-    let (project, tree) = (ManuallyDrop::new(project), ManuallyDrop::new(tree));
+    let (mut project, tree) = (ManuallyDrop::new(project), ManuallyDrop::new(tree));
     for warning in &project.warnings {
         tracing::warn!("{warning}");
+    }
+    if what == What::Project && arguments.pins() {
+        let pinned = digests::look_up(session, digests::of_project(&project)).await?;
+        pinned.pin(&mut project, arguments.lock_image_digests);
     }
     let names: Vec<String> = match what {
         What::Services => in_order_of_dependency(&project),
@@ -96,8 +92,12 @@ fn text(session: &Session, arguments: &Config) -> Result<String> {
         }
         What::Project if json => return Ok(canonical::config_text(&project)),
         What::Project => {
-            let add = |value: &mut Value| render::add_extensions(&tree, value);
-            return Ok(canonical::config_yaml_with(&project, add));
+            let finish = |value: &mut Value| match value.as_object_mut() {
+                // What is left has no name of its own.
+                Some(root) if arguments.lock_image_digests => drop(root.remove("name")),
+                _ => render::add_extensions(&tree, value),
+            };
+            return Ok(canonical::config_yaml_with(&project, finish));
         }
     };
     Ok(lines(&names))
@@ -108,13 +108,23 @@ fn lines(names: &[String]) -> String {
 }
 
 /// What can be told without values for variables.
-fn untyped(request: &Request, arguments: &Config, json: bool) -> Result<String> {
-    let model = load_model(request, &View::of_this_machine())?;
+async fn untyped(
+    session: &Session,
+    request: &Request,
+    arguments: &Config,
+    json: bool,
+) -> Result<String> {
+    let mut model = load_model(request, &View::of_this_machine())?;
     for warning in &model.warnings {
         tracing::warn!("{warning}");
     }
+    let what = arguments.what();
+    if what == What::Project && arguments.pins() {
+        let pinned = digests::look_up(session, digests::of_tree(&model.tree)).await?;
+        pinned.pin_tree(&mut model.tree, arguments.lock_image_digests);
+    }
     let tree = &model.tree;
-    Ok(match arguments.what() {
+    Ok(match what {
         What::Services => lines(&names_of(tree, "services")),
         What::Models => lines(&names_of(tree, "models")),
         What::Profiles => lines(&profiles(tree)),

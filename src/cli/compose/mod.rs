@@ -8,6 +8,7 @@ mod columns;
 mod commit;
 mod config;
 mod cp;
+mod digests;
 mod down;
 mod events;
 mod exec;
@@ -146,7 +147,7 @@ fn help() -> Result<u8> {
 
 async fn dispatch(session: &Session, command: &Command) -> Result<u8> {
     match command {
-        Command::Config(arguments) => config::config(session, arguments),
+        Command::Config(arguments) => config::config(session, arguments).await,
         Command::Up(arguments) => up::up(session, arguments).await,
         Command::Create(arguments) => up::create(session, arguments).await,
         Command::Ps(arguments) => ps::ps(session, arguments).await,

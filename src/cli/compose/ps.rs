@@ -151,7 +151,7 @@ pub(super) fn print_rows(look: Look<'_>, empty: &Value, rows: &[Value]) -> Resul
             let template = if template.trim().is_empty() { table } else { template.trim() };
             let template = Template::parse(template)?;
             let header = headers(empty, name);
-            let mut lines = vec![template.fill(&header)?];
+            let mut lines = vec![template.fill_headings(&header)];
             for row in rows {
                 lines.push(template.fill(row)?);
             }
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn each_column_of_the_table_has_a_header() {
-        let header = Template::parse(TABLE).unwrap().fill(&headers(&empty_row(), "NAME")).unwrap();
+        let header = Template::parse(TABLE).unwrap().fill_headings(&headers(&empty_row(), "NAME"));
         assert_eq!(header, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS");
     }
 }

@@ -1,107 +1,112 @@
-//! The functions of templates, and how values are printed.
+//! The functions of templates.
 
-use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::cli::compose::human::quoted;
-use crate::cli::compose::target::did_you_mean;
+use super::printf::{kind, printf, text};
 use crate::compose::render::compact_go_json;
 
-/// Every function, for messages.
-const FUNCTIONS: [&str; 24] = [
-    "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not",
-    "or", "pad", "print", "printf", "println", "split", "title", "truncate", "upper", "html",
-    "urlquery",
+/// Every function.
+pub(super) const FUNCTIONS: [&str; 27] = [
+    "and", "call", "eq", "ge", "gt", "html", "index", "join", "js", "json", "le", "len", "lower",
+    "lt", "ne", "not", "or", "pad", "print", "printf", "println", "slice", "split", "title",
+    "truncate", "upper", "urlquery",
 ];
 
-/// Calls a function.
-pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value> {
-    let argument =
-        |at: usize| arguments.get(at).with_context(|| format!("--format: `{name}` needs a value"));
-    let word = |at: usize| argument(at).map(text);
-    let number = |at: usize| -> Result<usize> {
-        let number = argument(at)?.as_i64().and_then(|it| usize::try_from(it).ok());
-        number.with_context(|| format!("--format: `{name}` needs a number"))
+/// Calls a function. In the row of headers the functions that change words leave them alone.
+pub(super) fn call(name: &str, given: &[Value], headings: bool) -> Result<Value, String> {
+    let (least, most) = arity(name);
+    if given.len() < least || given.len() > most {
+        let wanted = match (least, most) {
+            (least, usize::MAX) => format!("{least} or more"),
+            (least, most) if least == most => least.to_string(),
+            (least, most) => format!("{least} to {most}"),
+        };
+        return Err(format!("`{name}` takes {wanted} values, not {}", given.len()));
+    }
+    if headings && CHANGES_WORDS.contains(&name) {
+        return Ok(given[0].clone());
+    }
+    let word = |at: usize| match &given[at] {
+        Value::String(text) => Ok(text.as_str()),
+        other => Err(format!("`{name}` takes a string, not {} `{}`", kind(other), text(other))),
+    };
+    let number = |at: usize| {
+        let number = given[at].as_u64().and_then(|it| usize::try_from(it).ok());
+        number.ok_or_else(|| format!("`{name}` takes a number, not `{}`", text(&given[at])))
     };
     Ok(match name {
-        "json" => Value::from(compact_go_json(argument(0)?)),
+        "json" => Value::from(compact_go_json(&given[0])),
         "upper" => Value::from(word(0)?.to_uppercase()),
         "lower" => Value::from(word(0)?.to_lowercase()),
-        "title" => Value::from(title(&word(0)?)),
-        "len" => Value::from(length(argument(0)?)),
-        "truncate" => Value::from(word(0)?.chars().take(number(1)?).collect::<String>()),
+        "title" => Value::from(title(word(0)?)),
+        "truncate" => {
+            let text = word(0)?.as_bytes();
+            let kept = &text[..text.len().min(number(1)?)];
+            Value::from(String::from_utf8_lossy(kept))
+        }
+        "pad" if word(0)?.is_empty() => Value::from(""),
         "pad" => {
-            let padded = |count: usize| " ".repeat(count);
-            let inner = word(0)?;
-            if inner.is_empty() {
-                return Ok(Value::from(""));
+            let (before, after) = (" ".repeat(number(1)?), " ".repeat(number(2)?));
+            Value::from(format!("{before}{}{after}", word(0)?))
+        }
+        "join" => match &given[0] {
+            Value::Array(parts) => {
+                Value::from(parts.iter().map(text).collect::<Vec<_>>().join(word(1)?))
             }
-            Value::from(format!("{}{inner}{}", padded(number(1)?), padded(number(2)?)))
+            other => return Err(format!("`join` takes a list, not `{}`", text(other))),
+        },
+        "split" if word(1)?.is_empty() => {
+            word(0)?.chars().map(|one| Value::from(one.to_string())).collect()
         }
-        "join" => {
-            let parts = argument(0)?.as_array().cloned().unwrap_or_default();
-            Value::from(parts.iter().map(text).collect::<Vec<_>>().join(&word(1)?))
-        }
-        "split" => {
-            let (inner, separator) = (word(0)?, word(1)?);
-            inner.split(separator.as_str()).map(Value::from).collect()
-        }
-        "index" => index(arguments)?,
-        "print" => Value::from(arguments.iter().map(text).collect::<String>()),
+        "split" => word(0)?.split(word(1)?).map(Value::from).collect(),
+        "len" => match &given[0] {
+            Value::String(text) => Value::from(text.len()),
+            Value::Array(items) => Value::from(items.len()),
+            other => return Err(format!("`{}` has no length", text(other))),
+        },
+        "index" => index(given)?,
+        "slice" => slice(given)?,
+        "print" => Value::from(print(given)),
         "println" => {
-            let words: Vec<_> = arguments.iter().map(text).collect();
+            let words: Vec<_> = given.iter().map(text).collect();
             Value::from(format!("{}\n", words.join(" ")))
         }
-        "printf" => Value::from(printf(&word(0)?, arguments.get(1..).unwrap_or_default())),
-        "not" => Value::from(!is_true(argument(0)?)),
-        "and" => arguments
-            .iter()
-            .find(|it| !is_true(it))
-            .or(arguments.last())
-            .cloned()
-            .unwrap_or_default(),
-        "or" => arguments
-            .iter()
-            .find(|it| is_true(it))
-            .or(arguments.last())
-            .cloned()
-            .unwrap_or_default(),
+        "printf" => Value::from(printf(word(0)?, &given[1..])),
+        "html" => Value::from(print(given).chars().map(html).collect::<String>()),
+        "js" => Value::from(print(given).chars().map(js).collect::<String>()),
+        "urlquery" => Value::from(urlquery(&print(given))),
+        "not" => Value::from(!is_true(&given[0])),
+        "and" => given.iter().find(|it| !is_true(it)).or(given.last()).cloned().unwrap_or_default(),
+        "or" => given.iter().find(|it| is_true(it)).or(given.last()).cloned().unwrap_or_default(),
         "eq" => {
-            let first = argument(0)?;
-            Value::from(arguments.iter().skip(1).any(|it| it == first))
+            let mut same = false;
+            for other in &given[1..] {
+                same |= is_same(&given[0], other)?;
+            }
+            Value::from(same)
         }
-        "ne" => Value::from(argument(0)? != argument(1)?),
-        "lt" => Value::from(compare(argument(0)?, argument(1)?).is_lt()),
-        "le" => Value::from(compare(argument(0)?, argument(1)?).is_le()),
-        "gt" => Value::from(compare(argument(0)?, argument(1)?).is_gt()),
-        "ge" => Value::from(compare(argument(0)?, argument(1)?).is_ge()),
-        "html" => {
-            Value::from(word(0)?.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
-        }
-        "urlquery" => Value::from(urlquery(&word(0)?)),
-        "\0field" => {
-            let path = word(0)?;
-            let found = path.split('.').try_fold(argument(1)?, |value, name| value.get(name));
-            found.cloned().with_context(|| format!("--format: there is no field `.{path}`"))?
-        }
-        _ => bail!("--format: there is no function `{name}`{}", did_you_mean(name, FUNCTIONS)),
+        "ne" => Value::from(!is_same(&given[0], &given[1])?),
+        "lt" => Value::from(compare(&given[0], &given[1])?.is_lt()),
+        "le" => Value::from(compare(&given[0], &given[1])?.is_le()),
+        "gt" => Value::from(compare(&given[0], &given[1])?.is_gt()),
+        "ge" => Value::from(compare(&given[0], &given[1])?.is_ge()),
+        _ => return Err(format!("`{}` cannot be called", text(&given[0]))),
     })
 }
 
-/// Prints a value as Go's `%v` does.
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "<no value>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let items: Vec<_> = items.iter().map(text).collect();
-            format!("[{}]", items.join(" "))
-        }
-        Value::Object(map) => {
-            let values: Vec<_> = map.values().map(text).collect();
-            format!("{{{}}}", values.join(" "))
-        }
-        other => other.to_string(),
+/// Functions that leave headers as they are.
+const CHANGES_WORDS: [&str; 7] = ["json", "split", "join", "title", "lower", "upper", "truncate"];
+
+/// How many values a function takes.
+fn arity(name: &str) -> (usize, usize) {
+    match name {
+        "json" | "upper" | "lower" | "title" | "len" | "not" => (1, 1),
+        "truncate" | "join" | "split" | "ne" | "lt" | "le" | "gt" | "ge" => (2, 2),
+        "pad" => (3, 3),
+        "slice" => (1, 4),
+        "eq" => (2, usize::MAX),
+        "index" | "printf" | "and" | "or" | "call" => (1, usize::MAX),
+        _ => (0, usize::MAX),
     }
 }
 
@@ -113,8 +118,20 @@ pub(super) fn is_true(value: &Value) -> bool {
         Value::Number(it) => it.as_f64() != Some(0.0),
         Value::String(it) => !it.is_empty(),
         Value::Array(it) => !it.is_empty(),
-        Value::Object(it) => !it.is_empty(),
+        Value::Object(_) => true,
     }
+}
+
+/// Values one after another, with a blank between two of which neither is a string.
+fn print(values: &[Value]) -> String {
+    let mut printed = String::new();
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 && !value.is_string() && !values[at - 1].is_string() {
+            printed.push(' ');
+        }
+        printed.push_str(&text(value));
+    }
+    printed
 }
 
 fn title(text: &str) -> String {
@@ -127,69 +144,94 @@ fn title(text: &str) -> String {
     text.chars().map(one).collect()
 }
 
-fn length(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.len(),
-        Value::Object(map) => map.len(),
-        _ => 0,
-    }
-}
-
-fn index(arguments: &[Value]) -> Result<Value> {
-    let Some((list, keys)) = arguments.split_first() else { bail!("--format: `index` of what?") };
-    let mut value = list;
-    for key in keys {
-        let found = match key {
-            Value::String(name) => value.get(name),
-            other => other.as_u64().and_then(|at| value.get(usize::try_from(at).ok()?)),
+fn index(given: &[Value]) -> Result<Value, String> {
+    let mut value = given[0].clone();
+    for key in &given[1..] {
+        let Some(at) = key.as_u64().and_then(|at| usize::try_from(at).ok()) else {
+            return Err(format!("`{}` is no place in a list", text(key)));
         };
-        value = found.with_context(|| format!("--format: there is no item `{}`", text(key)))?;
+        let found = match &value {
+            Value::Array(items) => items.get(at).cloned(),
+            Value::String(text) => text.as_bytes().get(at).map(|byte| Value::from(*byte)),
+            other => return Err(format!("`{}` is no list", text(other))),
+        };
+        value = found.ok_or_else(|| format!("there is no item {at}: the list is shorter"))?;
     }
-    Ok(value.clone())
+    Ok(value)
 }
 
-fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
-    match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        _ => text(a).cmp(&text(b)),
+fn slice(given: &[Value]) -> Result<Value, String> {
+    let length = match &given[0] {
+        Value::Array(items) => items.len(),
+        Value::String(_) if given.len() == 4 => {
+            return Err("`slice` of a string takes two places at most".to_owned());
+        }
+        Value::String(text) => text.len(),
+        other => return Err(format!("`{}` cannot be sliced", text(other))),
+    };
+    let place = |at: usize, otherwise: usize| match given.get(at) {
+        None => Ok(otherwise),
+        Some(key) => {
+            let at = key.as_u64().and_then(|it| usize::try_from(it).ok());
+            let at = at.filter(|it| *it <= length);
+            at.ok_or_else(|| format!("there is no place {}: the length is {length}", text(key)))
+        }
+    };
+    let (from, to) = (place(1, 0)?, place(2, length)?);
+    place(3, length)?;
+    if from > to {
+        return Err(format!("a slice from {from} to {to} ends before it begins"));
+    }
+    Ok(match &given[0] {
+        Value::Array(items) => Value::from(items[from..to].to_vec()),
+        other => Value::from(String::from_utf8_lossy(&text(other).as_bytes()[from..to])),
+    })
+}
+
+fn is_same(a: &Value, b: &Value) -> Result<bool, String> {
+    match (a, b) {
+        (Value::Array(_), _) | (_, Value::Array(_)) => Err("lists cannot be compared".to_owned()),
+        (Value::Null, _) | (_, Value::Null) => Ok(a == b),
+        _ if kind(a) == kind(b) => Ok(a == b),
+        _ => Err(incompatible(a, b)),
     }
 }
 
-/// `%s`, `%d`, `%v`, `%q`, `%t` with a width, and `%%`.
-fn printf(format: &str, arguments: &[Value]) -> String {
-    let mut printed = String::new();
-    let mut arguments = arguments.iter();
-    let mut rest = format.chars().peekable();
-    while let Some(one) = rest.next() {
-        if one != '%' {
-            printed.push(one);
-            continue;
+fn compare(a: &Value, b: &Value) -> Result<std::cmp::Ordering, String> {
+    match (a, b) {
+        (Value::String(a), Value::String(b)) => Ok(a.cmp(b)),
+        (Value::Number(x), Value::Number(y)) if kind(a) == kind(b) => {
+            let whole = x.as_i64().zip(y.as_i64()).map(|(x, y)| x.cmp(&y));
+            let float = x.as_f64().zip(y.as_f64()).map(|(x, y)| x.total_cmp(&y));
+            whole.or(float).ok_or_else(|| incompatible(a, b))
         }
-        let mut flags = String::new();
-        while let Some(flag) = rest.next_if(|c| c.is_ascii_digit() || matches!(c, '-' | '.')) {
-            flags.push(flag);
-        }
-        let verb = rest.next().unwrap_or('%');
-        if verb == '%' {
-            printed.push('%');
-            continue;
-        }
-        let value = arguments.next().map_or_else(
-            || "%!(MISSING)".to_owned(),
-            |value| match verb {
-                'q' => quoted(&text(value)),
-                _ => text(value),
-            },
-        );
-        let width = flags.split('.').next().unwrap_or_default();
-        let count = width.trim_start_matches('-').parse().unwrap_or(0);
-        let blanks = " ".repeat(usize::saturating_sub(count, value.chars().count()));
-        let (before, after) =
-            if width.starts_with('-') { ("", &blanks[..]) } else { (&blanks[..], "") };
-        printed.extend([before, &value, after]);
+        _ => Err(incompatible(a, b)),
     }
-    printed
+}
+
+fn incompatible(a: &Value, b: &Value) -> String {
+    format!("{} `{}` and {} `{}` cannot be compared", kind(a), text(a), kind(b), text(b))
+}
+
+fn html(one: char) -> String {
+    match one {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '"' => "&#34;".to_owned(),
+        '\'' => "&#39;".to_owned(),
+        '\0' => "\u{fffd}".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn js(one: char) -> String {
+    match one {
+        '\\' | '\'' | '"' => format!("\\{one}"),
+        '<' | '>' | '&' | '=' => format!("\\u{:04X}", u32::from(one)),
+        control if control.is_control() => format!("\\u{:04X}", u32::from(control)),
+        other => other.to_string(),
+    }
 }
 
 fn urlquery(text: &str) -> String {

@@ -1,244 +1,356 @@
-//! Text of a template in, nodes out.
+//! Pieces of a template in, nodes out.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::vec::IntoIter;
 
 use serde_json::Value;
 
-/// A piece of a template.
+use super::call::FUNCTIONS;
+use super::lex::{Item, Mistake, Piece, Token, mistake, pieces};
+use crate::cli::compose::target::did_you_mean;
+
+/// A piece of a template, understood.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
     /// As it is.
     Text(String),
     /// A value.
     Print(Pipeline),
-    /// `if`, `else if`, and what stands under `else`.
-    If(Vec<(Pipeline, Vec<Self>)>, Vec<Self>),
-    /// `range`, and what stands under `else`.
-    Range(Pipeline, Vec<Self>, Vec<Self>),
-    /// `with`, and what stands under `else`.
-    With(Pipeline, Vec<Self>, Vec<Self>),
+    /// `if`.
+    If(Branch),
+    /// `with`.
+    With(Branch),
+    /// `range`.
+    Range(Branch),
+    /// `template`, by name.
+    Template(usize, String, Option<Pipeline>),
+    /// `break`.
+    Break,
+    /// `continue`.
+    Continue,
 }
 
-/// Commands joined by `|`.
-pub(super) type Pipeline = Vec<Vec<Operand>>;
-
-/// A word of a command.
+/// A value, and what is done with it or without.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Operand {
-    /// A function by its name.
-    Function(String),
-    /// `.A.B`; empty is `.`.
-    Field(Vec<String>),
-    /// `$.A.B`.
-    RootField(Vec<String>),
+pub(super) struct Branch {
+    pub(super) value: Pipeline,
+    pub(super) body: Vec<Node>,
+    pub(super) otherwise: Vec<Node>,
+}
+
+/// Commands joined by `|`, and the variables that get the value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Pipeline {
+    pub(super) at: usize,
+    /// Names before `:=` or `=`.
+    pub(super) variables: Vec<String>,
+    /// `:=`.
+    pub(super) declares: bool,
+    pub(super) commands: Vec<Vec<Operand>>,
+}
+
+/// A word of a command, and the fields that are taken of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Operand {
+    pub(super) at: usize,
+    pub(super) root: Root,
+    pub(super) fields: Vec<String>,
+}
+
+/// What a word begins with.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Root {
+    /// `.`.
+    Dot,
+    /// `$name`.
+    Variable(String),
     /// A string, a number, true, false.
     Value(Value),
+    /// `nil`.
+    Nil,
+    /// A function by its name.
+    Function(String),
     /// What stands in parentheses.
     Group(Pipeline),
 }
 
-enum Piece {
-    Text(String),
-    Action(String),
-}
+/// Nodes, and the templates that are defined beside them.
+pub(super) type Parsed = (Vec<Node>, BTreeMap<String, Vec<Node>>);
 
 /// Reads a template.
-pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
-    let mut pieces = pieces(text)?.into_iter();
-    let (nodes, end) = block(&mut pieces)?;
-    match end {
-        None => Ok(nodes),
-        Some(word) => Err(format!("`{{{{{word}}}}}` without an `if`, `range` or `with`")),
+pub(super) fn parse(text: &str) -> Result<Parsed, Mistake> {
+    let mut parser = Parser {
+        pieces: pieces(text)?.into_iter(),
+        end: text.len(),
+        defined: BTreeMap::new(),
+        variables: vec![String::new()],
+        ranges: 0,
+    };
+    match parser.block()? {
+        (nodes, None) => Ok((nodes, parser.defined)),
+        (_, Some(stop)) => mistake(
+            stop.at,
+            format!(
+                "`{{{{{}}}}}` without an `if`, `range`, `with`, `define` or `block`",
+                stop.word
+            ),
+        ),
     }
 }
 
-fn pieces(text: &str) -> Result<Vec<Piece>, String> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    let mut trims = false;
-    loop {
-        let (before, action) = match rest.split_once("{{") {
-            Some((before, after)) => (before, Some(after)),
-            None => (rest, None),
-        };
-        let before = if trims { before.trim_start() } else { before };
-        let Some(action) = action else {
-            pieces.push(Piece::Text(before.to_owned()));
-            return Ok(pieces);
-        };
-        let (inner, after) = action.split_once("}}").ok_or("`{{` without `}}`")?;
-        let trimmed = inner.strip_prefix("- ");
-        pieces.push(Piece::Text(
-            if trimmed.is_some() { before.trim_end() } else { before }.to_owned(),
-        ));
-        let inner = trimmed.unwrap_or(inner);
-        let kept = inner.strip_suffix(" -");
-        trims = kept.is_some();
-        let inner = kept.unwrap_or(inner).trim();
-        if !inner.starts_with("/*") {
-            pieces.push(Piece::Action(inner.to_owned()));
-        }
-        rest = after;
-    }
+struct Parser {
+    pieces: IntoIter<Piece>,
+    end: usize,
+    defined: BTreeMap<String, Vec<Node>>,
+    /// Names that are known here.
+    variables: Vec<String>,
+    /// How many `range`s we are in.
+    ranges: usize,
 }
 
-/// Nodes up to `end` or `else`, and that word with what follows it.
-fn block(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, Option<String>), String> {
-    let mut nodes = Vec::new();
-    while let Some(piece) = pieces.next() {
-        let action = match piece {
-            Piece::Text(text) => {
-                nodes.push(Node::Text(text));
-                continue;
-            }
-            Piece::Action(action) => action,
-        };
-        let (word, rest) = action.split_once(char::is_whitespace).unwrap_or((&action, ""));
-        match word {
-            "end" | "else" => return Ok((nodes, Some(action.clone()))),
-            "if" => nodes.push(conditional(rest, pieces)?),
-            "range" => {
-                let (body, otherwise) = body(pieces)?;
-                nodes.push(Node::Range(pipeline(rest)?, body, otherwise));
-            }
-            "with" => {
-                let (body, otherwise) = body(pieces)?;
-                nodes.push(Node::With(pipeline(rest)?, body, otherwise));
-            }
-            _ => nodes.push(Node::Print(pipeline(&action)?)),
-        }
-    }
-    Ok((nodes, None))
+/// What ends a block.
+struct Stop {
+    at: usize,
+    word: String,
+    rest: Vec<Item>,
 }
 
-fn body(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, Vec<Node>), String> {
-    let (nodes, end) = block(pieces)?;
-    match end.as_deref() {
-        Some("end") => Ok((nodes, Vec::new())),
-        Some("else") => match block(pieces)? {
-            (otherwise, Some(end)) if end == "end" => Ok((nodes, otherwise)),
-            _ => Err("an `{{end}}` is missing".to_owned()),
-        },
-        _ => Err("an `{{end}}` is missing".to_owned()),
-    }
-}
-
-fn conditional(condition: &str, pieces: &mut impl Iterator<Item = Piece>) -> Result<Node, String> {
-    let mut condition = pipeline(condition)?;
-    let mut branches = Vec::new();
-    loop {
-        let (nodes, end) = block(pieces)?;
-        branches.push((condition, nodes));
-        let end = end.ok_or("an `{{end}}` is missing")?;
-        if end == "end" {
-            return Ok(Node::If(branches, Vec::new()));
-        }
-        let rest = end.strip_prefix("else").unwrap_or_default().trim();
-        match rest.strip_prefix("if") {
-            Some(next) => condition = pipeline(next)?,
-            None => match block(pieces)? {
-                (otherwise, Some(end)) if end == "end" => return Ok(Node::If(branches, otherwise)),
-                _ => return Err("an `{{end}}` is missing".to_owned()),
-            },
-        }
-    }
-}
-
-fn pipeline(text: &str) -> Result<Pipeline, String> {
-    let mut words = Words { rest: text };
-    let pipeline = words.pipeline(false)?;
-    Ok(pipeline)
-}
-
-struct Words<'a> {
-    rest: &'a str,
-}
-
-impl Words<'_> {
-    fn pipeline(&mut self, in_group: bool) -> Result<Pipeline, String> {
-        let mut commands = vec![Vec::new()];
-        loop {
-            self.rest = self.rest.trim_start();
-            let Some(first) = self.rest.chars().next() else {
-                if in_group {
-                    return Err("a parenthesis is not closed".to_owned());
+impl Parser {
+    /// Nodes up to `end` or `else`, and that word with what follows it.
+    fn block(&mut self) -> Result<(Vec<Node>, Option<Stop>), Mistake> {
+        let mut nodes = Vec::new();
+        while let Some(piece) = self.pieces.next() {
+            let (at, mut items) = match piece {
+                Piece::Text(text) => {
+                    if !text.is_empty() {
+                        nodes.push(Node::Text(text));
+                    }
+                    continue;
                 }
-                return Ok(commands);
+                Piece::Action(at, items) => (at, items),
             };
-            let command = commands.last_mut().expect("there is always one");
-            match first {
-                ')' if in_group => {
-                    self.rest = &self.rest[1..];
-                    return Ok(commands);
-                }
-                '|' => {
-                    self.rest = &self.rest[1..];
-                    commands.push(Vec::new());
-                }
-                '(' => {
-                    self.rest = &self.rest[1..];
-                    let group = self.pipeline(true)?;
-                    command.push(self.group(group));
-                }
-                '"' | '`' => command.push(Operand::Value(Value::from(self.string(first)?))),
-                _ => command.push(self.word()?),
+            let word = match items.first() {
+                Some(Item { token: Token::Word(word), .. }) => word.clone(),
+                _ => String::new(),
+            };
+            let is_keyword = KEYWORDS.contains(&word.as_str());
+            if is_keyword {
+                items.remove(0);
             }
+            match word.as_str() {
+                "end" | "else" => return Ok((nodes, Some(Stop { at, word, rest: items }))),
+                "if" | "with" | "range" => nodes.push(self.branch(&word, at, items)?),
+                "break" | "continue" => {
+                    if self.ranges == 0 {
+                        return mistake(at, format!("`{word}` outside of a `range`"));
+                    }
+                    nodes.push(if word == "break" { Node::Break } else { Node::Continue });
+                }
+                "define" => {
+                    let (name, _) = Self::name(at, items)?;
+                    self.define(at, name)?;
+                }
+                "template" | "block" => {
+                    let (name, rest) = Self::name(at, items)?;
+                    let value = if rest.is_empty() { None } else { Some(self.pipeline(at, rest)?) };
+                    if word == "block" {
+                        self.define(at, name.clone())?;
+                    }
+                    nodes.push(Node::Template(at, name, value));
+                }
+                _ => nodes.push(Node::Print(self.pipeline(at, items)?)),
+            }
+        }
+        Ok((nodes, None))
+    }
+
+    /// The quoted name that an action begins with, and the rest of it.
+    fn name(at: usize, mut items: Vec<Item>) -> Result<(String, Vec<Item>), Mistake> {
+        match items.first().map(|it| it.token.clone()) {
+            Some(Token::Value(Value::String(name))) => {
+                items.remove(0);
+                Ok((name, items))
+            }
+            _ => mistake(at, "expected the name of a template, in quotes"),
         }
     }
 
-    /// `(index .A 1).B`: the fields after a parenthesis are fields of its value.
-    fn group(&mut self, group: Pipeline) -> Operand {
-        if !self.rest.starts_with('.') {
-            return Operand::Group(group);
-        }
-        let end = self.rest.find(|c: char| c.is_whitespace() || "()|".contains(c));
-        let (path, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-        self.rest = rest;
-        let mut group = group;
-        let key = Operand::Value(Value::from(path.trim_start_matches('.')));
-        group.push(vec![Operand::Function("\0field".to_owned()), key]);
-        Operand::Group(group)
+    /// A template that begins here; it knows none of our variables.
+    fn define(&mut self, at: usize, name: String) -> Result<(), Mistake> {
+        let outer = std::mem::replace(&mut self.variables, vec![String::new()]);
+        let ranges = std::mem::take(&mut self.ranges);
+        let (body, stop) = self.block()?;
+        self.expect_end(at, stop)?;
+        (self.variables, self.ranges) = (outer, ranges);
+        self.defined.insert(name, body);
+        Ok(())
     }
 
-    fn string(&mut self, quote: char) -> Result<String, String> {
-        let mut text = String::new();
-        let mut characters = self.rest.char_indices().skip(1);
-        while let Some((at, one)) = characters.next() {
-            if one == quote {
-                self.rest = &self.rest[at + 1..];
-                return Ok(text);
-            }
-            match one {
-                '\\' if quote == '"' => match characters.next() {
-                    Some((_, 'n')) => text.push('\n'),
-                    Some((_, 't')) => text.push('\t'),
-                    Some((_, other)) => text.push(other),
-                    None => break,
-                },
-                other => text.push(other),
-            }
+    fn expect_end(&self, at: usize, stop: Option<Stop>) -> Result<(), Mistake> {
+        match stop {
+            Some(stop) if stop.word == "end" => Ok(()),
+            Some(stop) => mistake(stop.at, "a second `{{else}}`: an `{{end}}` is missing"),
+            None => mistake(at.min(self.end), "its `{{end}}` is missing"),
         }
-        Err("a quote is not closed".to_owned())
     }
 
-    fn word(&mut self) -> Result<Operand, String> {
-        let end = self.rest.find(|c: char| c.is_whitespace() || "()|\"`".contains(c));
-        let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-        self.rest = rest;
-        let path = |text: &str| text.split('.').skip(1).map(str::to_owned).collect::<Vec<_>>();
+    /// `if`, `with` and `range`; `else if` is an `if` of its own, with the same end.
+    fn branch(&mut self, word: &str, at: usize, items: Vec<Item>) -> Result<Node, Mistake> {
+        let known = self.variables.len();
+        if items.is_empty() {
+            return mistake(at, format!("`{word}` needs a value"));
+        }
+        let value = self.pipeline(at, items)?;
+        let is_range = word == "range";
+        if value.variables.len() > 1 && !is_range {
+            return mistake(at, "two variables are for `range`");
+        }
+        self.ranges += usize::from(is_range);
+        let (body, stop) = self.block()?;
+        self.ranges -= usize::from(is_range);
+        let mut otherwise = Vec::new();
+        match stop {
+            Some(mut stop) if stop.word == "else" => {
+                let next = match stop.rest.first().map(|it| &it.token) {
+                    Some(Token::Word(next)) => next.clone(),
+                    _ => String::new(),
+                };
+                if !is_range && next == word {
+                    stop.rest.remove(0);
+                    otherwise.push(self.branch(word, stop.at, stop.rest)?);
+                } else if !stop.rest.is_empty() {
+                    return mistake(stop.at, format!("`{word}` has no `else {next}`"));
+                } else {
+                    let stop = self.block()?;
+                    otherwise = stop.0;
+                    self.expect_end(at, stop.1)?;
+                }
+            }
+            stop => self.expect_end(at, stop)?,
+        }
+        self.variables.truncate(known);
+        let branch = Branch { value, body, otherwise };
         Ok(match word {
-            "." => Operand::Field(Vec::new()),
-            "$" => Operand::RootField(Vec::new()),
-            "true" => Operand::Value(Value::from(true)),
-            "false" => Operand::Value(Value::from(false)),
-            "nil" => Operand::Value(Value::Null),
-            _ if word.starts_with('.') => Operand::Field(path(word)),
-            _ if word.starts_with("$.") => Operand::RootField(path(word)),
-            _ => match word.parse::<i64>() {
-                Ok(number) => Operand::Value(Value::from(number)),
-                Err(_) if word.starts_with(char::is_alphabetic) => {
-                    Operand::Function(word.to_owned())
-                }
-                Err(_) => return Err(format!("`{word}` is neither a field nor a function")),
-            },
+            "if" => Node::If(branch),
+            "with" => Node::With(branch),
+            _ => Node::Range(branch),
         })
     }
+
+    fn pipeline(&mut self, at: usize, items: Vec<Item>) -> Result<Pipeline, Mistake> {
+        let mut items = items.into_iter().peekable();
+        let pipeline = self.commands(at, &mut items, false)?;
+        if pipeline.commands.iter().any(Vec::is_empty) {
+            return mistake(at, "a value is missing");
+        }
+        Ok(pipeline)
+    }
+
+    fn commands(
+        &mut self,
+        at: usize,
+        items: &mut Peekable<IntoIter<Item>>,
+        in_group: bool,
+    ) -> Result<Pipeline, Mistake> {
+        let mut pipeline = Pipeline { at, ..Pipeline::default() };
+        let mut commands: Vec<Vec<Operand>> = vec![Vec::new()];
+        loop {
+            let Some(item) = items.next() else {
+                if in_group {
+                    return mistake(at, "a parenthesis is not closed");
+                }
+                break;
+            };
+            let is_first = commands.len() == 1 && commands[0].len() <= 2;
+            let command = commands.last_mut().expect("there is always one");
+            match item.token {
+                Token::Close if in_group => break,
+                Token::Close => return mistake(item.at, "a parenthesis that was not opened"),
+                Token::Pipe => commands.push(Vec::new()),
+                Token::Comma if is_first && command.len() == 1 => {}
+                Token::Declare | Token::Assign if is_first && !command.is_empty() => {
+                    pipeline.declares = item.token == Token::Declare;
+                    for operand in command.drain(..) {
+                        match operand.root {
+                            Root::Variable(name) if operand.fields.is_empty() => {
+                                pipeline.variables.push(name);
+                            }
+                            _ => return mistake(item.at, "only a variable can be set"),
+                        }
+                    }
+                }
+                Token::Comma | Token::Declare | Token::Assign => {
+                    return mistake(item.at, "unexpected here");
+                }
+                _ => {
+                    let operand = self.operand(item, items)?;
+                    command.push(operand);
+                }
+            }
+        }
+        self.check(&pipeline, &commands)?;
+        if pipeline.declares {
+            self.variables.extend(pipeline.variables.iter().cloned());
+        }
+        Ok(Pipeline { commands, ..pipeline })
+    }
+
+    fn check(&self, pipeline: &Pipeline, commands: &[Vec<Operand>]) -> Result<(), Mistake> {
+        if let Some(unknown) = pipeline.variables.iter().find(|it| !self.variables.contains(it))
+            && !pipeline.declares
+        {
+            return mistake(pipeline.at, format!("there is no variable `${unknown}`"));
+        }
+        for operand in commands.iter().flatten() {
+            if let Root::Variable(name) = &operand.root
+                && !self.variables.contains(name)
+            {
+                return mistake(operand.at, format!("there is no variable `${name}`"));
+            }
+        }
+        for command in commands.iter().skip(1) {
+            if let Some(Operand { at, root: Root::Value(_) | Root::Nil | Root::Dot, fields }) =
+                command.first()
+                && fields.is_empty()
+            {
+                return mistake(*at, "a value cannot be given to a value: expected a function");
+            }
+        }
+        Ok(())
+    }
+
+    fn operand(
+        &mut self,
+        item: Item,
+        items: &mut Peekable<IntoIter<Item>>,
+    ) -> Result<Operand, Mistake> {
+        let at = item.at;
+        let mut fields = Vec::new();
+        let root = match item.token {
+            Token::Dot => Root::Dot,
+            Token::Field(name) => {
+                fields.push(name);
+                Root::Dot
+            }
+            Token::Variable(name) => Root::Variable(name),
+            Token::Value(value) => Root::Value(value),
+            Token::Word(word) if word == "nil" => Root::Nil,
+            Token::Word(word) if FUNCTIONS.contains(&word.as_str()) => Root::Function(word),
+            Token::Word(word) => {
+                let near = did_you_mean(&word, FUNCTIONS);
+                return mistake(at, format!("there is no function `{word}`{near}"));
+            }
+            _ => Root::Group(self.commands(at, items, true)?),
+        };
+        while let Some(Item { spaced: false, token: Token::Field(name), .. }) = items.peek() {
+            fields.push(name.clone());
+            items.next();
+        }
+        Ok(Operand { at, root, fields })
+    }
 }
+
+/// Words that begin an action, and are no functions.
+const KEYWORDS: [&str; 10] =
+    ["end", "else", "if", "with", "range", "break", "continue", "define", "template", "block"];

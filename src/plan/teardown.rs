@@ -15,6 +15,8 @@ pub struct Teardown {
     pub waves: Vec<Vec<Container>>,
     /// Names of networks made for the project.
     pub networks: Vec<String>,
+    /// Names of networks that stay, since others of the project are attached.
+    pub in_use: Vec<String>,
     /// Names of volumes made for the project; empty unless asked for.
     pub volumes: Vec<String>,
     /// Whether the anonymous volumes of the containers go with them.
@@ -62,22 +64,24 @@ pub fn teardown(name: &str, observed: &Observed, extent: &Extent<'_>) -> Teardow
         networks.retain(|name| project.networks.values().any(|network| network.name == *name));
         volumes.retain(|name| project.volumes.values().any(|volume| volume.name == *name));
     }
-    let named = named(&observed.containers, extent);
-    if named.as_ref().is_some_and(BTreeSet::is_empty) {
+    let asked = asked_for(&observed.containers, extent);
+    if asked.as_ref().is_some_and(BTreeSet::is_empty) {
         return Teardown::default();
     }
     let goes = |container: &&Container| {
-        !container.is_ourselves && belongs(container, extent, named.as_ref())
+        !container.is_ourselves && belongs(container, extent, asked.as_ref())
     };
     let (containers, stay): (Vec<&Container>, Vec<&Container>) =
         observed.containers.iter().partition(goes);
     // The Engine would let go of a network whose containers are only stopped; they could not start again.
-    networks.retain(|name| !stay.iter().any(|it| it.networks.contains_key(name)));
+    let (in_use, networks) =
+        networks.into_iter().partition(|name| stay.iter().any(|it| it.networks.contains_key(name)));
     let containers: Vec<Container> = containers.into_iter().cloned().collect();
     Teardown {
         waves: waves(&containers),
         with_anonymous_volumes: extent.volumes,
         networks,
+        in_use,
         volumes,
         images: images(extent),
     }
@@ -85,7 +89,7 @@ pub fn teardown(name: &str, observed: &Observed, extent: &Extent<'_>) -> Teardow
 
 /// The services that were named, as far as they are known; `None` where none was named. By labels alone,
 /// what depends on them goes along.
-fn named<'a>(containers: &'a [Container], extent: &'a Extent<'_>) -> Option<BTreeSet<&'a str>> {
+fn asked_for<'a>(containers: &'a [Container], extent: &'a Extent<'_>) -> Option<BTreeSet<&'a str>> {
     if extent.services.is_empty() {
         return None;
     }
@@ -115,9 +119,9 @@ fn images(extent: &Extent<'_>) -> Vec<String> {
     images.into_iter().cloned().collect()
 }
 
-fn belongs(container: &Container, extent: &Extent<'_>, named: Option<&BTreeSet<&str>>) -> bool {
+fn belongs(container: &Container, extent: &Extent<'_>, asked: Option<&BTreeSet<&str>>) -> bool {
     let service = container.service();
-    let is_asked = named.is_none_or(|it| it.contains(service));
+    let is_asked = asked.is_none_or(|it| it.contains(service));
     let is_known = extent.project.is_none_or(|it| it.services.contains_key(service));
     // What `run` made goes with its service, for those who want no orphans.
     if is_known || container.is_oneoff() {

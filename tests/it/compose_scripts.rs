@@ -12,7 +12,90 @@ on_both_engines!(
     a_server_that_was_stopped_comes_up_again,
     what_was_not_named_outlives_a_down,
     a_first_up_that_fails_leaves_what_it_started,
+    a_down_of_some_services_takes_what_they_had_alone,
+    progress_is_told_to_programs,
 );
+
+/// What each of these lines says and ends with, on stacks of their own.
+fn side_by_side(engine: &'static Engine, text: &str, scripts: &[&str]) {
+    let said = [true, false].map(|is_ours| {
+        let stack = Stack::on(engine, text);
+        let one = |it: &&str| {
+            let said = script(&stack, is_ours, it);
+            (it.to_string(), said.code, said.stdout.replace(&stack.name, "P"))
+        };
+        scripts.iter().map(one).collect::<Vec<_>>()
+    });
+    let [ours, theirs] = said;
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours, theirs);
+    }
+}
+
+/// What is left of a project: services, networks, volumes.
+const LEFT: &str = "; P=$(basename $PWD); L=label=com.docker.compose.project=$P; \
+                    DC -p $P ps -a --format '{{.Service}}' | sort | uniq -c; \
+                    docker network ls --filter $L --format '{{.Name}}' | sort; \
+                    docker volume ls --filter $L --format '{{.Name}}' | sort";
+
+fn a_down_of_some_services_takes_what_they_had_alone(engine: &'static Engine) {
+    let text = "services:\n  \
+        web: {image: 'rs-test/app:1', networks: [front, back], volumes: ['data:/d'], depends_on: [db]}\n  \
+        db: {image: 'rs-test/app:1', networks: [back], volumes: ['dbdata:/d']}\n  \
+        cron: {image: 'rs-test/app:1', networks: [other], volumes: ['other:/d']}\n\
+        networks: {front: {}, back: {}, other: {}}\nvolumes: {data: {}, dbdata: {}, other: {}}\n";
+    let downs = [
+        "DC --dry-run down -v",
+        "DC down web",
+        "DC down db",
+        "DC down -v web",
+        "DC down -v db web",
+        "DC down --remove-orphans web",
+        "DC -p $(basename $PWD) down -v web",
+        "DC -p $(basename $PWD) down db",
+        "DC -p $(basename $PWD) down",
+        "DC -p $(basename $PWD) down nosuch web",
+        "DC -p $(basename $PWD) down nosuch",
+        "DC down nosuch",
+        "DC -f part.yml down",
+        "DC -f part.yml down --remove-orphans db",
+        "DC down -v --remove-orphans",
+    ];
+    let part = "services: {db: {image: 'rs-test/app:1'}}";
+    let before = format!(
+        "echo \"{part}\" > part.yml; DC up -d; DC run -d db sleep 100000 > run; \
+         DC run -d cron sleep 100000 >> run;"
+    );
+    let after = "; code=$?; docker rm -f $(cat run) > gone; exit $code";
+    let scripts = downs.map(|it| format!("{before} {it} {LEFT} {after}"));
+    side_by_side(engine, text, &scripts.each_ref().map(String::as_str));
+    // A network of what is only stopped stays here: it could not start again.
+    let stack = Stack::on(engine, text);
+    stack.ours(&["up", "-d"]).ok();
+    stack.ours(&["stop", "db"]).ok();
+    stack.ours(&["down", "web"]).ok();
+    stack.ours(&["start", "db"]).ok();
+}
+
+fn progress_is_told_to_programs(engine: &'static Engine) {
+    let text = "services:\n  web: {image: 'rs-test/app:1', command: \"sleep 10000$UNSET\"}\n  \
+                db: {image: 'rs-test/app:1', depends_on: [web]}\n";
+    // Neither the order of what goes on at once nor the words of a warning are the point.
+    let filter = "2>&1 | grep -v forwarding | sed 's/\"msg\":.*/msg/' | sort";
+    let scripts = [
+        "up -d",
+        "up -d",
+        "up -d --force-recreate --wait web",
+        "stop db",
+        "start db",
+        "down db",
+        "down --dry-run 2>&1 | grep Container",
+        "down",
+        "up -d nosuch | sed 's/,.*//'",
+    ]
+    .map(|it| format!("DC --progress json {it} {filter}"));
+    side_by_side(engine, text, &scripts.each_ref().map(String::as_str));
+}
 
 /// What `script` says, with the tool under `DC`.
 fn script(stack: &Stack, is_ours: bool, script: &str) -> Output {
@@ -125,5 +208,78 @@ fn words_are_read_as_docker_compose_reads_them() {
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert_eq!(ours, theirs);
         assert_eq!(ours.1, Some(0), "{ours:?}");
+    }
+}
+
+#[test]
+fn values_and_lists_are_those_of_docker_compose() {
+    let text = "services:\n  web: {image: 'rs-test/app:1', ports: ['127.0.0.1::80', '53/udp']}\n  \
+                once: {image: 'rs-test/app:1', command: 'false', container_name: a-once-$PWD_NAME}\n";
+    let format =
+        |template: &str| format!("DC ps -a --format '{template}' | sed 's/:3[0-9]*/:PORT/g'");
+    let mut scripts = vec![
+        "DC up -d; DC run -d web sleep 100000 > run; sleep 1".to_owned(),
+        "DC > help; wc -l < help | grep -qv '^[0-9]$'".to_owned(),
+        "DC -f missing.yml > help".to_owned(),
+        "DC ps -a --services --filter status=running --filter status=exited".to_owned(),
+        "DC ps --services --status running --status exited".to_owned(),
+        "DC ps -q --status running --filter status=exited | wc -l".to_owned(),
+        "DC ps --services --status paused".to_owned(),
+        "DC ps --filter= -q | wc -l".to_owned(),
+        "DC ps --orphans=false -q | wc -l".to_owned(),
+        "DC exec -T -e -x web echo fine; DC exec -Te -x web echo fine".to_owned(),
+        "DC logs --since -1h web; DC logs --tail -1 web".to_owned(),
+        "DC exec -T -u --all web id".to_owned(),
+        "DC run --rm -T -e -x --entrypoint 'echo -n' web --rm -x".to_owned(),
+    ];
+    scripts.extend(
+        [
+            "{{$x := .Service}}{{$x}} {{slice .State 1 3}}",
+            "{{range $i, $p := .Publishers}}{{if $i}}, {{end}}{{$i}}={{$p.TargetPort}}{{end}}",
+            "{{range .Publishers}}{{if eq .TargetPort 53}}{{continue}}{{end}}{{.URL}}{{else}}none{{end}}",
+            "{{with .Health}}{{.}}{{else with .State}}{{.}}{{end}}",
+            "{{define \"t\"}}<{{.}}>{{end}}{{template \"t\" .Service}}",
+            "{{printf \"%-8s|%03d|%q\" .Service .ExitCode .State}}",
+            "table {{lower .Service}}\\t{{json .State}}\\t{{truncate .Image 4}}",
+            "{{.Label \"com.docker.compose.service\"}} {{json .ExitCode}} {{.Publishers | len}}",
+            "{{html \"<a>\"}} {{js \"<a>\"}} {{urlquery \"a b\"}} {{print 1 2 \"a\"}}",
+        ]
+        .map(format),
+    );
+    let scripts: Vec<&str> = scripts.iter().map(String::as_str).collect();
+    side_by_side(
+        Engine::shared(),
+        &text.replace("$PWD_NAME", &crate::support::unique("name")),
+        &scripts,
+    );
+}
+
+#[test]
+fn two_containers_of_one_name_can_be_looked_at() {
+    let text = "services:\n  a: {image: 'rs-test/app:1', container_name: same-name-twice}\n  \
+                b: {image: 'rs-test/app:1', container_name: same-name-twice}\n";
+    for (verb, fails) in [
+        ("ps", false),
+        ("logs", false),
+        ("stop", false),
+        ("images", false),
+        ("build", false),
+        ("top", false),
+        ("config --services", false),
+        ("config --no-consistency", false),
+        ("config a", false),
+        ("rm -f", false),
+        ("restart", false),
+        ("down", false),
+        ("config", true),
+        ("up -d", true),
+        ("create", true),
+        ("exec a true", true),
+    ] {
+        let code = [true, false].map(|is_ours| {
+            let stack = Stack::new(text);
+            script(&stack, is_ours, &format!("DC {verb}")).code != Some(0)
+        });
+        assert_eq!(code, [fails; 2], "{verb}");
     }
 }

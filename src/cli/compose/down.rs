@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::arguments::Down;
+use super::progress::Standing;
 use super::target::Target;
 use super::{Session, flag};
 use crate::apply::{self, Deed, Journal, Stopping, Thing, Turn, Verb};
@@ -50,6 +51,7 @@ pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
     let stopping = Stopping { timeout, project: loaded.as_ref() };
     let journal = Journal::none(now).with_onlooker(session.progress.onlooker());
     apply::tear_down(engine, &journal, &planned, stopping).await?;
+    tell_kept(session, &planned);
     if output.json {
         let removed = json!({ "project": project, "containers": containers,
                               "networks": planned.networks, "volumes": planned.volumes,
@@ -57,6 +59,15 @@ pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
         print(|to| writeln!(to, "{removed:#}"))?;
     }
     Ok(0)
+}
+
+/// Tells a program of networks that stay.
+fn tell_kept(session: &Session, planned: &Teardown) {
+    for name in planned.in_use.iter().filter(|_| session.progress.is_json()) {
+        let id = format!("Network {name}");
+        session.progress.tell(&id, Standing::Working, "", "Removing");
+        session.progress.tell(&id, Standing::Failed, "", "Resource is still in use");
+    }
 }
 
 /// What the containers that go were made from, where no file says it.

@@ -109,7 +109,7 @@ pub(super) async fn run(
     let ended = carry_out((env_files, output), &arguments, command, (progress, variables)).await;
     match ended {
         Err(error) if progress.is_json() => {
-            progress.failure(&message(&error));
+            Progress::failure(&message(&error));
             Ok(exit_code(&error))
         }
         ended => ended,

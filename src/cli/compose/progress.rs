@@ -90,7 +90,7 @@ impl Progress {
     }
 
     /// Tells why a command ends.
-    pub(super) fn failure(self, message: &str) {
+    pub(super) fn failure(message: &str) {
         let _ = writeln!(std::io::stderr(), "{}", json!({ "error": true, "message": message }));
     }
 

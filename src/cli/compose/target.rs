@@ -51,11 +51,9 @@ impl Session {
 
     /// As [`Self::target`], with nothing in it but these services and what they depend on.
     pub(super) fn target_of(&self, services: &[String]) -> Result<Target> {
-        let target = self.target(services)?;
-        if services.is_empty() || target.project.is_none() {
-            return Ok(target);
-        }
-        resolve(&Request { services: services.to_vec(), ..self.request_for_names() })
+        let request = Request { services: services.to_vec(), ..self.request_for_names() };
+        // The whole project knows which services there are.
+        resolve(&request).or_else(|error| self.target(services).and(Err(error)))
     }
 
     /// The request of a command that makes no container: it needs no variables of services, and their

@@ -444,7 +444,7 @@ pub(super) fn report(progress: Progress, failure: &Failure) -> Result<u8> {
     };
     let message = format!("{:#}; {after}", failure.error);
     if progress.is_json() {
-        progress.failure(&message);
+        Progress::failure(&message);
     } else {
         writeln!(std::io::stderr(), "roadstead: {message}")?;
     }

@@ -156,7 +156,6 @@ fn wrong_input_is_answered_with_what_to_write_instead() {
         ("deploy hello", 2, "job `hello` deploys nothing; `roadstead run hello` runs it"),
         ("plan", 2, "there is no deploy job"),
         ("run hello", 1, "reach the Docker Engine at `unix:///nonexistent/docker.sock`"),
-        ("compose", 2, "Usage: roadstead compose"),
         ("compose halt", 2, "unrecognized subcommand 'halt'"),
         ("compose ps -p x", 2, "unexpected argument '-p'"),
         ("compose -f nowhere.yml config", 2, "nowhere.yml"),
@@ -171,6 +170,9 @@ fn wrong_input_is_answered_with_what_to_write_instead() {
         assert!(answer.stderr.contains(wanted), "`{line}`: {wanted}: {}", answer.stderr);
         assert_eq!(answer.stdout, "", "`{line}`: errors belong to stderr");
     }
+    // As with docker compose, no command is a question for the help.
+    let help = roadstead.run(&["compose"]).ok();
+    assert!(help.contains("Usage: roadstead compose"), "{help}");
     let schedule = roadstead.run(&["next", "--schedule", "61 2 * * *"]).fails_with(2);
     assert!(schedule.contains("values are 0 to 59"), "{schedule}");
 }

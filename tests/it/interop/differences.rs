@@ -77,6 +77,19 @@ const DIFFERENCES: &[Difference] = &[
         ..DIFFERENCE
     },
     Difference {
+        name: "linked_replicas",
+        before: "services: {db: {image: APP, scale: 2}}",
+        after: "services: {db: {image: APP, scale: 2}, web: {image: APP, links: [db]}}",
+        ours: "web-1 created",
+        theirs: "web-1 created",
+        ask: &[(
+            "in web-1 nslookup db-2 > /dev/null 2>&1 && echo found || echo none",
+            "found",
+            "none",
+        )],
+        ..DIFFERENCE
+    },
+    Difference {
         name: "network_change",
         before: "services: {web: {image: APP, networks: {a: {aliases: [www]}}}}\nnetworks: {a: {}}",
         after: "services: {web: {image: APP, networks: {a: {aliases: [www]}}}}\nnetworks: {a: {labels: {x: y}}}",
@@ -204,10 +217,20 @@ fn an_interrupted_up_gives_back_what_it_was_replacing() {
     }
 }
 
+/// The difference `wait_one_shot`: it is in the exit code.
+#[test]
+fn a_wait_for_work_that_is_done_succeeds() {
+    let stack = Stack::new("services: {once: {image: 'rs-test/app:1', command: 'true'}}\n");
+    stack.ours(&["up", "-d", "--wait"]).ok();
+    stack.ours(&["down"]).ok();
+    let said = stack.theirs(&["up", "-d", "--wait"]).fails_with(1);
+    assert!(said.contains("exited (0)"), "{said}");
+}
+
 #[test]
 fn each_has_its_reason() {
     let rows = DIFFERENCES.iter().map(|it| it.name);
-    for name in rows.chain(["interrupted_up"]) {
+    for name in rows.chain(["interrupted_up", "wait_one_shot"]) {
         assert!(
             PAGE.contains(&format!("`{name}`")),
             "docs/compose.md gives no reason for `{name}`"

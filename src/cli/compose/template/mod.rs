@@ -242,6 +242,12 @@ mod tests {
             ("{{\"\\q\"}}", "`\\q` means nothing"),
             ("{{0x}}", "`0x` is no number"),
             ("{{;}}", "`;` means nothing here"),
+            (&format!("{{{{{}1", "(".repeat(10_000)), "`{{` without `}}`"),
+            (
+                &format!("{{{{{}1{}}}}}", "(".repeat(10_000), ")".repeat(10_000)),
+                "1:103: nested deeper",
+            ),
+            (&"{{if 1}}".repeat(10_000), "nested deeper than 100 levels"),
         ] {
             let filled = Template::parse(template).and_then(|it| it.fill(&row()));
             let error = filled.map_err(|it| it.to_string()).expect_err(template);

@@ -86,6 +86,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Mistake> {
         defined: BTreeMap::new(),
         variables: vec![String::new()],
         ranges: 0,
+        depth: 0,
     };
     match parser.block()? {
         (nodes, None) => Ok((nodes, parser.defined)),
@@ -107,6 +108,8 @@ struct Parser {
     variables: Vec<String>,
     /// How many `range`s we are in.
     ranges: usize,
+    /// How many blocks and parentheses we are in.
+    depth: usize,
 }
 
 /// What ends a block.
@@ -178,10 +181,12 @@ impl Parser {
 
     /// A template that begins here; it knows none of our variables.
     fn define(&mut self, at: usize, name: String) -> Result<(), Mistake> {
+        self.enter(at)?;
         let outer = std::mem::replace(&mut self.variables, vec![String::new()]);
         let ranges = std::mem::take(&mut self.ranges);
         let (body, stop) = self.block()?;
         self.expect_end(at, stop)?;
+        self.depth -= 1;
         (self.variables, self.ranges) = (outer, ranges);
         self.defined.insert(name, body);
         Ok(())
@@ -201,6 +206,7 @@ impl Parser {
         if items.is_empty() {
             return mistake(at, format!("`{word}` needs a value"));
         }
+        self.enter(at)?;
         let value = self.pipeline(at, items)?;
         let is_range = word == "range";
         if value.variables.len() > 1 && !is_range {
@@ -230,12 +236,22 @@ impl Parser {
             stop => self.expect_end(at, stop)?,
         }
         self.variables.truncate(known);
+        self.depth -= 1;
         let branch = Branch { value, body, otherwise };
         Ok(match word {
             "if" => Node::If(branch),
             "with" => Node::With(branch),
             _ => Node::Range(branch),
         })
+    }
+
+    /// One level further in; what is nested without measure would not fit on the stack.
+    fn enter(&mut self, at: usize) -> Result<(), Mistake> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return mistake(at, format!("nested deeper than {MAX_DEPTH} levels"));
+        }
+        Ok(())
     }
 
     fn pipeline(&mut self, at: usize, items: Vec<Item>) -> Result<Pipeline, Mistake> {
@@ -341,7 +357,12 @@ impl Parser {
                 let near = did_you_mean(&word, FUNCTIONS);
                 return mistake(at, format!("there is no function `{word}`{near}"));
             }
-            _ => Root::Group(self.commands(at, items, true)?),
+            _ => {
+                self.enter(at)?;
+                let group = self.commands(at, items, true)?;
+                self.depth -= 1;
+                Root::Group(group)
+            }
         };
         while let Some(Item { spaced: false, token: Token::Field(name), .. }) = items.peek() {
             fields.push(name.clone());
@@ -350,6 +371,9 @@ impl Parser {
         Ok(Operand { at, root, fields })
     }
 }
+
+/// Deepest nesting of blocks and parentheses.
+const MAX_DEPTH: usize = 100;
 
 /// Words that begin an action, and are no functions.
 const KEYWORDS: [&str; 10] =

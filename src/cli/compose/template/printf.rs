@@ -53,7 +53,10 @@ struct Form {
     precision: Option<usize>,
 }
 
-/// Prints as a format says.
+/// Largest width and precision (`tooLarge` in Go's `fmt/print.go`).
+const MOST: usize = 1_000_000;
+
+/// Prints as a format says; a width or precision that is larger than any sense is none.
 pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
     let mut printed = String::new();
     let mut rest = format.chars().peekable();
@@ -77,13 +80,13 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
             if rest.next_if_eq(&'*').is_some() {
                 let given = arguments.get(next).and_then(Value::as_u64);
                 next += 1;
-                return given.and_then(|it| usize::try_from(it).ok());
+                return given.and_then(|it| usize::try_from(it).ok()).filter(|it| *it <= MOST);
             }
             let mut digits = String::new();
             while let Some(digit) = rest.next_if(char::is_ascii_digit) {
                 digits.push(digit);
             }
-            digits.parse().ok()
+            digits.parse().ok().filter(|it| *it <= MOST)
         };
         form.width = number(&mut rest);
         if rest.next_if_eq(&'.').is_some() {

@@ -176,7 +176,7 @@ fn the_command_builds_what_a_project_says() {
     // The command line wins over the file, and its output can be kept.
     let built = scene.compose(&["build", "--build-arg", "WORD=line", "web"]);
     assert!(built.stdout.contains("\n#1 DONE"), "{}", built.stdout);
-    assert!(built.stderr.contains("web Built"), "{}", built.stderr);
+    assert!(built.stderr.contains("web  Built"), "{}", built.stderr);
     assert_eq!(run(&web, "/word"), "line");
     let quiet = scene.compose(&["build", "--quiet", "--no-cache", "--with-dependencies", "child"]);
     assert_eq!((quiet.code, quiet.stdout.as_str()), (Some(0), ""), "{}", quiet.stderr);

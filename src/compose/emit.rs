@@ -78,25 +78,27 @@ fn block(value: &Value, level: usize, text: &mut String) {
         Value::Object(entries) if !entries.is_empty() => {
             for (key, value) in entries {
                 indent(level, text);
-                text.push_str(&one_line(key));
+                if is_simple_key(key) {
+                    text.push_str(&one_line(key));
+                    text.push(':');
+                    nested(value, level + 1, text);
+                    continue;
+                }
+                text.push_str("? ");
+                string(key, level + 1, text);
+                indent(level, text);
                 text.push(':');
-                nested(value, level + 1, text);
+                beside(value, level + 1, text);
             }
         }
         Value::Array(items) if !items.is_empty() => {
             for item in items {
                 indent(level, text);
                 text.push('-');
-                let start = text.len();
-                nested(item, level + 1, text);
-                compact(start, level + 1, text);
+                beside(item, level + 1, text);
             }
         }
-        Value::String(string) if is_literal(string) => literal(string, level.max(1), text),
-        Value::String(string) => {
-            text.push_str(&one_line(string));
-            text.push('\n');
-        }
+        Value::String(value) => string(value, level, text),
         Value::Number(number) if number.is_f64() => {
             text.push_str(&number.as_f64().map_or_else(String::new, scalar::float_text));
             text.push('\n');
@@ -108,7 +110,22 @@ fn block(value: &Value, level: usize, text: &mut String) {
     }
 }
 
-/// What stands after `key:` or `-`.
+fn string(value: &str, level: usize, text: &mut String) {
+    if is_literal(value) {
+        literal(value, level.max(1), text);
+    } else {
+        text.push_str(&one_line(value));
+        text.push('\n');
+    }
+}
+
+/// Whether a key stands before its `:` on the same line. YAML wants that within 1024 characters, Go's
+/// library within 128 bytes (`yaml_emitter_check_simple_key`).
+fn is_simple_key(key: &str) -> bool {
+    key.len() <= 128 && !key.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'])
+}
+
+/// What stands after `key:`.
 fn nested(value: &Value, level: usize, text: &mut String) {
     let is_block = match value {
         Value::Object(entries) => !entries.is_empty(),
@@ -119,8 +136,10 @@ fn nested(value: &Value, level: usize, text: &mut String) {
     block(value, level, text);
 }
 
-/// Pulls the first line of a block up beside its `-`.
-fn compact(start: usize, level: usize, text: &mut String) {
+/// What stands after `-`, or after the `:` of a key on lines of its own: the first line of a block, too.
+fn beside(value: &Value, level: usize, text: &mut String) {
+    let start = text.len();
+    nested(value, level, text);
     if text[start..].starts_with('\n') {
         text.replace_range(start..=start + level * 2, " ");
     }
@@ -277,6 +296,20 @@ mod tests {
         assert_eq!(yaml(&value), expected);
         check(&value);
         check(&json!({"a": [[1, 2], [[3]], {}]}));
+    }
+
+    #[test]
+    fn long_keys_stand_alone() {
+        let long = "k".repeat(129);
+        let value = json!({&long: {"a": 1, "b": [1, 2]}, &long[1..]: [1], "x\ny": "two\nlines"});
+        let expected = format!(
+            "? {long}\n: a: 1\n  b:\n    - 1\n    - 2\n{}:\n  - 1\n\
+             ? |-\n  x\n  y\n: |-\n  two\n  lines\n",
+            &long[1..]
+        );
+        assert_eq!(yaml(&value), expected);
+        check(&value);
+        check(&json!({"a": {"k".repeat(2000): [{"é".repeat(600): {"b": "x\n"}}]}}));
     }
 
     #[test]

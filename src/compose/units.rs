@@ -71,14 +71,23 @@ pub fn bytes(text: &str) -> Result<i64, String> {
         "p" | "pb" | "pib" => 5,
         _ => return Err(invalid()),
     };
-    let unsigned = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let size: f64 = number.parse().ok().filter(|_| unsigned).ok_or_else(invalid)?;
+    let size = number_of(number).filter(|_| !number.starts_with('-')).ok_or_else(invalid)?;
     let size = size * 1024_f64.powi(power);
     if size >= 9.2e18 {
-        return Err(format!("size `{text}` is too large"));
+        return Err(format!("impossible size `{text}`: it is too large"));
     }
     #[expect(clippy::cast_possible_truncation, reason = "whole bytes, as Docker truncates")]
     Ok(size as i64)
+}
+
+/// A decimal number as Go writes it: with an exponent, and with `_` between digits.
+fn number_of(text: &str) -> Option<f64> {
+    let is_digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let fits = |(at, c): (usize, char)| match c {
+        '_' => at > 0 && is_digit(at - 1) && is_digit(at + 1),
+        _ => c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'),
+    };
+    text.char_indices().all(fits).then(|| text.replace('_', "").parse().ok())?
 }
 
 fn unit_nanos(unit: &str) -> Option<u128> {
@@ -172,10 +181,27 @@ mod tests {
             ("10kib", 10_240),
             ("10 b", 10),
             ("64M", 67_108_864),
+            ("+1_0e-1k", 1024),
+            ("1e3 k", 1_024_000),
         ] {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
-        for text in ["", "-1", "5x", "g", "1e3", "1..2", "10 kk", "é", "99999999p"] {
+        for text in [
+            "",
+            "-1",
+            "5x",
+            "g",
+            "1e",
+            "1__0",
+            "_1",
+            "1_e3",
+            "1..2",
+            "10 kk",
+            "é",
+            "99999999p",
+            "1e400",
+            "inf",
+        ] {
             assert!(bytes(text).is_err(), "{text}");
         }
     }

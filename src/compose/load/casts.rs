@@ -1,6 +1,6 @@
 //! Strings where a number or a boolean belongs, as variables leave them: read as such.
 
-use crate::compose::yaml::{Node, Value};
+use crate::compose::yaml::{Node, RESET, Value};
 use crate::problem::Problem;
 
 /// What a string is read as.
@@ -82,6 +82,10 @@ fn apply(
     place: &dyn Fn() -> String,
     problems: &mut Vec<Problem>,
 ) {
+    // What is reset may stand there as anything.
+    if node.tag.as_deref() == Some(RESET) {
+        return;
+    }
     let [first, rest @ ..] = path else { return read(node, to, place, problems) };
     match &mut node.value {
         Value::Sequence(items) if *first == "*" => {

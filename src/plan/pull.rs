@@ -26,6 +26,7 @@ pub fn builds_due(
             PullPolicy::Never => is_useless,
             PullPolicy::Always
             | PullPolicy::Missing
+            | PullPolicy::IfNotPresent
             | PullPolicy::Refresh
             | PullPolicy::Daily
             | PullPolicy::Weekly
@@ -41,7 +42,10 @@ pub fn pull_due(policy: &PullPolicy, is_present: bool, last_tagged: Option<i64>,
     match policy {
         PullPolicy::Always => true,
         PullPolicy::Never | PullPolicy::Build => false,
-        PullPolicy::Unset | PullPolicy::Missing | PullPolicy::Refresh => !is_present,
+        PullPolicy::Unset
+        | PullPolicy::Missing
+        | PullPolicy::IfNotPresent
+        | PullPolicy::Refresh => !is_present,
         PullPolicy::Daily | PullPolicy::Weekly | PullPolicy::Every { .. } => {
             let interval = policy.interval().unwrap_or_default().as_secs();
             let is_old = |tagged: i64| now.saturating_sub(tagged).unsigned_abs() >= interval;

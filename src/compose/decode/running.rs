@@ -208,6 +208,7 @@ pub(super) fn pull_policy(decoder: &mut Decoder, at: At<'_>) -> PullPolicy {
         Some("refresh") => PullPolicy::Refresh,
         Some("daily") => PullPolicy::Daily,
         Some("weekly") => PullPolicy::Weekly,
+        Some("if_not_present") => PullPolicy::IfNotPresent,
         Some(_) => PullPolicy::Missing,
         None => PullPolicy::Unset,
     }

@@ -10,8 +10,10 @@ pub enum PullPolicy {
     /// Nothing was written: pull when absent, or build where there is a `build`.
     #[default]
     Unset,
-    /// `missing` or `if_not_present`: pull when absent.
+    /// Pull when absent.
     Missing,
+    /// `if_not_present`, which a normalised file calls `missing`.
+    IfNotPresent,
     /// Pull each time.
     Always,
     /// Never pull.
@@ -42,6 +44,7 @@ impl PullPolicy {
             Self::Every { interval, .. } => Some(*interval),
             Self::Unset
             | Self::Missing
+            | Self::IfNotPresent
             | Self::Always
             | Self::Never
             | Self::Build
@@ -54,6 +57,7 @@ impl PullPolicy {
         let word = match self {
             Self::Unset => return None,
             Self::Missing => "missing",
+            Self::IfNotPresent => "if_not_present",
             Self::Always => "always",
             Self::Never => "never",
             Self::Build => "build",

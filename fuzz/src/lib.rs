@@ -17,11 +17,11 @@ pub struct Case {
 }
 
 impl Files for Case {
-    fn read(&self, path: &Path) -> io::Result<String> {
+    fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
         if self.files.keys().any(|file| file != path && file.starts_with(path)) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.files.get(path).map(|text| text.clone().into_bytes()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 

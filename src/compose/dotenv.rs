@@ -99,10 +99,9 @@ fn after_line(text: &str) -> &str {
 
 /// The key of a statement and what follows its `=` or `:`; nothing follows an inherited key.
 fn key(statement: &str) -> Result<(String, Option<&str>), String> {
-    let named = match statement.strip_prefix("export") {
-        Some(rest) if rest.starts_with(is_blank) => rest.trim_start_matches(is_blank),
-        Some(_) | None => statement,
-    };
+    let exported = statement.strip_prefix("export").filter(|rest| rest.starts_with(is_blank));
+    let is_exported = exported.is_some();
+    let named = exported.map_or(statement, |rest| rest.trim_start_matches(is_blank));
     let end = named.find(['=', ':', '\n']).unwrap_or(named.len());
     let inherited = named[end..].chars().next().is_none_or(|c| c == '\n');
     let key = named[..end].trim_end();
@@ -113,7 +112,7 @@ fn key(statement: &str) -> Result<(String, Option<&str>), String> {
             _ => format!("unexpected character `{strange}` in a variable name"),
         });
     }
-    if key.is_empty() {
+    if key.is_empty() && !(inherited && is_exported) {
         return Err("no variable name before `=`".to_owned());
     }
     let after = (!inherited).then(|| named[end + 1..].trim_start_matches(is_blank));
@@ -181,7 +180,8 @@ fn without_comment(line: &str) -> &str {
     line.find(" #").map_or(line, |at| &line[..at])
 }
 
-/// Go's escapes, plus octal `\0ddd`; a `$` stays hidden from expansion.
+/// Go's escapes, plus `\0ddd` in octal; a `$` stays hidden from expansion. As in compose-go, what only
+/// looks like `\0ddd` loses the `0`.
 fn unescape(text: &str) -> String {
     let mut output = String::with_capacity(text.len());
     let mut rest = text;
@@ -196,17 +196,21 @@ fn unescape(text: &str) -> String {
             Some('r') => "\r",
             Some('t') => "\t",
             Some('v') => "\u{b}",
-            Some('c') => "",
             Some('$') => "$$",
             Some('"') => "\"",
             Some('\\') => "\\",
             Some('0') => {
-                let digits = after.as_str();
-                let octal = |c: char| ('0'..='7').contains(&c);
-                let length = digits.chars().take(3).take_while(|c| octal(*c)).count();
-                let code = u32::from_str_radix(&digits[..length], 8).unwrap_or_default();
-                output.extend(char::from_u32(code));
-                rest = &digits[length..];
+                let after = after.as_str();
+                let length = after.chars().take(3).take_while(char::is_ascii_digit).count();
+                let (digits, after) = after.split_at(length);
+                match u8::from_str_radix(digits, 8) {
+                    Ok(code) if length == 3 => output.push(char::from(code)),
+                    _ => {
+                        output.push('\\');
+                        output.push_str(digits);
+                    }
+                }
+                rest = after;
                 continue;
             }
             Some(_) | None => {

@@ -28,8 +28,17 @@ use self::hash::Dialect;
 
 /// Where the loader gets text from: a disk, a git revision, a table in a test. Two threads may ask at once.
 pub trait Files: Sync {
-    /// The text of the file at this absolute path; [`io::ErrorKind::NotFound`] where there is none.
-    fn read(&self, path: &Path) -> io::Result<String>;
+    /// The bytes of the file at this absolute path; [`io::ErrorKind::NotFound`] where there is none.
+    fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The text of that file; [`io::ErrorKind::InvalidData`] where it is no UTF-8.
+    fn read(&self, path: &Path) -> io::Result<String> {
+        String::from_utf8(self.read_bytes(path)?).map_err(|error| {
+            let offset = error.utf8_error().valid_up_to();
+            let message = format!("`{}` is not UTF-8 text (byte {offset})", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        })
+    }
 }
 
 /// What to load.

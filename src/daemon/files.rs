@@ -198,9 +198,9 @@ impl<'a> Recorder<'a> {
 }
 
 impl Files for Recorder<'_> {
-    fn read(&self, path: &Path) -> io::Result<String> {
+    fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-        self.disk.read(path)
+        self.disk.read_bytes(path)
     }
 }
 

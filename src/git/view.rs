@@ -100,12 +100,8 @@ impl View {
 }
 
 impl Files for View {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        String::from_utf8(self.read_bytes(path)?).map_err(|error| {
-            let offset = error.utf8_error().valid_up_to();
-            let message = format!("`{}` is not UTF-8 text (byte {offset})", path.display());
-            io::Error::new(ErrorKind::InvalidData, message)
-        })
+    fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Self::read_bytes(self, path)
     }
 }
 

@@ -66,7 +66,7 @@ pub fn parse(text: &str, file: &str, settings: &Settings) -> Result<Vec<Job>, Pr
 pub struct NoFiles;
 
 impl Files for NoFiles {
-    fn read(&self, _: &Path) -> io::Result<String> {
+    fn read_bytes(&self, _: &Path) -> io::Result<Vec<u8>> {
         Err(io::ErrorKind::NotFound.into())
     }
 }

@@ -32,11 +32,12 @@ pub(crate) struct Case {
 }
 
 impl Files for Case {
-    fn read(&self, path: &Path) -> io::Result<String> {
+    fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
         if self.files.keys().any(|file| file != path && file.starts_with(path)) {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
         }
-        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        let text = self.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(text.clone().into_bytes())
     }
 }
 

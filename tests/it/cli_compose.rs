@@ -196,6 +196,20 @@ fn config_prints_the_project_as_it_is_understood() {
 }
 
 #[test]
+fn an_environment_file_in_another_encoding_is_read() {
+    let stack =
+        Stack::new(&[("compose.yml", "services: {web: {image: \"i:$TAG\", env_file: e}}\n")]);
+    std::fs::write(stack.path().join(".env"), b"# caf\xe9\nTAG=2\n").unwrap();
+    std::fs::write(stack.path().join("e"), b"A=caf\xe9\nB=b\n").unwrap();
+    let said = stack.compose(&["config"]);
+    assert!(said.stderr.contains("`.env` is not UTF-8 text"), "{said:?}");
+    let config = said.ok();
+    for line in ["image: i:2", "A: caf\u{fffd}", "B: b"] {
+        assert!(config.contains(line), "{config}");
+    }
+}
+
+#[test]
 fn mistakes_are_shown_where_they_are() {
     let stack = Stack::new(&[]);
     std::fs::create_dir_all(stack.path()).unwrap();

@@ -92,9 +92,20 @@ impl Loader<'_> {
         dotenv::parse(&text, shown, &lookup, earlier, unset).map(Some)
     }
 
-    /// The text of an environment file; the null device is an empty one.
-    fn text(&self, path: &Path) -> std::io::Result<String> {
-        if path == Path::new("/dev/null") { Ok(String::new()) } else { self.files.read(path) }
+    /// The text of an environment file; the null device is an empty one. One in another encoding is
+    /// read all the same, since it is often a comment alone that holds such characters.
+    fn text(&mut self, path: &Path) -> std::io::Result<String> {
+        if path == Path::new("/dev/null") {
+            return Ok(String::new());
+        }
+        String::from_utf8(self.files.read_bytes(path)?).or_else(|error| {
+            let shown = self.shown(path);
+            self.warnings.push(format!(
+                "`{shown}` is not UTF-8 text: what is not is read as `{}`",
+                char::REPLACEMENT_CHARACTER
+            ));
+            Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
+        })
     }
 
     /// The variables of an included project: those around it, then its own files.

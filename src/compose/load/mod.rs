@@ -428,10 +428,12 @@ mod tests {
     struct Table(Vec<(&'static str, String)>);
 
     impl Files for Table {
-        fn read(&self, path: &Path) -> io::Result<String> {
+        fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
             let mut files = self.0.iter();
             let found = files.find(|(name, _)| path == Path::new("/p").join(name));
-            found.map(|(_, text)| text.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+            found
+                .map(|(_, text)| text.clone().into_bytes())
+                .ok_or_else(|| io::ErrorKind::NotFound.into())
         }
     }
 

@@ -239,9 +239,9 @@ mod tests {
     struct One(&'static str);
 
     impl Files for One {
-        fn read(&self, path: &Path) -> io::Result<String> {
+        fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
             match path.to_str() {
-                Some("/data.yml") => Ok(self.0.to_owned()),
+                Some("/data.yml") => Ok(self.0.as_bytes().to_vec()),
                 _ => Err(io::ErrorKind::NotFound.into()),
             }
         }

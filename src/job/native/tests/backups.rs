@@ -90,7 +90,7 @@ fn reads_every_key_of_backups() {
 struct RestFiles;
 
 impl crate::compose::Files for RestFiles {
-    fn read(&self, path: &Path) -> std::io::Result<String> {
+    fn read_bytes(&self, path: &Path) -> std::io::Result<Vec<u8>> {
         let text = match path.to_str().unwrap_or_default() {
             "/restic.env" => {
                 "# of restic\nRESTIC_REPOSITORY=s3:https://s3.example/bucket\n\
@@ -104,7 +104,7 @@ impl crate::compose::Files for RestFiles {
             "/broken.env" => "RESTIC_PASSWORD=secret\nA B=secret\n",
             _ => return Err(std::io::ErrorKind::NotFound.into()),
         };
-        Ok(text.to_owned())
+        Ok(text.as_bytes().to_vec())
     }
 }
 

@@ -114,6 +114,12 @@ impl Loader<'_> {
             Some(base) => {
                 let mut base = Rc::unwrap_or_clone(base);
                 sheet.resets.apply_to("services", name, &mut base);
+                if service.get("gpus").is_some_and(|gpus| !gpus.is_null())
+                    && base.get("gpus").is_some_and(|gpus| gpus.as_str().is_some())
+                {
+                    // A short form of the same file is not in its long form yet, and gives way.
+                    base.remove("gpus");
+                }
                 let mut notes = Notes::default();
                 let merged = merge::service(base, service, name, &mut notes);
                 self.problems.append(&mut notes.problems);
@@ -282,7 +288,8 @@ impl Loader<'_> {
         unique::deduplicate(&mut root, &mut notes);
         let directory = path.parent().unwrap_or(Path::new("/"));
         let directory = paths::relative(&scope.directory, directory);
-        paths::resolve(&mut root, Base { directory: &directory, home: scope.home() });
+        // A build that names no context has that of the project that extends it.
+        paths::resolve_written(&mut root, Base { directory: &directory, home: scope.home() });
         let Some(services) = root.remove("services") else {
             let file = self.shown(path);
             self.problems.push(place.problem(format!("{file} has no `services` to extend")));

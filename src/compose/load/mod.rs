@@ -282,6 +282,7 @@ impl<'a> Loader<'a> {
         self.drop_version(&mut document);
         self.check_name(&document);
         let resets = merge::take_resets(&mut document);
+        self.check_services(&mut document);
         let mut notes = Notes::default();
         if document.get("include").is_some() {
             let mut chain = chain.to_vec();
@@ -296,6 +297,17 @@ impl<'a> Loader<'a> {
         self.problems.append(&mut notes.problems);
         self.check_replaced(notes.replaced);
         merged
+    }
+
+    /// Refuses a document with empty `services`, which those of another document would hide.
+    fn check_services(&mut self, document: &mut Node) {
+        let yaml::Value::Mapping(entries) = &mut document.value else { return };
+        let services = entries.iter_mut().find(|(key, _)| key.name == "services");
+        if let Some((key, services)) = services.filter(|(_, services)| services.is_null()) {
+            let message = "`services` is null: expected a mapping";
+            self.problems.push(key.span.problem(message.to_owned()));
+            services.value = yaml::Value::Mapping(Vec::new());
+        }
     }
 
     fn deduplicate(&mut self, tree: &mut Node) {

@@ -18,8 +18,22 @@ pub(super) struct Base<'a> {
     pub home: Option<&'a str>,
 }
 
-/// Resolves every path that a document names. Its forms are the long ones.
+/// Resolves every path of a project, and has builds that name no context begin in its directory.
 pub(super) fn resolve(root: &mut Node, base: Base<'_>) {
+    each(root, "services", |service| {
+        if let Some(build) = service.get_mut("build")
+            && build.as_mapping().is_some()
+            && build.get("context").is_none()
+        {
+            let context = build.with_value(Value::String(".".to_owned()));
+            build.insert(Key::implied("context", &build.span.clone()), context);
+        }
+    });
+    resolve_written(root, base);
+}
+
+/// Resolves every path that a document names. Its forms are the long ones.
+pub(super) fn resolve_written(root: &mut Node, base: Base<'_>) {
     each(root, "services", |service| resolve_service(service, base));
     for section in ["secrets", "configs"] {
         each(root, section, |resource| base.unix(resource.get_mut("file")));
@@ -54,10 +68,6 @@ fn resolve_service(service: &mut Node, base: Base<'_>) {
 fn resolve_build(build: &mut Node, base: Base<'_>) {
     if build.as_mapping().is_none() {
         return;
-    }
-    if build.get("context").is_none() {
-        let context = build.with_value(Value::String(".".to_owned()));
-        build.insert(Key::implied("context", &build.span.clone()), context);
     }
     base.context(build.get_mut("context"));
     if let Some(contexts) = build.get_mut("additional_contexts") {

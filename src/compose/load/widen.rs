@@ -12,6 +12,7 @@ pub(super) fn widen(root: &mut Node) {
     each_service(root, |key, node| match key {
         "build" => *node = merge::build(take(node)),
         "depends_on" => *node = merge::dependencies(take(node)),
+        "gpus" => *node = merge::gpus(take(node)),
         "networks" => *node = merge::network_names(take(node)),
         "env_file" => env_files(node),
         "volumes" => {

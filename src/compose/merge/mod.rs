@@ -8,7 +8,7 @@ mod replaced;
 mod tags;
 pub mod unique;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 pub use self::replaced::Replaced;
@@ -78,6 +78,11 @@ pub fn build(node: Node) -> Node {
 /// Dependencies in their long form.
 pub fn dependencies(node: Node) -> Node {
     lists::names(node, started)
+}
+
+/// A request for GPUs in its long form.
+pub fn gpus(node: Node) -> Node {
+    lists::gpus(node)
 }
 
 /// Networks of a service in their long form.
@@ -221,7 +226,9 @@ fn node(base: Node, over: Node, path: Path<'_>, notes: &mut Notes) -> Node {
             let span = base.span.clone();
             let mut items = lists::items(base, &path, &mut notes.problems);
             let added = lists::items(over, &path, &mut notes.problems);
-            let new: Vec<Node> = added.into_iter().filter(|one| !items.contains(one)).collect();
+            let known: HashSet<&str> = items.iter().filter_map(Node::as_str).collect();
+            let is_new = |one: &Node| one.as_str().is_none_or(|text| !known.contains(text));
+            let new: Vec<Node> = added.into_iter().filter(is_new).collect();
             items.extend(new);
             Node { value: Value::Sequence(items), span, tag: None }
         }

@@ -69,12 +69,14 @@ fn what_is_told_and_the_exit_code_are_those_of_docker_compose() {
     ] {
         let scene = Scene::new(&[("compose.yml", FOUR)]);
         let all = [&["up"], arguments].concat();
-        let theirs = {
-            let told = theirs(&scene, &all);
+        let running = || scene.compose(&["ps", "--services"]).ok();
+        let (theirs, left) = {
+            let told = (theirs(&scene, &all), running());
             scene.compose(&["down", "--timeout", "0"]).ok();
             told
         };
         let ours = scene.compose(&all);
+        assert_eq!(running(), left, "{arguments:?} {ours:?} {theirs:?}");
         assert_eq!(ours.code, theirs.code, "{arguments:?} {ours:?} {theirs:?}");
         assert_eq!(lines(&ours), lines(&theirs), "{arguments:?} {ours:?} {theirs:?}");
     }
@@ -91,6 +93,7 @@ fn services_that_are_not_asked_for_are_not_shown() {
         let (out, err) = (told.stdout.as_str(), told.stderr.as_str());
         assert!(out.contains("web-1  | out") && err.contains("web-1  | err"), "{told:?}");
         assert!(!out.contains("| one"), "{told:?}");
+        assert_eq!(scene.compose(&["ps", "--services"]).ok(), "", "all stopped before it ended");
         scene.compose(&["down"]).ok();
     }
 }

@@ -91,7 +91,11 @@ pub(super) async fn run(session: &Session, up: &Up, ready: &Ready, manner: Manne
     let mut applying: Option<LocalBoxFuture<'_, Result<(), Failure>>> = Some(work.boxed_local());
     let mut stopping: Option<LocalBoxFuture<'_, Result<()>>> = None;
     let mut patience: Option<LocalBoxFuture<'_, ()>> = None;
-    while applying.is_some() || !onlooker.live.is_empty() {
+    // Those that are to stop may be more than those that we look on: both are waited for.
+    while applying.is_some()
+        || !onlooker.live.is_empty()
+        || onlooker.is_to_stop_all() && patience.is_none()
+    {
         if applying.is_none() && stopping.is_none() && patience.is_none() && onlooker.stop.is_some()
         {
             stopping = Some(stop_all(session, up, ready).boxed_local());
@@ -323,6 +327,10 @@ impl<'a> Onlooker<'a> {
             (self.code, self.has_answer) = (code, true);
         }
         Ok(())
+    }
+
+    fn is_to_stop_all(&self) -> bool {
+        matches!(self.stop, Some(Why::Ended | Why::Interrupted))
     }
 
     /// A first signal stops everything, a second one kills it.

@@ -159,6 +159,9 @@ async fn prepare(
     // What is named is on, whatever its profiles, and all else is out of the question.
     let request = &Request { services: changes.services.clone(), ..session.request.clone() };
     let mut found = look(engine, request).await?;
+    if found.project.services.is_empty() {
+        bail!("no service selected: write some, or activate a profile that has some");
+    }
     scale(&mut found.project, &changes.scale)?;
     override_pull(&mut found.project, changes);
     let mut options = options(request, changes, &found.project);
@@ -311,22 +314,18 @@ pub(super) async fn look(engine: &Engine, request: &Request) -> Result<Found> {
     Ok(Found { project, hashes, materials, observed })
 }
 
-/// Networks, volumes and images, and the containers as soon as the project's name is known: given,
-/// or told.
+/// Observes a project once its name is known: given, or told. To list its containers takes the Engine
+/// longest, and goes first; whatever we ask before keeps it, and us, from that.
 async fn observe(
     engine: Engine,
     given: Option<String>,
     told: oneshot::Receiver<String>,
 ) -> Result<Observed> {
-    let containers = async {
-        let name = match given {
-            Some(name) => name,
-            None => told.await.context("the project has no name")?,
-        };
-        engine.containers_of(&name).await
+    let name = match given {
+        Some(name) => name,
+        None => told.await.context("the project has no name")?,
     };
-    let (containers, surroundings) = tokio::try_join!(containers, engine.surroundings())?;
-    Ok(Observed { containers, ..surroundings })
+    engine.observe(&name).await
 }
 
 /// Refuses a name that no service has, with the nearest one.

@@ -18,7 +18,9 @@ use super::containers::short;
 use super::raw::{self, Change};
 use super::{Engine, is_not_found};
 use crate::image::{Credentials, Identity, Platform, Reference, name_and_tag};
+use crate::plan::labels;
 use crate::plan::observed::familiar;
+use crate::plan::teardown::Built;
 
 /// Longest silence in the middle of a pull before it counts as dead.
 const PULL_SILENCE: Duration = Duration::from_mins(2);
@@ -181,6 +183,24 @@ impl Engine {
     /// When the call fails.
     pub async fn images(&self) -> Result<BTreeMap<String, Identity>> {
         Ok(by_reference(&self.image_summaries().await?))
+    }
+
+    /// The images that were built for a project and have a name.
+    ///
+    /// # Errors
+    ///
+    /// When the call fails.
+    pub async fn built_for(&self, project: &str) -> Result<Vec<Built>> {
+        let label = format!("{}={project}", labels::PROJECT);
+        let filters = [("label", label), ("dangling", "false".to_owned())];
+        let filters = filters.map(|(name, value)| (name.to_owned(), vec![value])).into();
+        let options = ListImagesOptions { filters: Some(filters), ..Default::default() };
+        let listed = self.docker()?.list_images(Some(options)).await.context("list images")?;
+        let built = |image: ImageSummary| Built {
+            service: image.labels.get(labels::SERVICE).cloned().unwrap_or_default(),
+            names: image.repo_tags.iter().map(|it| familiar(it)).collect(),
+        };
+        Ok(listed.into_iter().map(built).collect())
     }
 
     /// All images but those that are only a part of others, as the Engine lists them.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::labels;
-use super::observed::{Container, Observed, Resource};
+use super::observed::{Container, Observed, Resource, familiar};
 use crate::compose::model::{Project, Service};
 
 /// What goes when a project goes down.
@@ -36,6 +36,8 @@ pub struct Extent<'a> {
     pub volumes: bool,
     /// The images of its services, too.
     pub images: Option<Images>,
+    /// What was built for the project, where images go.
+    pub built: &'a [Built],
     /// Containers of these services only, with their networks, volumes and images; empty means all. Then
     /// the project is one of these services and what they depend on.
     pub services: &'a [String],
@@ -44,10 +46,19 @@ pub struct Extent<'a> {
 /// Images that go with a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Images {
-    /// Those that were built here and have no name of their own.
+    /// Those that were built here.
     Local,
     /// All.
     All,
+}
+
+/// An image that its labels say was built for a service of the project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Built {
+    /// The service.
+    pub service: String,
+    /// The names it has, in familiar form.
+    pub names: Vec<String>,
 }
 
 /// Plans to take a project down.
@@ -78,12 +89,12 @@ pub fn teardown(name: &str, observed: &Observed, extent: &Extent<'_>) -> Teardow
         networks.into_iter().partition(|name| stay.iter().any(|it| it.networks.contains_key(name)));
     let containers: Vec<Container> = containers.into_iter().cloned().collect();
     Teardown {
-        waves: waves(&containers),
         with_anonymous_volumes: extent.volumes,
         networks,
         in_use,
         volumes,
-        images: images(extent),
+        images: images(&containers, observed, extent),
+        waves: waves(&containers),
     }
 }
 
@@ -109,14 +120,30 @@ fn asked_for<'a>(containers: &'a [Container], extent: &'a Extent<'_>) -> Option<
     }
 }
 
-fn images(extent: &Extent<'_>) -> Vec<String> {
-    let (Some(project), Some(which)) = (extent.project, extent.images) else { return Vec::new() };
-    let is_local = |service: &&Service| {
-        service.build.is_some() && service.image == project.implied_image(&service.name)
+/// The images of services that are there, and those built for them. One that was built for a service
+/// that is gone counts as an orphan.
+fn images(containers: &[Container], observed: &Observed, extent: &Extent<'_>) -> Vec<String> {
+    let Some(which) = extent.images else { return Vec::new() };
+    let mut images = BTreeSet::new();
+    if let Some(project) = extent.project {
+        let has_no_name =
+            |it: &&Service| it.build.is_some() && it.image == project.implied_image(&it.name);
+        let services = project.services.values();
+        let services = services.filter(|it| which == Images::All || has_no_name(it));
+        images.extend(services.map(|it| familiar(&it.image)));
+    }
+    let is_known = |service: &str| match extent.project {
+        Some(project) => project.services.contains_key(service),
+        None => containers.iter().any(|it| it.service() == service),
     };
-    let services = project.services.values().filter(|it| which == Images::All || is_local(it));
-    let images: BTreeSet<&String> = services.map(|it| &it.image).collect();
-    images.into_iter().cloned().collect()
+    for built in extent.built.iter().filter(|it| extent.orphans || is_known(&it.service)) {
+        let service = extent.project.and_then(|it| it.services.get(&built.service));
+        let own = service.map(|it| familiar(&it.image)).filter(|own| built.names.contains(own));
+        // A person may have given it more names.
+        images.extend(own.or_else(|| built.names.first().cloned()));
+    }
+    images.retain(|image| observed.images.contains_key(image));
+    images.into_iter().collect()
 }
 
 fn belongs(container: &Container, extent: &Extent<'_>, asked: Option<&BTreeSet<&str>>) -> bool {
@@ -218,6 +245,48 @@ mod tests {
             let mut found: Vec<String> = planned.waves.iter().flatten().map(name).collect();
             found.sort();
             assert_eq!(found, expected, "{has_files} {orphans} {services:?}");
+        }
+    }
+
+    #[test]
+    fn images_go_with_the_services_they_were_built_for() {
+        let service = |name: &str, image: &str, is_built: bool| {
+            let build = is_built.then(Default::default);
+            let (name, image) = (name.to_owned(), image.to_owned());
+            (name.clone(), Service { name, build, image, ..Service::default() })
+        };
+        let services = [
+            service("plain", "p-plain", true),
+            service("named", "own", true),
+            service("pulled", "other:2", false),
+        ];
+        let name = "p".to_owned();
+        let project = Project { name, services: services.into(), ..Project::default() };
+        let built = |service: &str, names: &[&str]| Built {
+            service: service.to_owned(),
+            names: names.iter().map(|&it| it.to_owned()).collect(),
+        };
+        let built = [
+            built("named", &["by-hand:1", "own:latest"]),
+            built("gone", &["gone:1", "gone:2"]),
+            built("nameless", &[]),
+        ];
+        let present = ["p-plain:latest", "own:latest", "other:2", "by-hand:1", "gone:1", "gone:2"];
+        let images = present.map(|it| (it.to_owned(), crate::image::Identity::default())).into();
+        let observed =
+            Observed { containers: vec![container("gone", "")], images, ..Observed::default() };
+        for (has_files, images, orphans, expected) in [
+            (true, None, true, &[][..]),
+            (true, Some(Images::Local), false, &["own:latest", "p-plain:latest"]),
+            (true, Some(Images::Local), true, &["gone:1", "own:latest", "p-plain:latest"]),
+            (true, Some(Images::All), false, &["other:2", "own:latest", "p-plain:latest"]),
+            (false, Some(Images::Local), false, &["gone:1"]),
+            (false, Some(Images::Local), true, &["by-hand:1", "gone:1"]),
+        ] {
+            let project = has_files.then_some(&project);
+            let extent = Extent { project, orphans, images, built: &built, ..Extent::default() };
+            let planned = teardown("p", &observed, &extent);
+            assert_eq!(planned.images, expected, "{has_files} {images:?} {orphans}");
         }
     }
 

@@ -13,7 +13,68 @@ on_both_engines!(
     a_run_pulls_what_is_missing,
     an_image_of_another_platform_is_pulled,
     an_image_that_was_built_for_another_platform_is_built_anew,
+    down_removes_the_images_that_docker_compose_removes,
 );
+
+/// Built with and without a name of their own, in use by others, and not built at all.
+fn down_removes_the_images_that_docker_compose_removes(engine: &'static Engine) {
+    let stack = Stack::on(engine, "");
+    let name = &stack.name;
+    let [own, other] = ["own", "other"].map(|it| format!("{name}-{it}:1"));
+    let build =
+        |service: &str, image: &str| format!("  {service}: {{build: img, {image} scale: 0}}\n");
+    let (a, b, c) = (build("a", ""), build("b", &format!("image: '{own}',")), build("c", ""));
+    let d = format!("  d: {{image: '{other}', scale: 0}}\n");
+    let head = format!("name: {name}\nservices:\n");
+    write_files(
+        &stack.path(),
+        &[
+            ("compose.yml", &[&head, &a, &b, &c, &d].map(String::as_str).concat()),
+            ("less.yml", &[&head, &a, &d].map(String::as_str).concat()),
+            ("img/Dockerfile", "FROM rs-test/app:1\nLABEL a=b\n"),
+        ],
+    );
+    let left = || {
+        let listed = engine.docker(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
+        let mut left: Vec<_> =
+            listed.lines().filter(|it| it.starts_with(name)).map(str::to_owned).collect();
+        left.sort();
+        left
+    };
+    let down = |files: &[&str], more: &[&str], is_ours: bool| {
+        stack.ours(&["build"]).ok();
+        engine.docker(&["tag", "rs-test/app:1", &other]);
+        // By labels alone, services are those that have containers.
+        stack.ours(&["up", "-d", "--no-build", "--scale", "b=1", "--scale", "c=1"]).ok();
+        assert_eq!(left().len(), 4);
+        let words = [files, &["down", "-t", "0"], more].concat();
+        let mut command = if is_ours {
+            stack.program(&stack.path(), &words)
+        } else {
+            stack.their_program(&words)
+        };
+        if files == ["-p", name] {
+            command.current_dir("/");
+        }
+        let said = output(&mut command);
+        assert_eq!(said.code, Some(0), "{words:?} {said:?}");
+        left()
+    };
+    for (files, more) in [
+        (&[][..], &["--rmi", "local"][..]),
+        (&[], &["--rmi", "all"]),
+        (&[], &["--rmi", "local", "b"]),
+        (&[], &[]),
+        (&["-f", "less.yml"], &["--rmi", "local"]),
+        (&["-f", "less.yml"], &["--rmi", "local", "--remove-orphans"]),
+        (&["-f", "less.yml"], &["--rmi", "all"]),
+        (&["-p", name.as_str()], &["--rmi", "local"]),
+        (&["-p", name.as_str()], &["--rmi", "all"]),
+    ] {
+        let [theirs, ours] = [false, true].map(|is_ours| down(files, more, is_ours));
+        assert_eq!(ours, theirs, "{files:?} {more:?}");
+    }
+}
 
 fn a_run_pulls_what_is_missing(engine: &'static Engine) {
     let registry = Registry::start();

@@ -10,6 +10,7 @@ use super::{Session, flag};
 use crate::apply::{self, Deed, Journal, Stopping, Thing, Turn, Verb};
 use crate::cli::output::print;
 use crate::cli::setup::now;
+use crate::plan::observed::familiar;
 use crate::plan::teardown::{Extent, Images, Teardown, teardown};
 
 /// Removes what the project has on the Engine. Works by labels; the files only give the name, and
@@ -23,20 +24,28 @@ pub(super) async fn down(session: &Session, arguments: &Down) -> Result<u8> {
         None => None,
     };
     let observed = engine.observe(project).await?;
+    let images = match arguments.rmi.as_deref() {
+        Some("all") => Some(Images::All),
+        Some(_) => Some(Images::Local),
+        None => None,
+    };
+    let built = match images {
+        Some(_) => engine.built_for(project).await?,
+        None => Vec::new(),
+    };
     let extent = Extent {
         project: loaded.as_ref(),
         orphans: arguments.remove_orphans || flag(&session.request, "COMPOSE_REMOVE_ORPHANS"),
         volumes: arguments.volumes,
-        images: match arguments.rmi.as_deref() {
-            Some("all") => Some(Images::All),
-            Some(_) => Some(Images::Local),
-            None => None,
-        },
+        images,
+        built: &built,
         services: &arguments.services,
     };
     let mut planned = teardown(project, &observed, &extent);
     if loaded.is_none() && extent.images == Some(Images::All) {
-        planned.images = images_of(session, project, &planned).await?;
+        planned.images.extend(images_of(session, project, &planned).await?);
+        planned.images.sort();
+        planned.images.dedup();
     }
     let containers: Vec<&str> =
         planned.waves.iter().flatten().map(|container| container.name.as_str()).collect();
@@ -74,9 +83,7 @@ fn tell_kept(session: &Session, planned: &Teardown) {
 async fn images_of(session: &Session, project: &str, planned: &Teardown) -> Result<Vec<String>> {
     let mut listed = session.engine.listed(Some(project)).await?;
     listed.retain(|it| planned.waves.iter().flatten().any(|gone| gone.id == it.container.id));
-    let mut images: Vec<String> = listed.into_iter().map(|it| it.image).collect();
-    images.sort();
-    images.dedup();
+    let images = listed.into_iter().map(|it| familiar(&it.image)).collect();
     Ok(images)
 }
 

@@ -166,7 +166,10 @@ async fn carry_out(context: &Context<'_>, plan: &Plan, watch: &Watch) -> Result<
     if let Err(error) = switched {
         let cancelled = error.is::<StoppedOnRequest>();
         let left = switch.roll_back().await;
-        remove_created_networks(context, plan).await;
+        // What stays to be looked at, and started again, needs them.
+        if left != Left::Standing {
+            remove_created_networks(context, plan).await;
+        }
         return Err(Failure { error, left, cancelled });
     }
     switch.let_old_go().await;

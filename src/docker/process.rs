@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bollard::query_parameters::{
     KillContainerOptions, RemoveContainerOptions, RestartContainerOptions, StopContainerOptions,
-    TopOptions,
+    TopOptions, WaitContainerOptions,
 };
+use futures_util::StreamExt;
 
-use super::Engine;
 use super::containers::short;
+use super::{CALL_DEADLINE, Engine, is_not_found, status_of};
 
 /// What the Engine may take beyond a grace to answer.
 const SLACK: Duration = Duration::from_mins(1);
@@ -91,7 +92,20 @@ impl Engine {
         let options = RemoveContainerOptions { force: true, v: volumes, ..Default::default() };
         let removed = self.docker()?.remove_container(id, Some(options)).await;
         let removed = removed.with_context(|| format!("remove container `{}`", short(id)));
-        super::containers::ignore(removed, super::is_not_found)
+        match removed {
+            Err(error) if status_of(&error) == Some(409) => self.wait_until_gone(id).await,
+            removed => super::containers::ignore(removed, is_not_found),
+        }
+    }
+
+    /// Waits for another removal to end, as that of `docker run --rm`: what the container used is free
+    /// only then.
+    async fn wait_until_gone(&self, id: &str) -> Result<()> {
+        let condition = WaitContainerOptions { condition: "removed".to_owned() };
+        let mut gone = Box::pin(self.docker()?.wait_container(id, Some(condition)));
+        // It answers with the exit code, or that there is no such container.
+        let waited = tokio::time::timeout(CALL_DEADLINE, gone.next()).await;
+        waited.map(|_| ()).with_context(|| format!("wait for the removal of `{}`", short(id)))
     }
 
     /// The processes of a running container.

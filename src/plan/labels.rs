@@ -109,9 +109,11 @@ pub fn of_container(
 ) -> BTreeMap<String, String> {
     let mut labels = service.labels.clone();
     labels.extend(common(project, provenance.hash));
-    let depends_on = service.depends_on.iter().map(|(name, dependency)| {
-        format!("{name}:{}:{}", dependency.condition.as_str(), dependency.restart)
-    });
+    let is_on = |name: &&String| !project.disabled_services.contains(*name);
+    let depends_on =
+        service.depends_on.iter().filter(|(name, _)| is_on(name)).map(|(name, dependency)| {
+            format!("{name}:{}:{}", dependency.condition.as_str(), dependency.restart)
+        });
     let files = project.files.iter().map(|file| file.display().to_string());
     for (name, value) in [
         (SERVICE, service.name.clone()),

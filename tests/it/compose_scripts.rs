@@ -13,6 +13,7 @@ on_both_engines!(
     what_was_not_named_outlives_a_down,
     a_first_up_that_fails_leaves_what_it_started,
     a_down_of_some_services_takes_what_they_had_alone,
+    scripts_that_clean_up_and_start_again_go_on,
     progress_is_told_to_programs,
 );
 
@@ -75,6 +76,41 @@ fn a_down_of_some_services_takes_what_they_had_alone(engine: &'static Engine) {
     stack.ours(&["stop", "db"]).ok();
     stack.ours(&["down", "web"]).ok();
     stack.ours(&["start", "db"]).ok();
+}
+
+fn scripts_that_clean_up_and_start_again_go_on(engine: &'static Engine) {
+    let text = "services:\n  \
+        web: {image: 'rs-test/app:1', stop_signal: KILL, volumes: [/a, /b], \
+              depends_on: {gone: {condition: service_started, required: false}}}\n  \
+        db: {image: 'rs-test/app:1', stop_signal: KILL}\n  \
+        gone: {image: 'rs-test/app:1', profiles: [never]}\n";
+    let lines = [
+        // Not all services have containers.
+        "DC up -d web; DC stop; DC start; echo $?; DC start db; echo $?; DC ps --services",
+        "DC down; DC start",
+        "DC up -d; DC ps -a --format '{{.Label \"com.docker.compose.depends_on\"}}'; DC down",
+        // A pipe answers.
+        "DC up -d; DC stop; echo n | DC rm -v > said; DC ps -aq | wc -l; \
+         yes | DC rm > said; echo $?; DC ps -aq | wc -l; DC rm < /dev/null; DC down",
+        "DC up -d; DC kill; DC kill; DC down -v",
+        // What goes by itself meanwhile is no reason to stop half-way.
+        "DC up -d; for i in 1 2 3; do DC run --rm -d --no-deps web > run; done; \
+         DC down -v --remove-orphans",
+        // The files cannot be read any more, but the name is known.
+        "P=$(basename $PWD); cp compose.yml kept; echo COMPOSE_PROJECT_NAME=$P > .env; DC up -d; \
+         echo 'services: {web: {image: \"${MISSING:?}\"}}' > compose.yml; \
+         DC ps --services | sort; DC exec -T web echo in; DC stop; DC down; cp kept compose.yml; rm .env",
+        "P=$(basename $PWD); DC up -d; cd /; DC -p ${P^^} ps -q | wc -l; \
+         COMPOSE_PROJECT_NAME=${P^^} DC ps -q | wc -l; DC -p ${P^^} down",
+        // Whoever looks at what failed finds it as it was, and can start it.
+        "echo 'services: {web: {depends_on: {mig: {condition: service_completed_successfully}}}, \
+         mig: {image: \"rs-test/app:1\", command: \"false\"}}' > more.yml; \
+         DC -f compose.yml -f more.yml up -d web; echo $?; docker network ls -q --filter name=$(basename $PWD) | wc -l; \
+         DC -f compose.yml -f more.yml start mig; echo $?; DC -f compose.yml -f more.yml down",
+        "echo 'services: {}' > none.yml; DC -f none.yml up -d",
+    ];
+    let scripts = lines.map(|it| format!("{it}; code=$? {LEFT}; exit $code"));
+    side_by_side(engine, text, &scripts.each_ref().map(String::as_str));
 }
 
 fn progress_is_told_to_programs(engine: &'static Engine) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +15,6 @@ use super::Session;
 use super::progress::Standing;
 use super::target::{Edge, Edges, Target, is_running, waves};
 use crate::apply::{self, Gate, Watch};
-use crate::cli::output::print;
 use crate::cli::setup::now;
 use crate::compose::model::{Condition, Project};
 use crate::docker::{self, Engine};
@@ -182,11 +182,12 @@ async fn upload(engine: &Engine, project: Option<&Project>, container: &Containe
 pub(super) async fn start(session: &Session, arguments: &Start) -> Result<u8> {
     let target = session.target(&arguments.services)?;
     let containers = session.containers(&target, &[], false).await?;
-    if target.project.is_none() && containers.is_empty() {
-        bail!("no container found for project \"{}\": create some with `compose up`", target.name);
-    }
     let edges = target.edges(&containers);
     let services = selected(&target, &containers, &edges, &arguments.services);
+    let is_expected = services.iter().any(|it| wants_some(&target, it));
+    if containers.is_empty() && (target.project.is_none() || is_expected) {
+        bail!("no container found for project \"{}\": create some with `compose up`", target.name);
+    }
     let watch = Watch::new(&session.engine);
     let label = format!("{}={}", labels::PROJECT, target.name);
     let within = arguments.wait_timeout.map_or(PATIENCE, Duration::from_secs);
@@ -195,7 +196,7 @@ pub(super) async fn start(session: &Session, arguments: &Start) -> Result<u8> {
             for service in &wave {
                 let needs = edges.get(service).map_or(&[][..], Vec::as_slice);
                 wait_for(session, &watch, needs, &containers).await?;
-                refuse_empty(&target, service, &containers)?;
+                tell_empty(&target, service, &containers);
             }
             let mut idle = in_wave(&containers, &wave);
             idle.retain(|it| it.state != State::Running);
@@ -271,7 +272,7 @@ pub(super) async fn kill(session: &Session, arguments: &Kill) -> Result<u8> {
         is_meant && is_running(it)
     });
     if containers.is_empty() {
-        print(|to| writeln!(to, "no container to kill"))?;
+        writeln!(std::io::stderr(), "no container to kill")?;
         return Ok(0);
     }
     let edges = target.edges(&containers);
@@ -366,13 +367,18 @@ fn selected(
     selected
 }
 
-fn refuse_empty(target: &Target, service: &str, containers: &[Container]) -> Result<()> {
+/// Whether the files have containers for a service.
+fn wants_some(target: &Target, service: &str) -> bool {
     let wanted = target.project.as_ref().and_then(|it| it.services.get(service));
+    wanted.is_some_and(|it| it.replicas() > 0)
+}
+
+/// Tells of a service that has no container: the others are started all the same.
+fn tell_empty(target: &Target, service: &str, containers: &[Container]) {
     let is_there = containers.iter().any(|it| it.service() == service);
-    if !is_there && wanted.is_some_and(|it| it.replicas() > 0) {
-        bail!("service \"{service}\" has no container to start: create one with `compose up`");
+    if !is_there && wants_some(target, service) {
+        warn!("service `{service}` has no container to start: create one with `compose up`");
     }
-    Ok(())
 }
 
 /// Waits until what a service depends on has come so far.

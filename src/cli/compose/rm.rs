@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Session;
-use super::ask::{Answer, confirmed};
+use super::ask::{Answer, answered};
 use super::lifecycle::{Stop, each, stop_services};
 use super::target::is_running;
 use crate::cli::output::print;
@@ -49,12 +49,11 @@ pub(super) async fn rm(session: &Session, arguments: &Rm) -> Result<u8> {
     }
     let names: Vec<&str> = containers.iter().map(|it| it.name.as_str()).collect();
     let question = format!("Going to remove {}", names.join(", "));
-    match if *force { Answer::Yes } else { confirmed(&question)? } {
+    match if *force { Answer::Yes } else { answered(&question)? } {
         Answer::Yes if *force => print(|to| writeln!(to, "{question}"))?,
         Answer::Yes => {}
         Answer::No => return Ok(0),
         Answer::Nobody => {
-            print(|to| writeln!(to, "{question}"))?;
             writeln!(
                 std::io::stderr(),
                 "nobody here to ask: nothing was removed; `--force` does not ask"

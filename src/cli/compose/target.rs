@@ -9,8 +9,10 @@ use anyhow::{Result, bail};
 
 use super::{Session, load_project};
 use crate::compose::Request;
+use crate::compose::load::{name_in_environment, normalise_name};
 use crate::compose::model::{Condition, Project};
 use crate::docker::Listed;
+use crate::git::View;
 use crate::plan::labels;
 use crate::plan::observed::Container;
 
@@ -124,13 +126,14 @@ impl Session {
 /// The project that a request is about.
 fn resolve(request: &Request) -> Result<Target> {
     match &request.project_name {
-        Some(name) if request.files.is_empty() => Ok(Target { name: name.clone(), project: None }),
+        Some(name) if request.files.is_empty() => {
+            Ok(Target { name: normalise_name(name), project: None })
+        }
         _ => match load_project(request) {
             Ok(project) => Ok(Target { name: project.name.clone(), project: Some(project) }),
-            Err(error) => match request.variables.get("COMPOSE_PROJECT_NAME") {
-                Some(name) if !name.is_empty() => Ok(Target { name: name.clone(), project: None }),
-                _ => Err(error),
-            },
+            Err(error) => name_in_environment(request, &View::of_this_machine())
+                .map(|name| Target { name, project: None })
+                .ok_or(error),
         },
     }
 }

@@ -86,6 +86,16 @@ pub fn load_telling(
     Ok(Loaded { project, tree, environment: loader.environment })
 }
 
+/// The name that `COMPOSE_PROJECT_NAME` gives a project, in the environment or in environment files,
+/// for those whose Compose files cannot be read.
+pub fn name_in_environment(request: &Request, files: &dyn Files) -> Option<String> {
+    let mut loader = Loader::new(request, files);
+    // What it says before it fails is all that can be known.
+    let _ = loader.look_around();
+    let name = loader.environment.get("COMPOSE_PROJECT_NAME")?;
+    Some(normalise_name(name)).filter(|name| !name.is_empty())
+}
+
 /// Merges a project without reading it: what stays unknown without variables may stay so.
 pub fn load_model(request: &Request, files: &dyn Files) -> Result<Model, Problems> {
     let mut loader = Loader::new(request, files);
@@ -193,14 +203,20 @@ impl<'a> Loader<'a> {
         self.wrong_values += found.wrong_values;
     }
 
-    /// Variables, files and the name of the project.
-    fn prepare(&mut self) -> Result<(String, Vec<Parsed>), Problems> {
+    /// Reads the variables, and finds the files.
+    fn look_around(&mut self) -> Result<Vec<PathBuf>, Problems> {
         self.read_environment()?;
         let before = self.directory.clone();
         let paths = self.find_files()?;
         if self.directory != before {
             self.read_default()?;
         }
+        Ok(paths)
+    }
+
+    /// Variables, files and the name of the project.
+    fn prepare(&mut self) -> Result<(String, Vec<Parsed>), Problems> {
+        let paths = self.look_around()?;
         let mut parsed = Vec::with_capacity(paths.len());
         for path in paths {
             let documents = self.parse(&path, None);

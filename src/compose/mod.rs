@@ -31,13 +31,27 @@ pub trait Files: Sync {
     /// The bytes of the file at this absolute path; [`io::ErrorKind::NotFound`] where there is none.
     fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>>;
 
-    /// The text of that file; [`io::ErrorKind::InvalidData`] where it is no UTF-8.
+    /// The text of that file, in UTF-8, or in UTF-16 with a byte order mark (YAML 1.2.2, 5.2), as
+    /// PowerShell writes it; [`io::ErrorKind::InvalidData`] where it is neither.
     fn read(&self, path: &Path) -> io::Result<String> {
-        String::from_utf8(self.read_bytes(path)?).map_err(|error| {
-            let offset = error.utf8_error().valid_up_to();
-            let message = format!("`{}` is not UTF-8 text (byte {offset})", path.display());
-            io::Error::new(io::ErrorKind::InvalidData, message)
-        })
+        let bytes = self.read_bytes(path)?;
+        let wrong = |message: String| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("`{}` {message}", path.display()))
+        };
+        let (pairs, unit): (_, fn([u8; 2]) -> u16) = match bytes.as_slice() {
+            [0xff, 0xfe, pairs @ ..] => (pairs, u16::from_le_bytes),
+            [0xfe, 0xff, pairs @ ..] => (pairs, u16::from_be_bytes),
+            _ => {
+                return String::from_utf8(bytes).map_err(|error| {
+                    let offset = error.utf8_error().valid_up_to();
+                    wrong(format!("is not UTF-8 text (byte {offset})"))
+                });
+            }
+        };
+        let (pairs, rest) = pairs.as_chunks();
+        let units: Vec<u16> = pairs.iter().copied().map(unit).collect();
+        let text = String::from_utf16(&units).ok().filter(|_| rest.is_empty());
+        text.ok_or_else(|| wrong("is not UTF-16 text, as its byte order mark says".to_owned()))
     }
 }
 

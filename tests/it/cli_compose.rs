@@ -210,6 +210,26 @@ fn an_environment_file_in_another_encoding_is_read() {
 }
 
 #[test]
+fn a_compose_file_of_powershell_is_read() {
+    let text = "services: {web: {image: 'i', labels: {at: 'caf\u{e9}'}}}\n";
+    let little = |unit: u16| unit.to_le_bytes();
+    let big = |unit: u16| unit.to_be_bytes();
+    let units = || std::iter::once(0xfeff).chain(text.encode_utf16());
+    for bytes in [
+        units().flat_map(little).collect::<Vec<u8>>(),
+        units().flat_map(big).collect(),
+        text.as_bytes().to_vec(),
+    ] {
+        let stack = Stack::new(&[("compose.yml", "")]);
+        std::fs::write(stack.path().join("compose.yml"), &bytes).unwrap();
+        assert!(stack.compose(&["config"]).ok().contains("at: caf\u{e9}\n"));
+        std::fs::write(stack.path().join("compose.yml"), [&bytes[..], b"\xff"].concat()).unwrap();
+        let said = stack.compose(&["config"]).fails_with(2);
+        assert!(said.contains("compose.yml` is not UTF-"), "{said}");
+    }
+}
+
+#[test]
 fn mistakes_are_shown_where_they_are() {
     let stack = Stack::new(&[]);
     std::fs::create_dir_all(stack.path()).unwrap();

@@ -77,7 +77,7 @@ impl Loader<'_> {
         let mut found: Vec<PathBuf> = Vec::new();
         for name in names {
             let path = directory.join(name);
-            match self.files.read(&path) {
+            match self.files.read_bytes(&path) {
                 Ok(_) => found.push(path),
                 Err(error) if is_absent(&error) => {}
                 Err(error) => {

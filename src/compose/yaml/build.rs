@@ -138,7 +138,10 @@ impl Builder {
                     return Err(Box::new(problem.with_hint("put the value in quotes")));
                 }
                 let is_merge_key = style == ScalarStyle::Plain && text == "<<" && tag.is_none();
-                let value = typed(&text, style, tag.as_deref());
+                let value = typed(&text, style, tag.as_deref()).map_err(|asked| {
+                    let message = format!("`{text}` is not what its tag `!!{asked}` says");
+                    span.problem(message).with_hint("leave the tag away, or write such a value")
+                })?;
                 let node = Node { value, span, tag: foreign_tag(tag) };
                 let tag_bytes = node.tag.as_ref().map_or(0, |tag| tag.len());
                 let more = (text.len() + tag_bytes) / BYTES_PER_NODE;
@@ -271,23 +274,29 @@ fn too_deep(span: &Span) -> Problem {
     span.problem(format!("nested deeper than {MAX_DEPTH} levels"))
 }
 
-fn typed(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
+/// A scalar by its style and its tag, which is told where it asks for something else.
+fn typed(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
     let is_binary = tag.is_some_and(|tag| tag.to_string().ends_with(":binary"));
-    match tag.map(|tag| tag.core_suffix()) {
-        None if style == ScalarStyle::Plain => scalar::resolve(text),
+    let asked = match tag.map(|tag| tag.core_suffix()) {
+        None if style == ScalarStyle::Plain => return Ok(scalar::resolve(text)),
         Some(None) if is_binary => {
-            let bytes = BASE64.decode(text.trim_ascii()).ok();
-            let decoded = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-            Value::String(decoded.unwrap_or_else(|| text.to_owned()))
+            let bytes = BASE64.decode(text.trim_ascii()).map_err(|_| "binary".to_owned())?;
+            let decoded = String::from_utf8(bytes);
+            return Ok(Value::String(decoded.unwrap_or_else(|_| text.to_owned())));
         }
-        None | Some(None | Some("str")) => Value::String(text.to_owned()),
-        Some(Some("float")) => match scalar::resolve(text) {
-            #[expect(clippy::cast_precision_loss, reason = "what the tag asks for")]
-            Value::Int(value) => Value::Float(value as f64),
-            value => value,
-        },
-        Some(Some(_)) => scalar::resolve(text),
-    }
+        None | Some(None | Some("str")) => return Ok(Value::String(text.to_owned())),
+        Some(Some(asked)) => asked,
+    };
+    let value = scalar::resolve(text);
+    let fits = match (asked, &value) {
+        #[expect(clippy::cast_precision_loss, reason = "what the tag asks for")]
+        ("float", Value::Int(value)) => return Ok(Value::Float(*value as f64)),
+        ("float", Value::Float(_)) | ("int", Value::Int(_)) => true,
+        ("bool", Value::Bool(_)) | ("null", Value::Null) => true,
+        // What is no collection is taken as it is, as go-yaml does.
+        (asked, _) => matches!(asked, "seq" | "map"),
+    };
+    if fits { Ok(value) } else { Err(asked.to_owned()) }
 }
 
 /// Removes what is reset within a node: it is reset where the anchor stands, not at each alias.

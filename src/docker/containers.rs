@@ -5,14 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bollard::models::{ContainerCreateBody, NetworkConnectRequest};
 use bollard::query_parameters::{
-    CreateContainerOptions, RemoveContainerOptions, RenameContainerOptions, StopContainerOptions,
-    WaitContainerOptions,
+    CreateContainerOptions, RenameContainerOptions, StopContainerOptions, WaitContainerOptions,
 };
 use futures_util::StreamExt;
 use tracing::warn;
 
 use super::create::{Attachment, Blueprint, NewContainer, blueprint};
-use super::{Engine, is_not_found, raw, status_of};
+use super::{Engine, is_not_found, raw};
 use crate::plan::observed::{Health, State};
 
 /// The Engine's own grace when a container names none.
@@ -157,11 +156,7 @@ impl Engine {
     ///
     /// When the Engine cannot remove it.
     pub async fn remove(&self, id: &str) -> Result<()> {
-        let options = RemoveContainerOptions { force: true, ..Default::default() };
-        let removed = self.docker()?.remove_container(id, Some(options)).await;
-        let removed = removed.with_context(|| format!("remove container `{}`", short(id)));
-        // 409: another removal is in progress.
-        ignore(removed, |error| matches!(status_of(error), Some(404 | 409)))
+        self.discard(id, false).await
     }
 
     /// Id of the container with a name, of whatever project; `None` where nobody has it.

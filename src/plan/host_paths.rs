@@ -39,7 +39,7 @@ impl HostPaths {
             return project;
         }
         project.working_dir = self.on_host(&project.working_dir);
-        for file in &mut project.files {
+        for file in project.files.iter_mut().chain(&mut project.env_files) {
             *file = self.on_host(file);
         }
         let mounts = project.services.values_mut().flat_map(|service| &mut service.volumes);

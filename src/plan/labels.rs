@@ -3,6 +3,7 @@
 //! The set and the spelling are those of docker compose 2.40 (`pkg/api/labels.go`).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::Kept;
 use crate::compose::model::{Project, Service};
@@ -25,6 +26,8 @@ pub const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 pub const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
 /// Compose files on the host, separated by commas.
 pub const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
+/// Environment files that were named, on the host, separated by commas; absent where none was.
+pub const ENVIRONMENT_FILES: &str = "com.docker.compose.project.environment_file";
 /// Version of the tool.
 pub const VERSION: &str = "com.docker.compose.version";
 /// Key of a network.
@@ -114,7 +117,10 @@ pub fn of_container(
         service.depends_on.iter().filter(|(name, _)| is_on(name)).map(|(name, dependency)| {
             format!("{name}:{}:{}", dependency.condition.as_str(), dependency.restart)
         });
-    let files = project.files.iter().map(|file| file.display().to_string());
+    let list = |files: &[PathBuf]| {
+        let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+        files.join(",")
+    };
     for (name, value) in [
         (SERVICE, service.name.clone()),
         (ONEOFF, "False".to_owned()),
@@ -122,9 +128,12 @@ pub fn of_container(
         (IMAGE, provenance.image_id.to_owned()),
         (DEPENDS_ON, depends_on.collect::<Vec<_>>().join(",")),
         (WORKING_DIR, project.working_dir.display().to_string()),
-        (CONFIG_FILES, files.collect::<Vec<_>>().join(",")),
+        (CONFIG_FILES, list(&project.files)),
     ] {
         labels.insert(name.to_owned(), value);
+    }
+    if !project.env_files.is_empty() {
+        labels.insert(ENVIRONMENT_FILES.to_owned(), list(&project.env_files));
     }
     if let Some(old) = provenance.replaces {
         labels.insert(REPLACES.to_owned(), old.id.clone());
@@ -229,9 +238,12 @@ mod tests {
             (DEPENDS_ON, "db:service_healthy:true,init:service_completed_successfully:false"),
             (WORKING_DIR, "/srv/p"),
             (CONFIG_FILES, "/srv/p/a.yml,/srv/p/b.yml"),
+            (ENVIRONMENT_FILES, "/srv/p/a.env,/srv/b.env"),
             (VERSION, VERSION_NOW),
         ];
         let (ran, stood) = (old(true), old(false));
+        let env_files = vec!["/srv/p/a.env".into(), "/srv/b.env".into()];
+        let project = Project { env_files, ..project() };
         for (replaces, revision, run, more) in [
             (None, "", 0, &[][..]),
             (None, "main@1a2b3c4", 7, &[(REVISION, "main@1a2b3c4"), (RUN, "7")]),
@@ -264,7 +276,7 @@ mod tests {
                 run,
             };
             let expected = pairs(&[&base[..], more].concat());
-            assert_eq!(of_container(&project(), &service, &provenance), expected, "{provenance:?}");
+            assert_eq!(of_container(&project, &service, &provenance), expected, "{provenance:?}");
         }
     }
 }

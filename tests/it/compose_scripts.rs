@@ -108,6 +108,11 @@ fn scripts_that_clean_up_and_start_again_go_on(engine: &'static Engine) {
          DC -f compose.yml -f more.yml up -d web; echo $?; docker network ls -q --filter name=$(basename $PWD) | wc -l; \
          DC -f compose.yml -f more.yml start mig; echo $?; DC -f compose.yml -f more.yml down",
         "echo 'services: {}' > none.yml; DC -f none.yml up -d",
+        // Other tools look there for how a project was brought up.
+        "L='{{index .Config.Labels \"com.docker.compose.project.environment_file\"}}'; echo A=1 > a.env; \
+         DC up -d db; docker inspect --format \"$L\" $(DC ps -q); DC down; \
+         DC --env-file a.env --env-file ../$(basename $PWD)/a.env up -d db; \
+         docker inspect --format \"$L\" $(DC ps -q) | tr , '\\n' | xargs -n 1 basename; DC down",
     ];
     let scripts = lines.map(|it| format!("{it}; code=$? {LEFT}; exit $code"));
     side_by_side(engine, text, &scripts.each_ref().map(String::as_str));

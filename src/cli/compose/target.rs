@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
+use tracing::warn;
 
 use super::{Session, load_project};
 use crate::compose::Request;
@@ -132,7 +133,10 @@ fn resolve(request: &Request) -> Result<Target> {
         _ => match load_project(request) {
             Ok(project) => Ok(Target { name: project.name.clone(), project: Some(project) }),
             Err(error) => name_in_environment(request, &View::of_this_machine())
-                .map(|name| Target { name, project: None })
+                .map(|name| {
+                    warn!("{name}: its files cannot be read, labels must do: {error:#}");
+                    Target { name, project: None }
+                })
                 .ok_or(error),
         },
     }

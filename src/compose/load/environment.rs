@@ -33,6 +33,7 @@ impl Loader<'_> {
                 })
             })?;
             read.extend(values);
+            self.env_files.push(path);
         }
         self.add(read);
         Ok(())

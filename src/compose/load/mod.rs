@@ -82,6 +82,7 @@ pub fn load_telling(
     let Some(mut tree) = loader.tree(&name, paths, false) else { return Err(loader.refused()) };
     let mut project = loader.project(name, &mut tree)?;
     project.files = files;
+    project.env_files = std::mem::take(&mut loader.env_files);
     project.warnings.splice(0..0, loader.all_warnings());
     Ok(Loaded { project, tree, environment: loader.environment })
 }
@@ -144,6 +145,8 @@ struct Loader<'a> {
     directory: PathBuf,
     /// Variables of the request over those of the environment files.
     environment: BTreeMap<String, String>,
+    /// The environment files that were named, as far as they were read.
+    env_files: Vec<PathBuf>,
     /// Variables that were used without a value.
     unset: BTreeSet<String>,
     warnings: Vec<String>,
@@ -176,6 +179,7 @@ impl<'a> Loader<'a> {
             files,
             directory: discovery::cleaned(&request.directory),
             environment: BTreeMap::new(),
+            env_files: Vec::new(),
             unset: BTreeSet::new(),
             warnings: Vec::new(),
             problems: Vec::new(),

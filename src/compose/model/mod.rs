@@ -37,6 +37,8 @@ pub struct Project {
     pub working_dir: PathBuf,
     /// The files it was loaded from, absolute, as we see them, in order.
     pub files: Vec<PathBuf>,
+    /// The environment files that were named, absolute, as we see them, in order.
+    pub env_files: Vec<PathBuf>,
     /// `--compatibility`: `_` stands in names where `-` does otherwise, as docker-compose 1 had it.
     pub underscores: bool,
     /// Services of active profiles by name.

@@ -291,10 +291,12 @@ fn typed(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, Str
     let fits = match (asked, &value) {
         #[expect(clippy::cast_precision_loss, reason = "what the tag asks for")]
         ("float", Value::Int(value)) => return Ok(Value::Float(*value as f64)),
-        ("float", Value::Float(_)) | ("int", Value::Int(_)) => true,
-        ("bool", Value::Bool(_)) | ("null", Value::Null) => true,
-        // What is no collection is taken as it is, as go-yaml does.
-        (asked, _) => matches!(asked, "seq" | "map"),
+        ("float", value) => matches!(value, Value::Float(_)),
+        ("int", value) => matches!(value, Value::Int(_)),
+        ("bool", value) => matches!(value, Value::Bool(_)),
+        ("null", value) => matches!(value, Value::Null),
+        // A scalar with the tag of a collection is taken as it is, as go-yaml does.
+        _ => true,
     };
     if fits { Ok(value) } else { Err(asked.to_owned()) }
 }

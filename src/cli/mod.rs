@@ -70,7 +70,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
     // One thread does for a command, and is there sooner; the daemon has many runs at once.
     let mut builder = match arguments.command {
-        Command::Serve => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve => {
+            // They cost an idle daemon 8 MiB, and spare a command half of its page faults.
+            let _ = rustix::thread::disable_transparent_huge_pages(true);
+            tokio::runtime::Builder::new_multi_thread()
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().thread_keep_alive(IDLE_THREAD).build();

@@ -453,7 +453,7 @@ fn a_view_shows_files_as_they_are_at_a_commit() {
     fs::write(world.work.join("with space ä;$(x).txt"), "odd").unwrap();
     fs::create_dir_all(world.work.join("sub/deep")).unwrap();
     fs::write(world.work.join("sub/deep/file"), "deep").unwrap();
-    fs::write(world.work.join("binary"), [0xff, 0xfe]).unwrap();
+    fs::write(world.work.join("binary"), [0xff, 0x00]).unwrap();
     fs::write(world.work.join("big"), vec![b'x'; usize::try_from(LARGEST_FILE_BYTES).unwrap() + 1])
         .unwrap();
     let links = [

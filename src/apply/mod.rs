@@ -71,6 +71,16 @@ pub struct Context<'a> {
     pub keep_new: bool,
 }
 
+impl Context<'_> {
+    /// Stops a container within the time that was asked for, else within its own grace.
+    async fn stop(&self, id: &str, grace: Option<Duration>) -> Result<()> {
+        match self.stop_timeout {
+            Some(seconds) => self.engine.stop_within(id, Some(seconds)).await,
+            None => self.engine.stop(id, grace).await,
+        }
+    }
+}
+
 /// See [`Context::undo`].
 pub type Undo<'a> = dyn Fn() -> BoxFuture<'a, Result<()>> + Send + Sync + 'a;
 
@@ -298,7 +308,7 @@ async fn remove_one(context: &Context<'_>, removal: &Removal) {
     let started = Instant::now();
     let deed = |verb| Deed::container(verb, &removal.name);
     let work = async {
-        let stopping = context.engine.stop(&removal.id, None);
+        let stopping = context.stop(&removal.id, None);
         context.journal.watched(deed(Verb::Stop), stopping).await?;
         let removing = context.engine.remove(&removal.id);
         context.journal.watched(deed(Verb::Remove), removing).await

@@ -115,15 +115,20 @@ impl<'a, 'c> Switch<'a, 'c> {
         services.get(&change.service).with_context(|| format!("no service `{}`", change.service))
     }
 
-    /// Creates every new container beside what runs; those that others refer to by id come first.
+    /// Creates every new container beside what runs; those that others refer to come first.
     pub(super) async fn create_all(&self) -> Result<()> {
         self.expect_free_names().await?;
         let mut left: Vec<usize> = (0..self.changes.len()).collect();
         while !left.is_empty() {
             let waits = |index: &usize| {
                 let service = self.context.project.services.get(&self.changes[*index].service);
-                let needed = service.map(references::made_before).unwrap_or_default();
-                left.iter().any(|other| needed.contains(&self.changes[*other].service.as_str()))
+                let Some(service) = service else { return false };
+                let needed = references::made_before(service);
+                let is_needed = |other: &Change| {
+                    needed.contains(&other.service.as_str())
+                        || references::named_containers(service).any(|name| name == other.name)
+                };
+                left.iter().any(|other| other != index && is_needed(&self.changes[*other]))
             };
             let (later, now): (Vec<_>, Vec<_>) = left.iter().partition(|index| waits(index));
             // The loader refuses cycles; one that came through fails at the Engine.
@@ -334,12 +339,7 @@ impl<'a, 'c> Switch<'a, 'c> {
         };
         if let Some((id, name)) = to_stop {
             let grace = self.service(change)?.stop_grace_period;
-            let work = async {
-                match context.stop_timeout {
-                    Some(seconds) => context.engine.stop_within(id, Some(seconds)).await,
-                    None => context.engine.stop(id, grace).await,
-                }
-            };
+            let work = context.stop(id, grace);
             let step = context.journal.step(format!("stop container {name}"), work);
             if old.is_some() {
                 // Somebody who looks on sees one container being replaced.

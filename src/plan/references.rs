@@ -12,7 +12,7 @@ use crate::compose::model::Service;
 
 /// Namespace modes that name a service begin with this.
 const SERVICE: &str = "service:";
-/// `volumes_from` of a container of somebody else begins with this.
+/// Modes and `volumes_from` that name a container, often one of somebody else, begin with this.
 const CONTAINER: &str = "container:";
 
 /// Services whose container must exist before one of this service can be made.
@@ -31,9 +31,20 @@ pub fn made_before(service: &Service) -> Vec<&str> {
     referred(service).into_iter().chain(linked).collect()
 }
 
+/// Containers that a service names itself: the Engine wants them to exist when it makes one that refers
+/// to them. They may be of the same project.
+pub fn named_containers(service: &Service) -> impl Iterator<Item = &str> {
+    let modes = modes(service).chain(service.volumes_from.iter().map(String::as_str));
+    modes.filter_map(|mode| mode.strip_prefix(CONTAINER)?.split(':').next())
+}
+
 fn namespaces(service: &Service) -> impl Iterator<Item = &str> {
+    modes(service).filter_map(|mode| mode.strip_prefix(SERVICE))
+}
+
+fn modes(service: &Service) -> impl Iterator<Item = &str> {
     let modes = [&service.network_mode, &service.ipc, &service.pid];
-    modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix(SERVICE))
+    modes.into_iter().filter_map(|mode| mode.as_deref())
 }
 
 fn volumes_service(from: &str) -> Option<&str> {
@@ -158,6 +169,8 @@ mod tests {
         let from = ["data:ro", "data", "container:other:ro", "gone"];
         let written = service("service:vpn", &from);
         assert_eq!(referred(&written), ["data", "gone", "vpn"]);
+        assert!(named_containers(&written).eq(["other"]));
+        assert!(named_containers(&service("container:one", &from)).eq(["one", "other"]));
         assert_eq!(
             hashed(&written, &ids),
             service("container:id1", &["id2", "id2", "other", "gone"])

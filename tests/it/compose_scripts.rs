@@ -108,6 +108,17 @@ fn scripts_that_clean_up_and_start_again_go_on(engine: &'static Engine) {
          DC -f compose.yml -f more.yml up -d web; echo $?; docker network ls -q --filter name=$(basename $PWD) | wc -l; \
          DC -f compose.yml -f more.yml start mig; echo $?; DC -f compose.yml -f more.yml down",
         "echo 'services: {}' > none.yml; DC -f none.yml up -d",
+        // A container of the project by its name, which must be there first.
+        "P=$(basename $PWD); echo \"services: {c: {image: rs-test/app:1, pid: 'container:$P-web-1', \
+         ipc: 'container:$P-s-1', volumes_from: ['container:$P-web-1:ro'], depends_on: [web, s]}, \
+         a: {image: rs-test/app:1, pid: 'container:$P-c-1', depends_on: [c]}, \
+         s: {image: rs-test/app:1, ipc: shareable}}\" > more.yml; \
+         DC -f compose.yml -f more.yml up -d; echo $?; DC ps -a --orphans --format '{{.Service}} {{.State}}' | sort; \
+         DC down --remove-orphans -t 0",
+        // It would take ten seconds.
+        "echo \"services: {a: {image: rs-test/app:1, stop_signal: TERM, scale: 3}}\" > a.yml; DC -f a.yml up -d; \
+         S=$(date +%s); DC -f a.yml up -d -t 0 --scale a=1; [ $(($(date +%s) - S)) -lt 9 ] && echo soon; \
+         DC -f a.yml down -t 0",
         // Other tools look there for how a project was brought up.
         "L='{{index .Config.Labels \"com.docker.compose.project.environment_file\"}}'; echo A=1 > a.env; \
          DC up -d db; docker inspect --format \"$L\" $(DC ps -q); DC down; \

@@ -123,6 +123,19 @@ fn flags_say_what_is_replaced() {
             ..ROW
         },
         Row {
+            name: "what is depended on is asked for by force, what is named is not",
+            before: TWO,
+            up: "--always-recreate-deps web",
+            moved: "db-1 replaced",
+            ..ROW
+        },
+        Row {
+            name: "what depends on nothing that is named",
+            before: TWO,
+            up: "--always-recreate-deps",
+            ..ROW
+        },
+        Row {
             name: "what is named and not what it depends on",
             before: TWO,
             after: "services: {db: {image: APP2, network_mode: none}, web: {image: APP2, network_mode: none, depends_on: [db]}}",

@@ -182,7 +182,8 @@ fn run(engine: &'static Engine, row: &Row) {
         assert_eq!(answered, world.text(answer), "{}: {question}\n{said}", row.name);
     }
     world.proxy.take();
-    let again = world.up(&row.up.replace("--force-recreate", "").replace("-V", ""));
+    let once = ["--force-recreate", "--always-recreate-deps", "-V"];
+    let again = world.up(&once.iter().fold(row.up.to_owned(), |up, flag| up.replace(flag, "")));
     let said = format!("{}{}", again.stdout, again.stderr);
     assert_eq!(again.code, Some(0), "{}: once more: {said}", row.name);
     settle(&world, &format!("{}: once more", row.name), &after, row.again, &said);

@@ -218,16 +218,20 @@ pub(super) async fn due(session: &Session, found: &Found) -> Result<BTreeSet<Str
 
 fn options(request: &Request, changes: &Changes, project: &Project) -> Options {
     let named: BTreeSet<String> = changes.services.iter().cloned().collect();
-    let recreate = match (changes.force_recreate, changes.no_recreate) {
-        (true, _) => Recreate::Always,
-        (_, true) => Recreate::Never,
-        _ => Recreate::Diverged,
+    // Those that are only depended on are replaced by force where that is asked for, and only they.
+    let is_by_force = |service: &String| {
+        if named.is_empty() || named.contains(service) {
+            changes.force_recreate
+        } else {
+            changes.always_recreate_deps
+        }
     };
-    // Those that are only depended on are not replaced by force, unless asked for.
-    let by_force = if named.is_empty() || changes.always_recreate_deps {
-        project.services.keys().cloned().collect()
-    } else {
-        named.clone()
+    let by_force: BTreeSet<String> =
+        project.services.keys().filter(|it| is_by_force(it)).cloned().collect();
+    let recreate = match (changes.no_recreate, by_force.is_empty()) {
+        (true, _) => Recreate::Never,
+        (false, false) => Recreate::Always,
+        (false, true) => Recreate::Diverged,
     };
     Options {
         remove_orphans: changes.remove_orphans || flag(request, "COMPOSE_REMOVE_ORPHANS"),

@@ -452,6 +452,19 @@ fn run_returns_the_exit_code_and_history_tells_it() {
 }
 
 #[test]
+fn a_daemon_has_no_huge_pages_and_goes_by_its_name() {
+    let roadstead = Roadstead::new(&Engine::shared().host(), "");
+    let daemon = roadstead.serve();
+    let asked = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", daemon.pid()));
+    wait_for("the daemon", Duration::from_secs(20), || {
+        asked("status").unwrap().lines().any(|line| line == "THP_enabled:\t0")
+            && roadstead.run(&["health"]).code == Some(0)
+    });
+    assert_eq!(asked("comm").unwrap(), "roadstead\n");
+    assert!(asked("cmdline").unwrap().ends_with("\0serve\0"));
+}
+
+#[test]
 fn health_tells_whether_someone_serves() {
     let roadstead = with_jobs(&Engine::shared().host());
     let none = roadstead.run(&["health"]).fails_with(1);

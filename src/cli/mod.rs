@@ -65,7 +65,8 @@ pub fn arguments() -> Arguments {
 }
 
 /// Huge pages spare a command half of its page faults, and cost an idle daemon 5 MB. Those that it has
-/// by now it would keep, so that it begins anew; where it cannot, it goes on with them.
+/// by now it would keep, so that it begins anew, as `execve` keeps the setting (prctl(2)); where it
+/// cannot, it goes on with them.
 #[expect(clippy::disallowed_methods, reason = "starts nothing: this process goes on")]
 fn renounce_huge_pages() {
     if !transparent_huge_pages_are_disabled().unwrap_or(true)

@@ -83,8 +83,7 @@ fn tell_kept(session: &Session, planned: &Teardown) {
 async fn images_of(session: &Session, project: &str, planned: &Teardown) -> Result<Vec<String>> {
     let mut listed = session.engine.listed(Some(project)).await?;
     listed.retain(|it| planned.waves.iter().flatten().any(|gone| gone.id == it.container.id));
-    let images = listed.into_iter().map(|it| familiar(&it.image)).collect();
-    Ok(images)
+    Ok(listed.into_iter().map(|it| familiar(&it.image)).collect())
 }
 
 /// Tells what would be done.

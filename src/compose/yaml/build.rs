@@ -275,12 +275,12 @@ fn too_deep(span: &Span) -> Problem {
 }
 
 /// A scalar by its style and its tag, which is told where it asks for something else.
-fn typed(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
+fn typed<'t>(text: &str, style: ScalarStyle, tag: Option<&'t Tag>) -> Result<Value, &'t str> {
     let is_binary = tag.is_some_and(|tag| tag.to_string().ends_with(":binary"));
     let asked = match tag.map(|tag| tag.core_suffix()) {
         None if style == ScalarStyle::Plain => return Ok(scalar::resolve(text)),
         Some(None) if is_binary => {
-            let bytes = BASE64.decode(text.trim_ascii()).map_err(|_| "binary".to_owned())?;
+            let bytes = BASE64.decode(text.trim_ascii()).map_err(|_| "binary")?;
             let decoded = String::from_utf8(bytes);
             return Ok(Value::String(decoded.unwrap_or_else(|_| text.to_owned())));
         }
@@ -298,7 +298,7 @@ fn typed(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, Str
         // A scalar with the tag of a collection is taken as it is, as go-yaml does.
         _ => true,
     };
-    if fits { Ok(value) } else { Err(asked.to_owned()) }
+    if fits { Ok(value) } else { Err(asked) }
 }
 
 /// Removes what is reset within a node: it is reset where the anchor stands, not at each alias.

@@ -133,6 +133,7 @@ fn update_config(decoder: &mut Decoder, at: At<'_>) -> UpdateConfig {
 
 fn restart_policy(decoder: &mut Decoder, at: At<'_>) -> RestartPolicy {
     let mut policy = RestartPolicy::default();
+    let mut counted = None;
     for (key, node) in decoder.mapping(at) {
         let field = at.key(key, node);
         match key.name.as_str() {
@@ -146,10 +147,15 @@ fn restart_policy(decoder: &mut Decoder, at: At<'_>) -> RestartPolicy {
             "delay" => policy.delay = decoder.duration(field),
             "max_attempts" => {
                 policy.max_attempts = decoder.integer_within(field, "a number of attempts");
+                counted = policy.max_attempts.filter(|attempts| *attempts > 0).map(|_| field);
             }
             "window" => policy.window = decoder.duration(field),
             _ => decoder.unknown(at, key, RESTART_KEYS),
         }
+    }
+    // It refuses a container that has one; so does docker compose then.
+    if let Some(field) = counted.filter(|_| policy.condition.as_deref() != Some("on-failure")) {
+        decoder.warn(field, "is left out: the Engine counts attempts only of `on-failure`");
     }
     policy
 }
@@ -185,4 +191,28 @@ fn preferences(decoder: &mut Decoder, at: At<'_>) -> Vec<Option<String>> {
         preferences.push(spread);
     }
     preferences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::yaml;
+
+    #[test]
+    fn warns_of_what_the_engine_does_not_count() {
+        let left_out =
+            "f:1: `max_attempts` is left out: the Engine counts attempts only of `on-failure`";
+        for (text, warning) in [
+            ("{condition: on-failure, max_attempts: 3}", None),
+            ("{max_attempts: 3, condition: on-failure}", None),
+            ("{condition: any, max_attempts: 0}", None),
+            ("{condition: any, max_attempts: 3}", Some(left_out)),
+            ("{max_attempts: 3}", Some(left_out)),
+        ] {
+            let documents = yaml::parse(text, "f").unwrap();
+            let mut decoder = Decoder::default();
+            restart_policy(&mut decoder, At::root(&documents[0]));
+            assert_eq!(decoder.warnings.first().map(String::as_str), warning, "{text}");
+        }
+    }
 }

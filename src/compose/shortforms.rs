@@ -175,12 +175,11 @@ pub fn mount(text: &str) -> Result<Mount, String> {
         recursive: None,
     };
     let is_shared = selinux.is_some() || propagation.is_some();
-    let (kind, other_blocks) = if is_path {
-        (bind(Some(true)), Vec::new())
+    let volume = MountKind::Volume { nocopy: no_copy, subpath: None, labels: BTreeMap::new() };
+    let (kind, other_block) = if is_path {
+        (bind(Some(true)), no_copy.then_some(volume))
     } else {
-        let labels = BTreeMap::new();
-        let volume = MountKind::Volume { nocopy: no_copy, subpath: None, labels };
-        (volume, is_shared.then(|| bind(None)).into_iter().collect())
+        (volume, is_shared.then(|| bind(None)))
     };
     Ok(Mount {
         kind,
@@ -190,7 +189,7 @@ pub fn mount(text: &str) -> Result<Mount, String> {
         consistency: None,
         // `docker compose` writes an empty `volume` block for any short form that names a source.
         options_given: source.is_some() || text.len() > 2,
-        other_blocks,
+        other_blocks: other_block.into_iter().collect(),
     })
 }
 

@@ -193,38 +193,46 @@ fn ports(node: &mut Node, left: &mut usize) {
 
 /// The long form of a mount that was written short.
 fn mount_node(mount: &Mount, span: &Span) -> Option<Node> {
-    let node = |value: Value| Node { value, span: span.clone(), tag: None };
-    let mut options = texts([], span);
-    let mut bind = texts([], span);
-    let (selinux, propagation) = mount.sharing();
-    let kind = if let MountKind::Bind { .. } = &mount.kind {
-        put_text(&mut options, "selinux", selinux);
-        put_text(&mut options, "propagation", propagation);
-        options.insert(Key::implied("create_host_path", span), node(Value::Bool(true)));
-        "bind"
-    } else if let MountKind::Volume { nocopy, .. } = &mount.kind {
-        put_text(&mut bind, "selinux", selinux);
-        put_text(&mut bind, "propagation", propagation);
-        if *nocopy {
-            options.insert(Key::implied("nocopy", span), node(Value::Bool(true)));
-        }
-        "volume"
-    } else {
-        return None;
-    };
-    let mut long = texts([("type", kind.to_owned())], span);
+    let options = mount_options(&mount.kind, span)?;
+    let mut long = texts([("type", mount.kind.name().to_owned())], span);
     put_text(&mut long, "source", mount.source.as_deref());
     put_text(&mut long, "target", Some(&mount.target));
     if mount.read_only {
-        long.insert(Key::implied("read_only", span), node(Value::Bool(true)));
+        put_true(&mut long, "read_only");
     }
-    if bind.as_mapping().is_some_and(|entries| !entries.is_empty()) {
-        long.insert(Key::implied("bind", span), bind);
+    for other in &mount.other_blocks {
+        if let Some(block) = mount_options(other, span) {
+            long.insert(Key::implied(other.name(), span), block);
+        }
     }
     if mount.options_given {
-        long.insert(Key::implied(kind, span), options);
+        long.insert(Key::implied(mount.kind.name(), span), options);
     }
     Some(long)
+}
+
+/// The block of options that a short form can give; only binds and volumes are written short.
+fn mount_options(kind: &MountKind, span: &Span) -> Option<Node> {
+    let mut options = texts([], span);
+    if let MountKind::Bind { selinux, propagation, create_host_path, .. } = kind {
+        put_text(&mut options, "selinux", selinux.as_deref());
+        put_text(&mut options, "propagation", propagation.as_deref());
+        if *create_host_path == Some(true) {
+            put_true(&mut options, "create_host_path");
+        }
+    } else if let MountKind::Volume { nocopy, .. } = kind {
+        if *nocopy {
+            put_true(&mut options, "nocopy");
+        }
+    } else {
+        return None;
+    }
+    Some(options)
+}
+
+fn put_true(mapping: &mut Node, key: &str) {
+    let node = mapping.with_value(Value::Bool(true));
+    mapping.insert(Key::implied(key, &mapping.span.clone()), node);
 }
 
 fn put_text(mapping: &mut Node, key: &str, text: Option<&str>) {

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 0 values | [`problem`] [`settings`] [`source`] [`run`] [`image`] [`compose`] [`job`] | no I/O, no clock, no async |
 //! | 1 decisions | [`clock`] [`queue`] [`plan`] | pure functions over values |
-//! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`notify`] [`control`] [`http`] [`backup`] | one outside system each, no policy |
+//! | 2 adapters | [`git`] [`docker`] [`registry`] [`store`] [`logs`] [`notify`] [`control`] [`http`] [`backup`] [`memory`] | one outside system each, no policy |
 //! | 3 orchestration | [`apply`] [`reconcile`] [`execute`] [`daemon`] | the flow of a run |
 //! | 4 faces | [`config`] [`web`] [`cli`] | thin |
 
@@ -27,6 +27,7 @@ pub mod http;
 pub mod image;
 pub mod job;
 pub mod logs;
+pub mod memory;
 pub mod notify;
 pub mod plan;
 pub mod problem;

@@ -10,7 +10,13 @@ use std::path::{Path, PathBuf};
 const LAYERS: [(u8, &[&str]); 5] = [
     (0, &["problem", "settings", "source", "run", "image", "compose", "job"]),
     (1, &["clock", "queue", "plan"]),
-    (2, &["git", "docker", "registry", "store", "logs", "notify", "control", "http", "backup"]),
+    (
+        2,
+        &[
+            "git", "docker", "registry", "store", "logs", "notify", "control", "http", "backup",
+            "memory",
+        ],
+    ),
     (3, &["observe", "apply", "reconcile", "execute", "daemon"]),
     (4, &["config", "web", "cli"]),
 ];

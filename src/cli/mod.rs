@@ -22,14 +22,12 @@ pub mod views;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
-use rustix::thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled};
 
 pub use self::arguments::Arguments;
 use self::arguments::Command;
@@ -64,21 +62,6 @@ pub fn arguments() -> Arguments {
     Arguments::parse_from(compose::rewrite(words, &Arguments::command()))
 }
 
-/// Huge pages spare a command half of its page faults, and cost an idle daemon 5 MB. Those that it has
-/// by now it would keep, so that it begins anew, as `execve` keeps the setting (prctl(2)); where it
-/// cannot, it goes on with them.
-#[expect(clippy::disallowed_methods, reason = "starts nothing: this process goes on")]
-fn renounce_huge_pages() {
-    if !transparent_huge_pages_are_disabled().unwrap_or(true)
-        && disable_transparent_huge_pages(true).is_ok()
-        && let Ok(program) = std::env::current_exe()
-    {
-        let mut words = std::env::args_os();
-        let name = words.next().unwrap_or_default();
-        let _ = std::process::Command::new(program).arg0(name).args(words).exec();
-    }
-}
-
 /// Carries out a command; its exit code is 0 done or nothing to do, 1 a run failed, 2 bad usage or
 /// configuration, 3 `plan` found changes.
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -87,10 +70,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
     // One thread does for a command, and is there sooner; the daemon has many runs at once.
     let mut builder = match arguments.command {
-        Command::Serve => {
-            renounce_huge_pages();
-            tokio::runtime::Builder::new_multi_thread()
-        }
+        Command::Serve => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().thread_keep_alive(IDLE_THREAD).build();

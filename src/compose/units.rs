@@ -73,7 +73,7 @@ pub fn bytes(text: &str) -> Result<i64, String> {
     };
     let size = number_of(number).filter(|_| !number.starts_with('-')).ok_or_else(invalid)?;
     let size = size * 1024_f64.powi(power);
-    if size >= 9.2e18 {
+    if size >= 2_f64.powi(63) {
         return Err(format!("impossible size `{text}`: it is too large"));
     }
     #[expect(clippy::cast_possible_truncation, reason = "whole bytes, as Docker truncates")]

@@ -21,7 +21,10 @@ impl Files for Case {
         if self.files.keys().any(|file| file != path && file.starts_with(path)) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        self.files.get(path).map(|text| text.clone().into_bytes()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.files
+            .get(path)
+            .map(|text| text.clone().into_bytes())
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 

@@ -80,6 +80,10 @@ fn what_was_built_is_pushed_under_all_its_names() {
         assert!(said.stderr.contains(line), "{line} in {}", said.stderr);
     }
     assert!(!said.stderr.contains("base"), "{}", said.stderr);
+    // In turn: registries fail where two names of one repository come together.
+    let of_web = said.stderr.lines().filter_map(|it| it.trim().strip_prefix("web "));
+    let steps: Vec<&str> = of_web.filter_map(|it| it.split(' ').next()).collect();
+    assert_eq!(steps, ["Pushing", "Pushed", "Pushing", "Pushed"], "{}", said.stderr);
     let said = push(&["push", "-q", "--include-deps", "web"], &config);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
     // They are there: gone here, they come back from there.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -179,10 +180,21 @@ impl tracing::field::Visit for Message {
 
 /// Sends warnings to stderr, for commands whose answer goes to stdout.
 pub(super) fn log_to_console(level: tracing::Level) {
-    let stderr = std::io::stderr();
+    let is_terminal = std::io::stderr().is_terminal();
+    log_to(BoxMakeWriter::new(std::io::stderr), level, is_terminal);
+}
+
+/// Sends warnings to stderr and what is done to stdout.
+pub(super) fn log_steps_to_stdout() {
+    let warnings = std::io::stderr.with_max_level(tracing::Level::WARN);
+    let writer = warnings.or_else(std::io::stdout.with_max_level(tracing::Level::INFO));
+    log_to(BoxMakeWriter::new(writer), tracing::Level::INFO, std::io::stdout().is_terminal());
+}
+
+fn log_to(writer: BoxMakeWriter, level: tracing::Level, is_colored: bool) {
     let subscriber = tracing_subscriber::fmt()
-        .with_ansi(stderr.is_terminal())
-        .with_writer(std::io::stderr)
+        .with_ansi(is_colored)
+        .with_writer(writer)
         .with_max_level(level)
         .with_target(false)
         .without_time()

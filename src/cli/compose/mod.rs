@@ -48,10 +48,10 @@ use clap::{CommandFactory, ValueEnum};
 
 pub(super) use self::arguments::Compose;
 use self::arguments::{Ansi, Command, ProgressForm};
-use self::progress::Progress;
+use self::progress::{Channel, Progress};
 pub(super) use self::words::rewrite;
 use super::output::Output;
-use super::setup::{log_as_objects, log_to_console};
+use super::setup::{log_as_objects, log_steps_to_stdout, log_to_console};
 use super::{Arguments, Usage, exit_code, message};
 use crate::compose::decode::service::clean_path;
 use crate::compose::hash::Dialect;
@@ -66,7 +66,7 @@ struct Session {
     engine: Engine,
     request: Request,
     output: Output,
-    /// Tells what is being done, on stderr.
+    /// Tells what is being done.
     progress: Progress,
     /// Nothing is to be changed.
     dry_run: bool,
@@ -98,14 +98,17 @@ pub(super) async fn run(
     if arguments.ansi == Ansi::Auto {
         arguments.ansi = word(&variables, "COMPOSE_ANSI")?.unwrap_or(Ansi::Auto);
     }
-    match arguments.progress {
-        ProgressForm::Quiet => log_to_console(tracing::Level::WARN),
-        ProgressForm::Json => log_as_objects(),
-        ProgressForm::Auto | ProgressForm::Tty | ProgressForm::Plain => {
-            log_to_console(tracing::Level::INFO);
-        }
+    // For shells that take all of stderr for failure. The value as Go reads it.
+    let to_stdout = variables.get("COMPOSE_STATUS_STDOUT").and_then(|it| words::boolean(it));
+    let channel = if to_stdout == Some(true) { Channel::Stdout } else { Channel::Stderr };
+    match (arguments.progress, channel) {
+        (ProgressForm::Quiet, _) => log_to_console(tracing::Level::WARN),
+        (ProgressForm::Json, _) => log_as_objects(),
+        (_, Channel::Stderr) => log_to_console(tracing::Level::INFO),
+        (_, Channel::Stdout) => log_steps_to_stdout(),
     }
-    let progress = Progress::new(arguments.progress, arguments.ansi, arguments.dry_run);
+    let form = (arguments.progress, arguments.ansi);
+    let progress = Progress::new(channel, form, arguments.dry_run);
     let ended = carry_out((env_files, output), &arguments, command, (progress, variables)).await;
     match ended {
         Err(error) if progress.is_json() => {

@@ -1,4 +1,4 @@
-//! Telling on stderr what is being done, in docker compose's forms.
+//! Telling what is being done, in docker compose's forms.
 
 use std::io::{IsTerminal, Write};
 
@@ -24,10 +24,34 @@ enum Form {
     Quiet,
 }
 
+/// Where steps are told: on stderr, or on stdout where `COMPOSE_STATUS_STDOUT` says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channel {
+    Stdout,
+    Stderr,
+}
+
+impl Channel {
+    fn is_terminal(self) -> bool {
+        match self {
+            Self::Stdout => std::io::stdout().is_terminal(),
+            Self::Stderr => std::io::stderr().is_terminal(),
+        }
+    }
+
+    fn writer(self) -> Box<dyn Write> {
+        match self {
+            Self::Stdout => Box::new(std::io::stdout()),
+            Self::Stderr => Box::new(std::io::stderr()),
+        }
+    }
+}
+
 /// Tells steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Progress {
     form: Form,
+    channel: Channel,
     dry_run: bool,
 }
 
@@ -43,9 +67,13 @@ pub(super) enum Standing {
 }
 
 impl Progress {
-    /// What suits the arguments and stderr.
-    pub(super) fn new(asked: ProgressForm, ansi: Ansi, dry_run: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
+    /// What suits the arguments and the channel.
+    pub(super) fn new(
+        channel: Channel,
+        (asked, ansi): (ProgressForm, Ansi),
+        dry_run: bool,
+    ) -> Self {
+        let terminal = channel.is_terminal();
         let color = match ansi {
             Ansi::Never => false,
             Ansi::Always => true,
@@ -58,7 +86,7 @@ impl Progress {
             ProgressForm::Json => Form::Json,
             ProgressForm::Quiet => Form::Quiet,
         };
-        Self { form, dry_run }
+        Self { form, channel, dry_run }
     }
 
     /// The same, but silent.
@@ -66,7 +94,7 @@ impl Progress {
         Self { form: Form::Quiet, ..self }
     }
 
-    /// Whether each line on stderr is an object.
+    /// Whether each line is an object.
     pub(super) fn is_json(self) -> bool {
         self.form == Form::Json
     }
@@ -104,14 +132,14 @@ impl Progress {
         if let Some(line) = self.line(id, standing, text, status) {
             let clear = if matches!(self.form, Form::Terminal { .. }) { CLEAR } else { "" };
             // Nobody to tell is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "{clear}{line}");
+            let _ = writeln!(self.channel.writer(), "{clear}{line}");
         }
     }
 
     /// Tells, on a terminal only, how far something is; the next line takes its place.
     pub(super) fn passing(self, id: &str, text: &str, status: &str) {
         if let Form::Terminal { .. } = self.form {
-            let _ = write!(std::io::stderr(), "{CLEAR} {id} {text} {status}");
+            let _ = write!(self.channel.writer(), "{CLEAR} {id} {text} {status}");
         }
     }
 
@@ -218,7 +246,7 @@ mod tests {
                 Some(" \x1b[31m✘\x1b[0m Container p-web-1  \x1b[31mStopped\x1b[0m"),
             ),
         ] {
-            let progress = Progress { form, dry_run };
+            let progress = Progress { form, channel: Channel::Stderr, dry_run };
             let line = progress.line("Container p-web-1", standing, "", "Stopped");
             assert_eq!(line.as_deref(), expected, "{form:?}");
         }

@@ -115,6 +115,14 @@ fn scripts_that_clean_up_and_start_again_go_on(engine: &'static Engine) {
          s: {image: rs-test/app:1, ipc: shareable}}\" > more.yml; \
          DC -f compose.yml -f more.yml up -d; echo $?; DC ps -a --orphans --format '{{.Service}} {{.State}}' | sort; \
          DC down --remove-orphans -t 0",
+        // What a service needs is in no active profile, and runs.
+        "echo 'services: {dbg: {image: \"rs-test/app:1\", stop_signal: KILL, profiles: [a], depends_on: [dep]}, \
+         dep: {image: \"rs-test/app:1\", stop_signal: KILL, profiles: [b]}}' > prof.yml; \
+         DC -f prof.yml --profile a --profile b up -d; DC -f prof.yml restart dbg; echo $?; \
+         DC -f prof.yml restart db; echo $?; DC -f prof.yml stats --no-stream dbg | wc -l; \
+         DC -f prof.yml events --until 2020-01-01 dbg 2>&1 | grep -c profile; ID=$(DC -f prof.yml --profile '*' ps -q dbg); \
+         (sleep 1; docker kill $ID > killed) & DC -f prof.yml wait dbg | grep -c 'code 137'; wait; \
+         DC -f prof.yml stop dbg 2> said; [ $? -gt 0 ] && echo refused; DC -f prof.yml --profile '*' down",
         // It would take ten seconds.
         "echo \"services: {a: {image: rs-test/app:1, stop_signal: TERM, scale: 3}}\" > a.yml; DC -f a.yml up -d; \
          S=$(date +%s); DC -f a.yml up -d -t 0 --scale a=1; [ $(($(date +%s) - S)) -lt 9 ] && echo soon; \

@@ -35,7 +35,7 @@ pub(super) struct Events {
 
 /// Prints what happens to the project's containers until the Engine or the reader ends it.
 pub(super) async fn events(session: &Session, arguments: &Events) -> Result<u8> {
-    let target = session.target(&arguments.services)?;
+    let target = session.target_alone(&arguments.services)?;
     let json = session.output.json;
     let now = now();
     let time = |moment: Option<Moment>| moment.map(|it| it.from(now).format("%s%.9f").to_string());

@@ -218,7 +218,7 @@ pub(super) async fn start(session: &Session, arguments: &Start) -> Result<u8> {
 
 /// Restarts containers; those of services that are to restart with them come along.
 pub(super) async fn restart(session: &Session, arguments: &Restart) -> Result<u8> {
-    let target = session.target(&arguments.services)?;
+    let target = session.target_alone(&arguments.services)?;
     let containers = session.containers(&target, &[], false).await?;
     let mut edges = target.edges(&containers);
     // Other dependencies do not care for a restart.

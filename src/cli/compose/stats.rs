@@ -46,7 +46,7 @@ pub(super) struct Stats {
 /// Prints what containers use, again and again on a terminal.
 pub(super) async fn stats(session: &Session, arguments: &Stats) -> Result<u8> {
     let services: Vec<String> = arguments.service.iter().cloned().collect();
-    let target = session.target(&services)?;
+    let target = session.target_alone(&services)?;
     loop {
         let mut containers = session.containers(&target, &services, false).await?;
         containers.retain(|it| arguments.all || is_running(it));

@@ -52,6 +52,16 @@ impl Session {
         Ok(target)
     }
 
+    /// As [`Self::target`], also where what these services need is in no active profile: it may run
+    /// all the same, and the command is not about it.
+    pub(super) fn target_alone(&self, services: &[String]) -> Result<Target> {
+        self.target(services).or_else(|_| {
+            let target = self.target(&[])?;
+            target.refuse_unknown(services)?;
+            Ok(target)
+        })
+    }
+
     /// As [`Self::target`], with nothing in it but these services and what they depend on.
     pub(super) fn target_of(&self, services: &[String]) -> Result<Target> {
         let request = Request { services: services.to_vec(), ..self.request_for_names() };

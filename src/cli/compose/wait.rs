@@ -29,7 +29,7 @@ struct Line {
 
 /// Waits until all containers of the services have ended; with `--down-project`, until one has.
 pub(super) async fn wait(session: &Session, arguments: &Wait) -> Result<u8> {
-    let target = session.target(&arguments.services)?;
+    let target = session.target_alone(&arguments.services)?;
     let mut containers = session.containers(&target, &arguments.services, true).await?;
     containers.retain(is_running);
     if containers.is_empty() {
